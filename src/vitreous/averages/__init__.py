@@ -1,0 +1,1 @@
+"""Two-dimensional methods: alignment, classification, class averages."""

@@ -1,0 +1,1 @@
+"""Transforms, Fourier crop and shift, polar sampling, central slices."""

@@ -1,0 +1,1 @@
+"""One protocol and one driver for every iterative algorithm."""

@@ -1,0 +1,1 @@
+"""The core: scores over (reference, rotation, shift), choices, accumulators."""

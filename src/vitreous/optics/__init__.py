@@ -1,0 +1,1 @@
+"""The microscope: CTF, noise spectra, normalisation and the Wiener family."""

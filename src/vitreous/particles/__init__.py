@@ -1,0 +1,1 @@
+"""Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""

@@ -1,0 +1,1 @@
+"""How good is it: FRC and FSC, SSNR, resolution."""

@@ -1,0 +1,1 @@
+"""Rotations: sampling, Euler angles, distances."""

@@ -1,0 +1,1 @@
+"""Contract checks and slow float64 twins, shipped with the package."""
