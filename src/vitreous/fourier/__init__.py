@@ -1,1 +1,29 @@
 """Transforms, Fourier crop and shift, polar sampling, central slices."""
+
+from vitreous.fourier.transforms import (
+    centred_irfft2,
+    centred_rfft2,
+    fourier_crop,
+    fourier_pad,
+    frequency_grid_rfft2,
+    frequency_xy_rfft2,
+    resize_images,
+    rfft2_multiplicity,
+    shell_index_rfft2,
+    shell_sums,
+    shift_phase,
+)
+
+__all__ = [
+    "centred_irfft2",
+    "centred_rfft2",
+    "fourier_crop",
+    "fourier_pad",
+    "frequency_grid_rfft2",
+    "frequency_xy_rfft2",
+    "resize_images",
+    "rfft2_multiplicity",
+    "shell_index_rfft2",
+    "shell_sums",
+    "shift_phase",
+]

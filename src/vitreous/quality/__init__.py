@@ -1,1 +1,12 @@
 """How good is it: FRC and FSC, SSNR, resolution."""
+
+from vitreous.quality.correlation import (
+    resolution_at,
+    ring_correlation,
+    shell_correlation,
+    soft_ball,
+    soft_disc,
+    ssnr,
+)
+
+__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc", "ssnr"]

@@ -1,0 +1,63 @@
+"""Checkpoints: one npz per iteration, atomic, the last two kept."""
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vitreous.iterate import state_from_arrays, state_to_arrays
+from vitreous.jobs.files import write_atomically
+
+__all__ = ["load_newest", "save_checkpoint"]
+
+S = TypeVar("S")
+
+FOLDER = "checkpoints"
+KEPT = 2
+NAME = re.compile(r"it(\d+)\.npz")
+
+
+def save_checkpoint(folder: str | Path, state: Any) -> Path:
+    """Write ``checkpoints/it######.npz`` in the job folder and remove all but the last two.
+
+    The file appears under its name only when it is complete and on the disk. Without pickle: any NumPy reads it.
+    """
+    directory = Path(folder) / FOLDER
+    directory.mkdir(parents=True, exist_ok=True)
+    arrays = state_to_arrays(state)
+    path = directory / f"it{state.iteration:06d}.npz"
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    write_atomically(path, write)
+    for _, old in _by_iteration(directory)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_newest(folder: str | Path, cls: type[S], *, say: Callable[[str], object]) -> S | None:
+    """The newest readable state of the job folder, or None; ``say`` hears of every file that is skipped.
+
+    Reading verifies the checksum of every array, so a torn or altered file is never taken for a state.
+    """
+    for _, path in reversed(_by_iteration(Path(folder) / FOLDER)):
+        try:
+            return state_from_arrays(cls, _read(path))
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+            say(f"{path} cannot be used ({str(error) or type(error).__name__}); going back to the one before")
+    return None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _by_iteration(directory: Path) -> list[tuple[int, Path]]:
+    found = [(NAME.fullmatch(path.name), path) for path in directory.glob("it*.npz")]
+    return sorted((int(match.group(1)), path) for match, path in found if match)

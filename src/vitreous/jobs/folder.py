@@ -1,0 +1,240 @@
+"""A run is a folder: settings, log, checkpoints and results, with one owner at a time."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from vitreous.iterate import Interrupted
+from vitreous.jobs.checkpoints import load_newest, save_checkpoint
+from vitreous.jobs.history import append_history, rewind_history
+from vitreous.jobs.lock import holder, locked
+from vitreous.jobs.manifest import Manifest, differing_settings, now, read_manifest, write_manifest
+
+__all__ = ["Job", "JobFinished", "JobFolderError", "Status", "job_status", "open_job"]
+
+S = TypeVar("S")
+Status = Literal["absent", "finished", "failed", "aborted", "interrupted", "running", "other"]
+
+MARKERS = {
+    "finished": "RELION_JOB_EXIT_SUCCESS",
+    "failed": "RELION_JOB_EXIT_FAILURE",
+    "aborted": "RELION_JOB_EXIT_ABORTED",
+}
+ABORT_NOW = "RELION_JOB_ABORT_NOW"
+OURS = (
+    "job.json",
+    "history.jsonl",
+    "run.log",
+    "run_it[0-9]*",
+    "run_class*.mrcs",
+    "run_data.star",
+    "run_model.star",
+    "run_optimiser.star",
+    "run_sampling.star",
+    "report.html",
+    "examples.npz",
+    "selected.star",
+    "excluded.star",
+    "class_averages.star",
+    "backup_selection.star",
+    "checkpoints/it*.npz",
+)
+logger = logging.getLogger("vitreous")
+
+
+class JobFolderError(ValueError):
+    """The folder cannot be used in the way that was asked for."""
+
+
+class JobFinished(Exception):
+    """The same job has already finished here: a piece of news rather than an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An open job folder. Made by :func:`open_job` only."""
+
+    path: Path
+    resumed: bool
+
+    @property
+    def manifest(self) -> Manifest:
+        """What ``job.json`` says now."""
+        manifest = read_manifest(self.path)
+        if manifest is None:
+            raise JobFolderError(f"{self.path}/job.json has disappeared while the job was running")
+        return manifest
+
+    def log(self, text: str) -> None:
+        """A line in ``run.log``."""
+        logger.info(text)
+
+    def describe(self, *, summary: Mapping[str, Any] | None = None, messages: tuple[str, ...] = ()) -> None:
+        """Add figures about data and result, and sentences for the user, to ``job.json``."""
+        old = self.manifest
+        fresh = tuple(m for m in messages if m not in old.messages)
+        write_manifest(
+            self.path, replace(old, summary={**old.summary, **(summary or {})}, messages=old.messages + fresh)
+        )
+
+    def record(self, info: Mapping[str, Any]) -> None:
+        """One iteration's figures into ``history.jsonl``: the driver's ``on_step``."""
+        append_history(self.path, info)
+
+    def save(self, state: Any) -> None:
+        """A checkpoint: the driver's ``save``."""
+        save_checkpoint(self.path, state)
+
+    def restore(self, cls: type[S]) -> S | None:
+        """The newest usable state of an earlier run, with the history rewound to it; None in a new folder."""
+        state = load_newest(self.path, cls, say=logger.warning) if self.resumed else None
+        rewind_history(self.path, -1 if state is None else state.iteration)  # type: ignore[attr-defined]
+        return state
+
+    def abort_requested(self) -> bool:
+        """Whether ``RELION_JOB_ABORT_NOW`` has appeared: the driver's ``interrupted``."""
+        return (self.path / ABORT_NOW).exists()
+
+
+def job_status(folder: str | Path) -> Status:
+    """What a folder is: "absent" (or without traces of a job), "running" (its process lives), "interrupted"
+    (killed), "finished", "failed", "aborted", or "other" (results of something else)."""
+    path = Path(folder)
+    return "running" if holder(path) else _recorded_status(path)
+
+
+@contextmanager
+def open_job(
+    folder: str | Path, manifest: Manifest, *, command: str, resume: bool = False, overwrite: bool = False
+) -> Iterator[Job]:
+    """Open a folder for a job and close it with the right marker, whatever happens inside.
+
+    A new job gets the folder (made when absent; foreign files in it are left alone). ``resume`` continues one that
+    was killed, aborted or has failed, and starts one where there is none; ``overwrite`` removes our earlier results.
+    Inside the block everything that is logged to "vitreous" also goes to ``run.log``. At the end ``job.json`` has the
+    status and the folder one of RELION's ``RELION_JOB_EXIT_SUCCESS``, ``_FAILURE``, ``_ABORTED``.
+
+    Raises
+    ------
+    JobFinished
+        When the same job (task, settings, seed, inputs) has already finished here.
+    JobFolderError
+        When the folder holds something else, or an unfinished job and neither flag is given.
+    FolderInUseError
+        When a living process works in it.
+    """
+    path = Path(folder)
+    if path.is_file():
+        raise JobFolderError(f"{path} is a file; a job needs a folder")
+    path.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        resumed = _prepare(path, manifest, resume=resume, overwrite=overwrite)
+        earlier = read_manifest(path) if resumed else None
+        write_manifest(path, (earlier or manifest).started(command))
+        _append(path / "note.txt", f" ++++ {now()}\n{command}\n\n")
+        with _logging_to(path / "run.log"), _marked(path):
+            yield Job(path=path, resumed=resumed)
+
+
+def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> bool:
+    """Refuse or clear the folder; True when an earlier run is continued."""
+    status = _recorded_status(path)
+    earlier = read_manifest(path)
+    if status == "other":
+        raise JobFolderError(f"{path} holds results that are not from this program; choose another folder")
+    if earlier is not None and overwrite:
+        _remove(_own_files(path))
+    elif earlier is not None:
+        _refuse_unless_resumable(path, earlier, manifest, status=status, resume=resume)
+    _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
+    _remove([*path.glob(".[0-9]*.*"), *path.glob("checkpoints/.[0-9]*.*")])  # left by a killed writer
+    return earlier is not None and not overwrite
+
+
+def _refuse_unless_resumable(
+    path: Path, earlier: Manifest, manifest: Manifest, *, status: Status, resume: bool
+) -> None:
+    different = differing_settings(_identity(earlier), _identity(manifest))
+    if different:
+        raise JobFolderError(
+            f"{path} holds a job with other settings ({different}); give the same ones, choose another folder, "
+            "or start again with --overwrite"
+        )
+    if status == "finished":
+        raise JobFinished(f"{path} has finished already on {earlier.runs[-1].ended}; --overwrite would run it again")
+    if not resume:
+        raise JobFolderError(
+            f"{path} holds a job that was {status}: --resume continues it, --overwrite starts it again"
+        )
+
+
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    """What makes two jobs the same job."""
+    inputs = ", ".join(manifest.inputs)
+    return {**manifest.settings, "task": manifest.task, "seed": manifest.seed, "input": inputs}
+
+
+def _recorded_status(path: Path) -> Status:
+    """The status when no other process works in the folder."""
+    manifest = read_manifest(path)
+    if manifest is None:
+        return "other" if path.is_file() or any(_own_files(path)) else "absent"
+    return "interrupted" if manifest.status == "running" else manifest.status  # type: ignore[return-value]
+
+
+def _own_files(path: Path) -> Iterator[Path]:
+    for pattern in OURS:
+        yield from path.glob(pattern)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        path.unlink(missing_ok=True)
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
+
+
+@contextmanager
+def _marked(path: Path) -> Iterator[None]:
+    """Write how the block ended into ``job.json``, the log and RELION's marker."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as stop:
+        logger.info("aborted: %s", str(stop) or "interrupted from the keyboard")
+        _end(path, "aborted")
+        raise
+    except BaseException as error:
+        logger.exception("failed: %s", error)
+        _end(path, "failed")
+        raise
+    logger.info("finished")
+    _end(path, "finished")
+
+
+def _end(path: Path, status: str) -> None:
+    manifest = read_manifest(path)
+    if manifest is not None:
+        write_manifest(path, manifest.ended(status))
+    (path / ABORT_NOW).unlink(missing_ok=True)
+    (path / MARKERS[status]).touch()

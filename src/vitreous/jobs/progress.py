@@ -1,0 +1,133 @@
+"""Progress with the time left: a bar on a terminal, plain lines elsewhere, JSON lines for programs."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vitreous.jobs.history import to_json
+
+__all__ = ["Reporter", "describe_duration", "describe_step", "reporting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporter:
+    """Tells the user what happens. Human text goes to one stream, JSON lines (if asked for) to the other."""
+
+    console: Console
+    json_stream: TextIO | None
+    total: int
+    clock: "_Clock"
+    move: Callable[[float, str, str | None], None] | None = None  # of the bar: done, time left, figures
+
+    def say(self, text: str) -> None:
+        """A sentence for the human, and an event {"event": "message"} for the program."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.emit("message", {"text": text})
+
+    def emit(self, event: str, content: Mapping[str, Any]) -> None:
+        """A JSON line with the key "event"; nothing without ``--json``."""
+        if self.json_stream is not None:
+            print(to_json({"event": event, **content}), file=self.json_stream, flush=True)
+
+    def within(self, fraction: float) -> None:
+        """How much of the iteration in progress is done, 0..1; moves the bar only."""
+        if self.move is not None:
+            done = self.clock.done + min(max(fraction, 0.0), 1.0)
+            self.move(done, self._left(done), None)
+
+    def step(self, info: Mapping[str, Any]) -> None:
+        """One iteration is complete: the driver's ``on_step``."""
+        self.clock.done = int(info["iteration"])
+        left = self._left(self.clock.done)
+        if self.move is not None:
+            self.move(self.clock.done, left, describe_step(info))
+        else:
+            text = f"iteration {info['iteration']}/{self.total}  {describe_step(info)}  {left}"
+            self.console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        self.emit("iteration", {**info, "seconds_left": self.clock.seconds_left(self.clock.done, self.total)})
+
+    def _left(self, done: float) -> str:
+        seconds = self.clock.seconds_left(done, self.total)
+        return f"about {describe_duration(seconds)} left" if seconds else ""
+
+
+@dataclass
+class _Clock:
+    """When the counting began, what an earlier run had done by then, and what is done now (in iterations)."""
+
+    first: int
+    done: int
+    start: float = field(default_factory=perf_counter)
+
+    def seconds_left(self, done: float, total: int) -> float | None:
+        here = done - self.first
+        return max(total - done, 0) * (perf_counter() - self.start) / here if here > 0 else None
+
+
+@contextmanager
+def reporting(
+    title: str,
+    *,
+    total: int,
+    first: int = 0,
+    json: bool = False,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+) -> Iterator[Reporter]:
+    """A reporter for a job of about ``total`` iterations, ``first`` of them done by an earlier run.
+
+    Without ``json`` human text goes to standard output: a bar with the time left on a terminal, one plain line per
+    iteration elsewhere. With ``json`` standard output carries JSON lines only and human text goes to standard error.
+    """
+    stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
+    console = Console(file=stderr if json else stdout)
+    clock = _Clock(first=first, done=first)
+    reporter = Reporter(console=console, json_stream=stdout if json else None, total=total, clock=clock)
+    if not console.is_terminal:
+        yield reporter
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("[dim]{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console, transient=False) as bar:
+        task = bar.add_task(title, total=total, completed=first, left="", figures="")
+
+        def move(done: float, left: str, figures: str | None) -> None:
+            bar.update(task, completed=done, left=left)
+            if figures is not None:
+                bar.update(task, figures=figures)
+
+        yield replace(reporter, move=move)
+
+
+def describe_step(info: Mapping[str, Any]) -> str:
+    """The figures of one iteration that a user wants to see go by, those that are there."""
+    parts = (
+        ("resolution_A", "{:.1f} Å"),
+        ("changed_fraction", "changed {:.1%}"),
+        ("mean_max_probability", "Pmax {:.2f}"),
+        ("effective_classes", "{:.1f} classes"),
+        ("seconds", "{:.1f} s"),
+    )
+    return "  ".join(form.format(info[key]) for key, form in parts if info.get(key) is not None)
+
+
+def describe_duration(seconds: float) -> str:
+    """A duration in at most two units: "42 s", "3 min 5 s", "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,56 @@
+"""What is told to people and what to programs."""
+
+import io
+import json
+
+from vitreous.jobs.progress import describe_duration, describe_step, reporting
+
+INFO = {"iteration": 2, "resolution_A": 24.13, "changed_fraction": 0.123, "seconds": 4.2}
+
+
+def test_plain_lines_without_a_terminal():
+    out, err = io.StringIO(), io.StringIO()
+    with reporting("class2d", total=25, stdout=out, stderr=err) as reporter:
+        reporter.say("5000 particles [64 px]")
+        reporter.within(0.5)
+        reporter.step(INFO)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "5000 particles [64 px]"
+    assert lines[1].startswith("iteration 2/25  24.1 Å  changed 12.3%  4.2 s  about ")
+    assert lines[1].endswith(" left")
+    assert err.getvalue() == ""
+
+
+def test_json_on_stdout_and_words_on_stderr():
+    out, err = io.StringIO(), io.StringIO()
+    with reporting("class2d", total=4, json=True, stdout=out, stderr=err) as reporter:
+        reporter.say("hello")
+        reporter.step({**INFO, "log_likelihood": float("nan")})
+        reporter.emit("result", {"folder": "out"})
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [e["event"] for e in events] == ["message", "iteration", "result"]
+    assert events[1]["log_likelihood"] is None
+    assert events[1]["seconds_left"] >= 0
+    assert "hello" in err.getvalue()
+    assert "iteration 2/4" in err.getvalue()
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    out = io.StringIO()
+    with reporting("class2d", total=4, first=1, stdout=out) as reporter:
+        reporter.within(0.5)
+        reporter.step(INFO)
+    text = out.getvalue()
+    assert "class2d" in text
+    assert "50%" in text
+    assert "24.1 Å" in text
+
+
+def test_durations():
+    assert [describe_duration(s) for s in (0.2, 42, 185, 7805)] == ["0 s", "42 s", "3 min 5 s", "2 h 10 min"]
+
+
+def test_missing_figures_are_left_out():
+    assert describe_step({"iteration": 1, "resolution_A": None}) == ""
