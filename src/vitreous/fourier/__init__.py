@@ -1,5 +1,6 @@
 """Transforms, Fourier crop and shift, polar sampling, central slices."""
 
+from vitreous.fourier.slices import central_slices, empty_volume_ft, insert_slices, prepare_volume
 from vitreous.fourier.transforms import (
     centred_irfft2,
     centred_rfft2,
@@ -15,12 +16,16 @@ from vitreous.fourier.transforms import (
 )
 
 __all__ = [
+    "central_slices",
     "centred_irfft2",
     "centred_rfft2",
+    "empty_volume_ft",
     "fourier_crop",
     "fourier_pad",
     "frequency_grid_rfft2",
     "frequency_xy_rfft2",
+    "insert_slices",
+    "prepare_volume",
     "resize_images",
     "rfft2_multiplicity",
     "shell_index_rfft2",
