@@ -82,6 +82,12 @@ class PoseGrid:
         return torch.cat([m * torch.cos(angle), -m * torch.sin(angle)], 1).float()
 
     @cached_property
+    def analysis(self) -> torch.Tensor:
+        """(n_psi, 2 Q): [cos(q psi), -sin(q psi)]; weights (m, n_psi) times it are sum_psi gamma e^{-iq psi}."""
+        angle = self.psi.double()[:, None] * torch.arange(self.harmonics, device=self.psi.device)
+        return torch.cat([torch.cos(angle), -torch.sin(angle)], 1).float()
+
+    @cached_property
     def shift_phases(self) -> torch.Tensor:
         """exp(2 pi i k . u) on (S, rings, n_psi) points, complex64."""
         device = self.shifts_px.device
@@ -96,10 +102,10 @@ class PoseGrid:
         shifted = from_angles(on_angles[:, None] * self.shift_phases[None], self.harmonics)
         return shifted * self.basis.used.to(shifted.device)
 
-    def unshift_sums(self, harmonics: torch.Tensor) -> torch.Tensor:
-        """Adjoint of :meth:`shift_references` up to weights: (K, S, rings, Q) -> shifted back and summed (K, rings, Q)."""
-        on_angles = to_angles(harmonics, self.n_psi) * self.shift_phases.conj()[None]
-        return from_angles(on_angles.sum(1), self.harmonics) * self.basis.used.to(harmonics.device)
+    def unshift(self, harmonics: torch.Tensor, shift_index: torch.Tensor) -> torch.Tensor:
+        """Shift (m, rings, Q) back by the grid's shifts ``shift_index`` (m,)."""
+        on_angles = to_angles(harmonics, self.n_psi) * self.shift_phases[shift_index].conj()
+        return from_angles(on_angles, self.harmonics) * self.basis.used.to(harmonics.device)
 
     def origins_px(self, psi: torch.Tensor, shift_index: torch.Tensor) -> torch.Tensor:
         """Origins o = R(-psi) u of hypotheses, (m, 2) x, y in pixels; psi in radians (m,)."""

@@ -9,9 +9,9 @@ Model (SCIENCE.md sections 1 and 12): ``X = C S(o) P(psi) A + N`` with noise pow
     bias                 = log prior(k, u) - 1/2 sum_r w C^2 / sigma^2 |A_k|^2
 
 For every harmonic q the sum over rings is a product (images x rings) @ (rings x references); the sum over q is a
-product with the fixed matrix ``PoseGrid.synthesis``. Both are done in tiles that never hold more than a budgeted
-number of scores; only the maximum over psi leaves a tile. Rows (image, reference, shift) within a margin of the best
-row of their image are then evaluated for all psi.
+product with the fixed matrix ``PoseGrid.synthesis``. Both are done in blocks that never hold more than a budgeted
+number of scores; what leaves a block is the maximum over psi, and the rows (image, reference, shift) within a margin
+of the best row of their image.
 
 Astigmatism: C is a function of (r, theta). ``x`` takes it exactly; in the norm, C^2 = sum_p D_p(r) e^{i p theta} with
 few even p, and ``1/2 sum w D_p^* (|A|^2)_p e^{i p psi}`` is subtracted from c_p.
@@ -20,13 +20,15 @@ Half of the rotations come free: with U(psi) the sum over even q and V(psi) that
 psi + pi are U + V and U - V, so the maximum of both is U + |V|.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from vitreous.matching.grid import PoseGrid
 
-__all__ = ["ImageTile", "References", "Rows", "make_references", "row_maxima", "row_scores"]
+__all__ = ["ImageTile", "References", "Rows", "best_rows", "make_references", "reference_norms", "row_maxima"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,16 @@ class References:
     power: torch.Tensor
     log_prior: torch.Tensor
 
+    def take(self, index: torch.Tensor) -> "References":
+        """Some of the references."""
+        return References(
+            grid=self.grid,
+            harmonics=self.harmonics[index],
+            shifted=self.shifted[index],
+            power=self.power[index],
+            log_prior=self.log_prior[index],
+        )
+
     @property
     def count(self) -> int:
         """Number of references K."""
@@ -107,7 +119,7 @@ def make_references(
     flipped = on_angles.roll(grid.n_psi, -1)
     even, odd = (on_angles + flipped) / 2, (on_angles - flipped) / 2
     spectrum = torch.fft.rfft(even.square() + odd.square(), norm="forward")[..., : 2 * ctf_harmonics : 2]
-    prior = -grid.shifts_px.square().sum(1) / (2 * offset_sd_px**2)
+    prior = torch.log_softmax(-grid.shifts_px.square().sum(1) / (2 * offset_sd_px**2), 0) - math.log(grid.n_psi)
     return References(
         grid=grid,
         harmonics=harmonics,
@@ -122,6 +134,11 @@ def _norm_harmonics(tile: ImageTile, refs: References, image=slice(None), refere
     if isinstance(image, slice):
         return 0.5 * torch.einsum("nrh,krh->nkh", tile.ctf_power.conj(), refs.power)
     return 0.5 * (tile.ctf_power[image].conj() * refs.power[reference]).sum(1)
+
+
+def reference_norms(tile: ImageTile, refs: References, image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """1/2 sum_r w C^2 / sigma^2 |A|^2 of (image, reference) pairs, averaged over rotations: (m,)."""
+    return _norm_harmonics(tile, refs, image, reference)[:, 0].real
 
 
 @dataclass(frozen=True)
@@ -158,71 +175,99 @@ def _reference_blocks(shifted: torch.Tensor, band: _Band) -> torch.Tensor:
     return torch.stack([torch.cat([a.real, a.imag], 1), torch.cat([a.imag, -a.real], 1)], 2)
 
 
-def row_maxima(tile: ImageTile, refs: References, *, tile_scores: int = 1 << 20) -> torch.Tensor:
-    """Highest log posterior over psi for every (image, reference, shift): (n, K, S).
+@dataclass(frozen=True)
+class _Block:
+    """Some images against some references: c of even and odd harmonics, each (2, q, m, columns), and maxima (m, columns)."""
 
-    Work is done for some references and some images at a time, so that at most about ``tile_scores`` scores
-    exist at once.
-    """
+    images: slice
+    references: slice
+    even: torch.Tensor
+    odd: torch.Tensor
+    maxima: torch.Tensor
+
+
+def _sweep(tile: ImageTile, refs: References, tile_scores: int) -> Iterator[_Block]:
+    """All images against all references in blocks of about ``tile_scores`` scores (images outer, references inner)."""
     grid, n, n_refs, n_shifts = refs.grid, len(tile), refs.count, refs.shifts
-    out = torch.empty(n, n_refs, n_shifts, device=tile.data.device)
     norm = _norm_harmonics(tile, refs)
     half = grid.n_psi // 2
-    synthesis = grid.synthesis[:half]
-    parities = []
-    for parity in (0, 1):
-        q = torch.arange(parity, grid.harmonics, 2, device=synthesis.device)
-        parities.append((_bands(grid, parity), torch.cat([synthesis[:, q], synthesis[:, grid.harmonics + q]], 1).contiguous()))
-    images = [[_real_blocks(tile, band) for band in bands] for bands, _ in parities]
-    per_step = max(1, min(n_refs, tile_scores // max(1, 64 * n_shifts * half)))
-    rows = max(8, tile_scores // max(1, per_step * n_shifts * half))
-    for k in range(0, n_refs, per_step):
-        step = slice(k, min(k + per_step, n_refs))
-        columns = (step.stop - step.start) * n_shifts
-        blocks = [[_reference_blocks(refs.shifted[step], band) for band in bands] for bands, _ in parities]
-        for i in range(0, n, rows):
-            part = slice(i, min(i + rows, n))
-            m = part.stop - part.start
-            waves = []
-            for parity, (bands, matrix) in enumerate(parities):
-                n_q = matrix.shape[1] // 2
-                c = torch.empty(2, n_q, m, columns, device=out.device)
-                at = 0
-                for band, x, a in zip(bands, images[parity], blocks[parity], strict=True):
-                    size = len(range(band.first, band.last + 1, 2))
-                    for which in (0, 1):
-                        torch.bmm(x[:, part], a[:, :, which], out=c[which, at : at + size])
-                    at += size
-                if parity == 0 and norm.shape[2] > 1:
-                    extra = norm[part, step, 1:n_q].permute(2, 0, 1).repeat_interleave(n_shifts, 2)
-                    c[0, 1 : 1 + len(extra)] -= extra.real
-                    c[1, 1 : 1 + len(extra)] -= extra.imag
-                waves.append(matrix @ c.reshape(2 * n_q, m * columns))
-            best = waves[0].add_(waves[1].abs_()).amax(0).reshape(m, step.stop - step.start, n_shifts)
-            out[part, step] = best - norm[part, step, :1].real + refs.log_prior[None, step]
+    # 48 images amortise the reading of a reference block; more references then widen the product.
+    per_step = max(1, min(n_refs, tile_scores // (min(n, 48) * n_shifts * half)))
+    rows = max(1, min(n, tile_scores // (per_step * n_shifts * half)))
+    waves = [_Wave(grid, parity) for parity in (0, 1)]
+    images = [[_real_blocks(tile, band) for band in wave.bands] for wave in waves]
+    steps = [slice(k, min(k + per_step, n_refs)) for k in range(0, n_refs, per_step)]
+    blocks = [[[_reference_blocks(refs.shifted[s], b) for b in wave.bands] for wave in waves] for s in steps]
+    for i in range(0, n, rows):
+        part = slice(i, min(i + rows, n))
+        for step, block in zip(steps, blocks, strict=True):
+            c = [w.products(x, a, part) for w, x, a in zip(waves, images, block, strict=True)]
+            if norm.shape[2] > 1:
+                extra = norm[part, step, 1 : c[0].shape[1]].permute(2, 0, 1).repeat_interleave(n_shifts, 2)
+                c[0][0, 1 : 1 + len(extra)] -= extra.real
+                c[0][1, 1 : 1 + len(extra)] -= extra.imag
+            u, v = (w.matrix @ x.flatten(0, 1).flatten(1) for w, x in zip(waves, c, strict=True))
+            bias = refs.log_prior[None, step] - norm[part, step, :1].real
+            maxima = u.add_(v.abs_()).amax(0).reshape(bias.shape) + bias
+            yield _Block(part, step, c[0], c[1], maxima.flatten(1))
+
+
+class _Wave:
+    """The harmonics of one parity: their bands and the first half of the rotations as a matrix (n_psi / 2, 2 q)."""
+
+    def __init__(self, grid: PoseGrid, parity: int):
+        self.bands = _bands(grid, parity)
+        q = torch.arange(parity, grid.harmonics, 2, device=grid.synthesis.device)
+        columns = torch.cat([q, grid.harmonics + q])
+        self.matrix = grid.synthesis[: grid.n_psi // 2, columns].contiguous()
+
+    def products(self, x: list[torch.Tensor], a: list[torch.Tensor], part: slice) -> torch.Tensor:
+        """c of these harmonics: (2, q, m, columns)."""
+        n_q = self.matrix.shape[1] // 2
+        out = torch.empty(2, n_q, part.stop - part.start, a[0].shape[3], device=self.matrix.device)
+        at = 0
+        for images, references in zip(x, a, strict=True):
+            for which in (0, 1):
+                torch.bmm(images[:, part], references[:, :, which], out=out[which, at : at + len(images)])
+            at += len(images)
+        return out
+
+
+def row_maxima(tile: ImageTile, refs: References, *, tile_scores: int = 1 << 19) -> torch.Tensor:
+    """Highest log posterior over psi for every (image, reference, shift): (n, K, S).
+
+    At most about ``tile_scores`` scores exist at once.
+    """
+    out = torch.empty(len(tile), refs.count, refs.shifts, device=tile.data.device)
+    for block in _sweep(tile, refs, tile_scores):
+        out[block.images, block.references] = block.maxima.reshape(len(block.maxima), -1, refs.shifts)
     return out
 
 
-def row_scores(
-    tile: ImageTile, refs: References, image: torch.Tensor, reference: torch.Tensor, shift: torch.Tensor,
-    *, chunk_bytes: int = 1 << 23,
-) -> torch.Tensor:  # fmt: skip
-    """Log posteriors over all rotations of chosen rows: (m, n_psi). image, reference, shift: (m,) indices."""
-    grid = refs.grid
-    out = torch.empty(len(image), grid.n_psi, device=tile.data.device)
-    bands = [band for parity in (0, 1) for band in _bands(grid, parity)]
-    chunk = max(64, chunk_bytes // (8 * grid.rings * grid.harmonics))
-    flat = refs.shifted.flatten(0, 1)
-    for i in range(0, len(image), chunk):
-        n, k, s = image[i : i + chunk], reference[i : i + chunk], shift[i : i + chunk]
-        x, a = tile.data[n], flat[k * refs.shifts + s]
-        c = torch.empty(len(n), grid.harmonics, dtype=x.dtype, device=x.device)
-        for band in bands:
-            c[:, band.q] = (x[:, band.ring :, band.q].conj() * a[:, band.ring :, band.q]).sum(1)
-        norm = _norm_harmonics(tile, refs, n, k)
-        n_even = c[:, 2::2].shape[1]
-        extra = norm[:, 1 : 1 + n_even]
-        c[:, 2 : 2 + 2 * extra.shape[1] : 2] -= extra
-        bias = refs.log_prior[k, s] - norm[:, 0].real
-        out[i : i + chunk] = torch.addmm(bias[:, None], torch.cat([c.real, c.imag], 1), grid.synthesis.T)
-    return out
+def best_rows(tile: ImageTile, refs: References, keep: float, *, tile_scores: int = 1 << 19) -> Rows:
+    """All rows of every image within ``keep`` nats of its best one, evaluated at all rotations, sorted by image."""
+    grid, device = refs.grid, tile.data.device
+    best = torch.full((len(tile),), -torch.inf, device=device)
+    parts = []
+    for block in _sweep(tile, refs, tile_scores):
+        known = torch.maximum(best[block.images], block.maxima.amax(1))
+        best[block.images] = known
+        image, column = (block.maxima >= (known - keep)[:, None]).nonzero(as_tuple=True)
+        u, v = (
+            c[:, :, image, column].flatten(0, 1).T @ wave.matrix.T
+            for c, wave in ((block.even, _Wave(grid, 0)), (block.odd, _Wave(grid, 1)))
+        )
+        scores = torch.cat([u + v, u - v], 1)
+        top = block.maxima[image, column]
+        # The bias is what turns the maximum of the products into the maximum of the log posterior.
+        scores += (top - scores.amax(1))[:, None]
+        parts.append((image + block.images.start, column + block.references.start * refs.shifts, scores, top))
+    image, column, scores, top = (torch.cat([p[i] for p in parts]) for i in range(4))
+    kept = (top >= best[image] - keep).nonzero().ravel()
+    kept = kept[torch.argsort(image[kept], stable=True)]
+    return Rows(
+        image=image[kept],
+        reference=column[kept] // refs.shifts,
+        shift=column[kept] % refs.shifts,
+        log_weight=scores[kept],
+    )

@@ -1,0 +1,111 @@
+"""One E-step over a batch of particles: score, choose, accumulate; and what is remembered of every particle."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, zero_sums
+from vitreous.matching.choice import Choice, Chosen, soft
+from vitreous.matching.grid import PoseGrid
+from vitreous.matching.prepare import PreparedParticles
+from vitreous.matching.score import References, Rows
+from vitreous.matching.search import SearchPlan, find_rows
+
+__all__ = ["Outcome", "expect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The best hypothesis of n particles and how sure it is; NumPy arrays of shape (n,), shift_px (n, 2).
+
+    reference: int; psi_rad; shift_px: u in the class frame, pixels of the working images; max_probability: of the
+    single best hypothesis; class_probability: of its class; entropy: of the class posterior in nats;
+    significant: number of hypotheses within the pruning margin; log_evidence: log marginal likelihood.
+    """
+
+    reference: np.ndarray
+    psi_rad: np.ndarray
+    shift_px: np.ndarray
+    max_probability: np.ndarray
+    class_probability: np.ndarray
+    entropy: np.ndarray
+    significant: np.ndarray
+    log_evidence: np.ndarray
+
+    @staticmethod
+    def join(parts: list["Outcome"]) -> "Outcome":
+        """Outcomes one after the other."""
+        return Outcome(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Outcome)})
+
+
+def expect(
+    particles: PreparedParticles,
+    index: np.ndarray,
+    plan: SearchPlan,
+    references: tuple[References | None, References],
+    noise_power: torch.Tensor,
+    *,
+    choice: Choice = soft,
+    tile: int = 1024,
+) -> tuple[Sums, Outcome]:
+    """Match particles ``index`` (m,) against references and accumulate them; bad particles must not be in ``index``."""
+    coarse, fine = references
+    grid = plan.fine
+    sums = zero_sums(fine.count, grid.rings, grid.harmonics, particles.device)
+    outcomes = []
+    for start in range(0, len(index), tile):
+        images = particles.tile(index[start : start + tile], grid.rings, noise_power)
+        rows = find_rows(images, plan, coarse, fine)
+        chosen = choice(rows, len(images))
+        sums = accumulate(sums, images, grid, rows, chosen)
+        outcomes.append(_outcome(rows, chosen, grid, len(images), fine.count))
+    return sums, Outcome.join(outcomes)
+
+
+def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: int) -> Outcome:
+    device = chosen.weight.device
+    top, psi = chosen.weight.max(1)
+    best = torch.full((n,), -1.0, device=device).scatter_reduce_(0, rows.image, top, "amax")
+    at = (top == best[rows.image]).nonzero().ravel()
+    first = torch.full((n,), len(top), device=device).scatter_reduce_(0, rows.image[at], at, "amin")
+    posterior = class_posteriors(rows, chosen, n, n_references)
+    reference = rows.reference[first]
+    close = (rows.log_weight >= rows.log_weight[first].amax(1)[rows.image, None] - 10).sum(1)
+    return Outcome(
+        reference=reference.cpu().numpy(),
+        psi_rad=grid.psi[psi[first]].cpu().numpy(),
+        shift_px=grid.shifts_px[rows.shift[first]].cpu().numpy(),
+        max_probability=best.cpu().numpy(),
+        class_probability=posterior.gather(1, reference[:, None])[:, 0].cpu().numpy(),
+        entropy=torch.special.entr(posterior).sum(1).cpu().numpy(),
+        significant=torch.zeros(n, dtype=torch.long, device=device).index_add_(0, rows.image, close).cpu().numpy(),
+        log_evidence=chosen.log_evidence.cpu().numpy(),
+    )
+
+
+def accumulate_fixed(
+    particles: PreparedParticles,
+    index: np.ndarray,
+    reference: np.ndarray,
+    psi_rad: np.ndarray,
+    n_references: int,
+    noise_power: torch.Tensor,
+    *,
+    tile: int = 512,
+) -> Sums:
+    """Statistics of particles ``index`` (m,) at given classes and rotations (m,), unshifted, at all rings."""
+    basis, device = particles.basis, particles.device
+    sums = zero_sums(n_references, basis.rings, basis.harmonics, device)
+    for start in range(0, len(index), tile):
+        piece = slice(start, start + tile)
+        images = particles.tile(index[piece], basis.rings, noise_power)
+        label = torch.from_numpy(reference[piece]).to(device)
+        angle = torch.from_numpy(psi_rad[piece]).to(device)[:, None] * torch.arange(basis.harmonics, device=device)
+        turn = torch.polar(torch.ones_like(angle), -angle).to(torch.complex64)
+        ones = torch.ones(len(label), device=device)
+        sums.signal.index_add_(0, label, images.data * turn[:, None, :])
+        sums.power.index_add_(0, label, images.ctf_power[:, :, 0].real.contiguous())
+        sums.members.index_add_(0, label, ones)
+        sums.square_members.index_add_(0, label, ones)
+    return sums

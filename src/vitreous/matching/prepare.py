@@ -1,0 +1,197 @@
+"""Particles made ready for matching: normalised, cropped in Fourier space, masked, expanded in ring harmonics once.
+
+What the images of a whole data set need in memory is (number of particles) x ``RingBasis.packed_size`` floats, about
+3 kB per particle at 16 rings; beyond a budget they are kept in a file that is mapped into memory.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitreous.fourier import resize_images
+from vitreous.matching.grid import PoseGrid
+from vitreous.matching.rings import RingBasis, from_angles, to_angles
+from vitreous.matching.score import ImageTile
+from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
+
+__all__ = ["ImagePreparation", "PreparedParticles", "prepare_particles"]
+
+ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePreparation:
+    """How raw images become working images.
+
+    box_px: side of the raw images; pixel_size_A; particle_diameter_A: of the circular mask; invert_contrast: for
+    particles that are dark; normalise: background mean 0, standard deviation 1, ramp removed.
+    """
+
+    box_px: int
+    pixel_size_A: float
+    particle_diameter_A: float
+    invert_contrast: bool = False
+    normalise: bool = True
+
+    @property
+    def radius_px(self) -> float:
+        """Radius of the particle in pixels of the raw image."""
+        return self.particle_diameter_A / self.pixel_size_A / 2
+
+    def clean(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised images (n, L, L) and which are bad (n,) bool; bad images come back as zeros."""
+        if self.normalise:
+            images, bad = normalise_images(images, self.radius_px)
+        else:
+            bad = ~torch.isfinite(images).all(-1).all(-1)
+            images = torch.where(bad[:, None, None], 0.0, images)
+        return (-images if self.invert_contrast else images), bad
+
+    def working_basis(self, rings: int) -> RingBasis:
+        """Rings on the smallest Fourier-cropped box that holds them."""
+        full = RingBasis(box_px=self.box_px, radius_px=self.radius_px, rings=1)
+        rings = max(1, min(rings, full.max_rings))
+        box = min(self.box_px, 2 * math.ceil(rings * self.box_px / full.window_px + 2))
+        scale = box / self.box_px
+        while True:
+            radius = self.radius_px * scale
+            basis = RingBasis(box_px=box, radius_px=radius, rings=1, edge_px=max(1.5, 0.1 * radius))
+            if basis.max_rings >= rings or box >= self.box_px:
+                return basis.truncated(min(rings, basis.max_rings))
+            box = min(self.box_px, box + 2)
+            scale = box / self.box_px
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedParticles:
+    """n particles as packed ring harmonics.
+
+    packed: (n, packed_size) float32, in memory or mapped from a file; ctf: of the particles, or None where the
+    images have no CTF; pixel_size_A: of the working images; noise_group: (n,) int64; group_power: (G, R) mean |X|^2
+    of the masked images; bad: (n,) bool, images that cannot be used (their rings are zero).
+    """
+
+    preparation: ImagePreparation
+    basis: RingBasis
+    packed: np.ndarray
+    ctf: CTFParameters | None
+    noise_group: np.ndarray
+    group_power: torch.Tensor
+    bad: np.ndarray
+    device: str = "cpu"
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @property
+    def pixel_size_A(self) -> float:
+        """Pixel size of the working images."""
+        return self.preparation.pixel_size_A * self.preparation.box_px / self.basis.box_px
+
+    @cached_property
+    def ctf_harmonics(self) -> int:
+        """Harmonics 0, 2, .. of C^2 along a ring that the norm needs: 1 where astigmatism does not matter."""
+        if self.ctf is None or len(self.ctf) == 0:
+            return 1
+        k = self.basis.k_per_px[-1] / self.pixel_size_A
+        difference = np.abs(self.ctf.defocus_u_A - self.ctf.defocus_v_A).max()
+        phase = 0.5 * np.pi * 0.04 * difference * k**2  # 0.04 A: a wavelength longer than any in use
+        return 1 if phase < ISOTROPIC_BELOW_RAD else min(math.ceil(2 * phase + 3), self.basis.harmonics // 2)
+
+    def tile(self, index: np.ndarray, rings: int, noise_power: torch.Tensor) -> ImageTile:
+        """CTF- and noise-weighted rings of some particles; noise_power: (G, >= rings) sigma^2."""
+        packed = torch.from_numpy(np.ascontiguousarray(self.packed[index])).to(self.device)
+        data = self.basis.unpack(packed, rings)
+        inverse = 1 / noise_power[torch.from_numpy(self.noise_group[index]).to(self.device), :rings]
+        if self.ctf is None:
+            power = inverse[:, :, None].to(torch.complex64)
+            return ImageTile(data=data * inverse[:, :, None], ctf_power=power)
+        params = self.ctf.take(index)
+        k = torch.from_numpy(self.basis.k_per_px[:rings] / self.pixel_size_A).float().to(self.device)
+        if self.ctf_harmonics == 1:
+            ctf = ctf_1d(params, k)
+            power = (ctf.square() * inverse)[:, :, None].to(torch.complex64)
+            return ImageTile(data=data * (ctf * inverse)[:, :, None], ctf_power=power)
+        return self._astigmatic_tile(data, params, k, inverse)
+
+    def _astigmatic_tile(
+        self, data: torch.Tensor, params: CTFParameters, k: torch.Tensor, inverse: torch.Tensor
+    ) -> ImageTile:
+        n_angles = 2 * data.shape[2] + 4 * self.ctf_harmonics
+        angle = torch.arange(n_angles, device=self.device) * (2 * math.pi / n_angles)
+        ctf = ctf_at(params, k[:, None] * torch.cos(angle), k[:, None] * torch.sin(angle))
+        weighted = from_angles(to_angles(data, n_angles) * ctf, data.shape[2]) * inverse[:, :, None]
+        spectrum = torch.fft.rfft(ctf.square(), norm="forward")[..., : 2 * self.ctf_harmonics : 2]
+        used = self.basis.used[: data.shape[1], : data.shape[2]].to(self.device)
+        return ImageTile(data=weighted * used, ctf_power=spectrum * inverse[:, :, None])
+
+    def mean_ctf_power(self, group: int, rings: int, most: int = 2048) -> torch.Tensor:
+        """Mean C^2 over (at most ``most``) particles of a noise group, (rings,)."""
+        if self.ctf is None:
+            return torch.ones(rings, device=self.device)
+        members = np.flatnonzero(self.noise_group == group)
+        members = members[:: max(1, len(members) // most)]
+        k = torch.from_numpy(self.basis.k_per_px[:rings] / self.pixel_size_A).float().to(self.device)
+        return ctf_1d(self.ctf.take(members), k).square().mean(0)
+
+    def grid(self, rings: int, offset_range_A: float, **options: float) -> PoseGrid:
+        """The pose grid for a number of rings."""
+        reach = offset_range_A / self.pixel_size_A
+        return PoseGrid.for_rings(self.basis, rings, reach, device=self.device, **options)  # type: ignore[arg-type]
+
+
+def prepare_particles(
+    read: Callable[[np.ndarray], np.ndarray],
+    n: int,
+    preparation: ImagePreparation,
+    *,
+    rings: int,
+    ctf: CTFParameters | None,
+    noise_group: np.ndarray | None = None,
+    store: Path | None = None,
+    batch: int = 512,
+    device: str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> PreparedParticles:
+    """Read every particle once and expand it.
+
+    read: indices -> (m, L, L) float32; store: a file to map (None: memory); progress receives the number done.
+    """
+    basis = preparation.working_basis(rings)
+    groups = np.zeros(n, np.int64) if noise_group is None else np.asarray(noise_group, np.int64)
+    shape = (n, basis.packed_size)
+    packed = np.empty(shape, np.float32) if store is None else np.memmap(store, np.float32, "w+", shape=shape)
+    bad = np.zeros(n, bool)
+    power = torch.zeros(int(groups.max(initial=0)) + 1, basis.rings, dtype=torch.float64)
+    count = torch.zeros(len(power), dtype=torch.float64)
+    for start in range(0, n, batch):
+        index = np.arange(start, min(start + batch, n))
+        images = torch.from_numpy(np.ascontiguousarray(read(index), dtype=np.float32)).to(device)
+        images, wrong = preparation.clean(images)
+        rings_of = basis.expand(resize_images(images, basis.box_px))
+        packed[index] = rings_of.cpu().numpy()
+        bad[index] = wrong.cpu().numpy()
+        ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2).double().cpu()
+        good = torch.from_numpy(~bad[index])
+        which = torch.from_numpy(groups[index])[good]
+        power.index_add_(0, which, ring_power[good])
+        count.index_add_(0, which, torch.ones(len(which), dtype=torch.float64))
+        if progress is not None:
+            progress(int(index[-1]) + 1)
+    overall = power.sum(0) / count.sum().clamp_min(1)
+    group_power = torch.where(count[:, None] > 0, power / count.clamp_min(1)[:, None], overall)
+    return PreparedParticles(
+        preparation=preparation,
+        basis=basis,
+        packed=packed,
+        ctf=ctf,
+        noise_group=groups,
+        group_power=group_power.float().to(device),
+        bad=bad,
+        device=device,
+    )
