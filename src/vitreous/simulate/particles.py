@@ -6,7 +6,7 @@ and any number of particles streams through the same memory.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from vitreous.simulate.settings import SimulateSettings
 __all__ = ["clean_images", "coloured_noise_power", "signal_variance", "simulate_batches"]
 
 _VARIANCE_SAMPLE = 512  # particles that the signal variance is measured on
+_VARIANCE_IDS = 2**48  # beyond the ids of any set
 _COPIES = 6  # most projections in one image
 _Batch = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -109,16 +110,10 @@ def signal_variance(prepared: list[torch.Tensor], settings: SimulateSettings) ->
     Measured on 512 particles that are not in the set (ids of their own), so that the set can be streamed and the
     noise level does not depend on its size.
     """
-    total, count = 0.0, 0
-    for start in range(0, _VARIANCE_SAMPLE, 128):
-        ids = np.arange(start, start + 128) + 2**48
-        images, truth = clean_images(prepared, settings, ids)
-        good = np.flatnonzero(truth["vtrJunk"] == "none")
-        total += float(images[torch.from_numpy(good)].var(dim=(-2, -1), correction=0).sum())
-        count += len(good)
-    if count == 0:
-        raise ValueError("junk_fraction leaves no particle to define the signal-to-noise ratio by; use less than 1")
-    return total / count
+    without_junk = replace(settings, junk_fraction=0.0)
+    parts = np.split(np.arange(_VARIANCE_SAMPLE) + _VARIANCE_IDS, 4)
+    variances = [clean_images(prepared, without_junk, ids)[0].var(dim=(-2, -1), correction=0) for ids in parts]
+    return float(torch.cat(variances).mean())
 
 
 def coloured_noise_power(n: int, pixel_size_A: float) -> torch.Tensor:
