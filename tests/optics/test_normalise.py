@@ -60,6 +60,23 @@ def test_bad_images_are_told_and_zeroed_and_do_not_touch_the_others():
     assert torch.allclose(found[:1], normalise_images(images[:1], 6.0)[0])
 
 
+@given(value=st.floats(-(2.0**100), 2.0**100, width=32), n=st.integers(12, 70))
+def test_constant_images_are_bad_whatever_the_constant(value, n):
+    image = torch.full((1, n, n), value)
+    image[0, n // 2, n // 2] += 5.0
+    assert normalise_images(image, 0.4 * n, remove_ramp=True)[1].all()
+    assert normalise_images(image, 0.4 * n)[1].all()
+
+
+def test_a_large_offset_costs_no_precision():
+    images = noise(2, 32).double()
+    exact, _ = normalise_images(images, 12.0)
+    rounded = (images + 1e5).float()
+    found, bad = normalise_images(rounded, 12.0)
+    assert not bad.any()
+    assert (found - exact).abs().max() < 0.02  # what rounding to single precision had already cost
+
+
 def test_integer_images_are_accepted_and_double_stays_double():
     integers = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (2, 16, 16)).astype(np.uint8))
     assert normalise_images(integers, 6.0)[0].dtype == torch.float32

@@ -38,6 +38,25 @@ def test_results_do_not_depend_on_the_batch_size():
     assert all((truth[k] == truth_again[k]).all() for k in truth)
 
 
+def test_a_billion_particles_stream():
+    settings = dataclasses.replace(SMALL, particles=10**9)
+    images, truth = next(simulate_batches(load_volumes(settings), settings, batch=8))
+    assert images.shape == (8, 32, 32)
+    assert len(truth["rlnAngleRot"]) == 8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_makes_the_same_particles():
+    settings = dataclasses.replace(SMALL, particles=40, noise="coloured", junk_fraction=0.3)
+    volumes = load_volumes(settings)
+    (on_cpu, truth), (on_gpu, truth_gpu) = (
+        next(simulate_batches(volumes, settings, device=d)) for d in ("cpu", "cuda")
+    )
+    assert np.allclose(on_cpu, on_gpu, atol=1e-3)
+    assert all((truth[k] == truth_gpu[k]).all() for k in truth)
+
+
 def test_a_larger_set_begins_with_the_smaller_one():
     images, _ = collect(dataclasses.replace(SMALL, particles=40))
     more, _ = collect(dataclasses.replace(SMALL, particles=80))
@@ -225,3 +244,5 @@ def test_settings_that_make_no_sense_are_named(change, name):
 def test_volumes_must_belong_to_the_settings():
     with pytest.raises(ValueError, match="volumes: expected"):
         next(simulate_batches(torch.zeros(1, 16, 16, 16), SMALL))
+    with pytest.raises(ValueError, match="no contrast"):
+        next(simulate_batches(torch.zeros(1, 32, 32, 32), SMALL))

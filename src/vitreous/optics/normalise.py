@@ -4,7 +4,7 @@ import torch
 
 __all__ = ["invert_contrast", "normalise_images"]
 
-_FLAT = 1e-6  # relative to the largest value: below this a background has no variation beyond rounding
+_FLAT = 1e-6  # of the largest background value: less is rounding, not variation
 
 
 def normalise_images(
@@ -24,7 +24,8 @@ def normalise_images(
     flat = images.to(dtype).reshape(batch, n * n)
     finite = torch.isfinite(flat).all(dim=1)
     flat = torch.where(finite[:, None], flat, torch.zeros((), dtype=dtype, device=images.device))
-    largest = flat.abs().amax(dim=1)
+    flat = flat - flat[:, :1]  # the corner is background: large offsets cost no precision, constants become zero
+    largest = (flat * background).abs().amax(dim=1)
     residual = flat - (flat @ fit) @ basis.T
     sd = torch.sqrt((residual * residual) @ background / background.sum())
     good = finite & (sd > _FLAT * largest) & torch.isfinite(sd)

@@ -108,12 +108,15 @@ def signal_variance(prepared: list[torch.Tensor], settings: SimulateSettings) ->
     """Mean over particles of the variance over all pixels of the clean image (junk not counted).
 
     Measured on 512 particles that are not in the set (ids of their own), so that the set can be streamed and the
-    noise level does not depend on its size.
+    noise level does not depend on its size. Raises ValueError for volumes without contrast.
     """
     without_junk = replace(settings, junk_fraction=0.0)
     parts = np.split(np.arange(_VARIANCE_SAMPLE) + _VARIANCE_IDS, 4)
     variances = [clean_images(prepared, without_junk, ids)[0].var(dim=(-2, -1), correction=0) for ids in parts]
-    return float(torch.cat(variances).mean())
+    variance = float(torch.cat(variances).mean())
+    if not variance > 0:
+        raise ValueError("the volumes have no contrast: their projections are constant, so no noise level follows")
+    return variance
 
 
 def coloured_noise_power(n: int, pixel_size_A: float) -> torch.Tensor:
