@@ -144,3 +144,10 @@ def test_bad_input_is_refused():
         fibonacci_directions(0)
     with pytest.raises(ValueError, match="Euler"):
         euler_to_matrix(torch.zeros(2))
+
+
+def test_distances_broadcast():
+    directions, rotations = healpix_directions(2), random_rotations(5, seed=0)
+    assert direction_distance_deg(directions[:, None], directions).shape == (48, 48)
+    assert direction_distance_deg(directions, directions[0])[0] < 1e-9
+    assert rotation_distance_deg(rotations[:, None], rotations).shape == (5, 5)

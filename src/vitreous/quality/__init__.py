@@ -1,4 +1,4 @@
-"""How good is it: FRC and FSC, SSNR, resolution."""
+"""How good is it: FRC and FSC, resolution."""
 
 from vitreous.quality.correlation import (
     resolution_at,
@@ -6,7 +6,6 @@ from vitreous.quality.correlation import (
     shell_correlation,
     soft_ball,
     soft_disc,
-    ssnr,
 )
 
-__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc", "ssnr"]
+__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc"]

@@ -4,7 +4,7 @@ import torch
 
 from vitreous.fourier import shell_sums
 
-__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc", "ssnr"]
+__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc"]
 
 
 def ring_correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -39,17 +39,6 @@ def resolution_at(curve: torch.Tensor, threshold: float, n: int, pixel_size_A: f
     unresolved = below[..., 0]
     resolution = n * pixel_size_A / torch.where(unresolved, torch.ones_like(radius), radius)
     return torch.where(unresolved, torch.full_like(resolution, torch.inf), resolution)
-
-
-def ssnr(frc: torch.Tensor, *, full: bool = True) -> torch.Tensor:
-    """Spectral signal-to-noise ratio from a half-set correlation, any shape; negative correlations give 0.
-
-    ``full``: of the sum of both halves, 2 FRC / (1 - FRC); otherwise of one half, FRC / (1 - FRC). A correlation of
-    1 gives a large finite number.
-    """
-    positive = frc.clamp(min=0.0)
-    one_half = positive / (1.0 - positive).clamp(min=torch.finfo(frc.dtype).eps)
-    return 2.0 * one_half if full else one_half
 
 
 def soft_disc(

@@ -49,7 +49,7 @@ def viewing_directions(matrices: torch.Tensor) -> torch.Tensor:
 
 def direction_distance_deg(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Angle between directions (..., 3) in degrees, 0..180, accurate at both ends; leading axes broadcast."""
-    cross = torch.linalg.cross(a, b).norm(dim=-1)
+    cross = torch.linalg.cross(*torch.broadcast_tensors(a, b)).norm(dim=-1)
     return torch.rad2deg(torch.atan2(cross, (a * b).sum(dim=-1)))
 
 
