@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mrcfile
 import numpy as np
 
-from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.class2d_folder import open_class2d_folder
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.particles import Table, read_star
+from vitreous.particles import StarFile, Table
 
 __all__ = ["Examples", "ReportContent", "read_content", "read_examples", "write_examples"]
 
@@ -88,76 +87,55 @@ def read_content(folder: str | Path) -> ReportContent:
     JobFolderError
         When ``run_classes.mrcs``, ``run_model.star`` or ``run_data.star`` is missing.
     """
-    path = Path(folder)
-    for name in ("run_classes.mrcs", "run_model.star", "run_data.star"):
-        if not (path / name).is_file():
-            raise JobFolderError(f"{path} has no {name}: it is not the folder of a finished class2d job")
-    model = read_star(path / "run_model.star")
-    classes, general = model["model_classes"].columns, model["model_general"].columns
-    averages = _read_stack(path / "run_classes.mrcs")
-    count, box = averages.shape[:2]
-    data = read_star(path / "run_data.star")["particles"].columns
-    class_number = data["rlnClassNumber"].astype(int)
-    halves = path / "run_class_halves.mrcs"
-    pixel_size = float(general["rlnPixelSize"][0])
+    found = open_class2d_folder(folder)
+    count, box = found.averages.shape[:2]
+    pixel_size = float(found.general.numbers("rlnPixelSize")[0])
     return ReportContent(
-        folder=path,
-        manifest=read_manifest(path),
+        folder=found.path,
+        manifest=read_manifest(found.path),
         pixel_size_A=pixel_size,
-        averages=averages,
-        halves=_read_stack(halves).reshape(count, 2, box, box) if halves.is_file() else None,
-        population=np.bincount(class_number, minlength=count + 1)[1 : count + 1],
-        distribution=classes["rlnClassDistribution"].astype(float),
-        effective_number=_effective_number(classes, count),
-        resolution_A=_resolutions(classes["rlnEstimatedResolution"]),
+        averages=found.averages,
+        halves=found.halves,
+        population=found.population,
+        distribution=found.classes.numbers("rlnClassDistribution"),
+        effective_number=_effective_number(found.classes, count),
+        resolution_A=found.resolution_A,
         frequency=np.arange(box // 2 + 1) / (box * pixel_size),
-        frc=_spectra(model, "model_class_{}", "rlnGoldStandardFsc", box // 2 + 1),
-        noise_power=_spectra(model, "model_group_{}", "rlnSigma2Noise", box // 2 + 1),
-        particles=_distributions(data, class_number > 0),
-        particle_count=len(class_number),
-        refused_count=int((class_number == 0).sum()),
-        found_signal=bool(int(general["vtrFoundSignal"][0])) if "vtrFoundSignal" in general else True,
-        history=read_history(path),
-        examples=read_examples(path),
+        frc=_spectra(found.model, "model_class_{}", "rlnGoldStandardFsc", box // 2 + 1),
+        noise_power=_spectra(found.model, "model_group_{}", "rlnSigma2Noise", box // 2 + 1),
+        particles=_distributions(found.data["particles"], found.class_number > 0),
+        particle_count=len(found.class_number),
+        refused_count=int((found.class_number == 0).sum()),
+        found_signal="vtrFoundSignal" not in found.general or bool(found.general.numbers("vtrFoundSignal")[0]),
+        history=read_history(found.path),
+        examples=read_examples(found.path),
     )
 
 
-def _read_stack(path: Path) -> np.ndarray:
-    with mrcfile.open(path, permissive=True) as file:
-        images = np.array(file.data, dtype=np.float32)
-    return images[None] if images.ndim == 2 else images
+def _effective_number(classes: Table, count: int) -> np.ndarray:
+    name = "vtrEffectiveNumber"
+    return classes.numbers(name) if name in classes else np.full(count, np.nan)
 
 
-def _effective_number(classes: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-    column = classes.get("vtrEffectiveNumber")
-    return np.full(count, np.nan) if column is None else column.astype(float)
-
-
-def _resolutions(column: np.ndarray) -> np.ndarray:
-    """RELION writes 999 A for "none"."""
-    values = column.astype(float)
-    return np.where(values >= 999, np.inf, values)
-
-
-def _spectra(model: Mapping[str, Table], block: str, column: str, shells: int) -> np.ndarray:
+def _spectra(model: StarFile, block: str, column: str, shells: int) -> np.ndarray:
     """The columns of blocks number 1, 2, ... as rows; a short one is filled with nan."""
     rows = []
     while block.format(len(rows) + 1) in model:
-        values = model[block.format(len(rows) + 1)].columns[column].astype(float)[:shells]
+        values = model[block.format(len(rows) + 1)].numbers(column)[:shells]
         rows.append(np.pad(values, (0, shells - len(values)), constant_values=np.nan))
     return np.array(rows).reshape(-1, shells)
 
 
-def _distributions(data: Mapping[str, np.ndarray], used: np.ndarray) -> dict[str, np.ndarray]:
+def _distributions(data: Table, used: np.ndarray) -> dict[str, np.ndarray]:
     """What there is to draw as histograms: defocus (um), shift (A), in-plane angle (deg), probability."""
 
     def column(name: str) -> np.ndarray:
-        return data[name].astype(float)[used]
+        return data.numbers(name)[used]
 
     found: dict[str, np.ndarray] = {}
-    if {"rlnDefocusU", "rlnDefocusV"} <= set(data):
+    if {"rlnDefocusU", "rlnDefocusV"} <= set(data.names):
         found["defocus_um"] = (column("rlnDefocusU") + column("rlnDefocusV")) / 2e4
-    if {"rlnOriginXAngst", "rlnOriginYAngst"} <= set(data):
+    if {"rlnOriginXAngst", "rlnOriginYAngst"} <= set(data.names):
         found["shift_A"] = np.hypot(column("rlnOriginXAngst"), column("rlnOriginYAngst"))
     if "rlnAnglePsi" in data:
         found["psi_deg"] = column("rlnAnglePsi") % 360

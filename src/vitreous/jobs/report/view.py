@@ -88,7 +88,8 @@ def headline(content: ReportContent) -> str:
         return f"{used:,} particles, and no common signal among them."
     filled = int((content.population > 0).sum())
     best = content.resolution_A[good].min()
-    return f"{used:,} particles in {filled} {_plural('class', 'classes', filled)}; the sharpest average reaches {best:.1f} Å."
+    classes = "class" if filled == 1 else "classes"
+    return f"{used:,} particles in {filled} {classes}; the sharpest average reaches {best:.1f} Å."
 
 
 def key_figures(content: ReportContent) -> list[tuple[str, str, str]]:
@@ -111,10 +112,6 @@ def key_figures(content: ReportContent) -> list[tuple[str, str, str]]:
 
 def _refused(content: ReportContent) -> str:
     return f"{content.refused_count:,} more refused" if content.refused_count else "none refused"
-
-
-def _plural(one: str, many: str, count: int) -> str:
-    return one if count == 1 else many
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 import jinja2
 
 import vitreous
-from vitreous.jobs.files import write_text_atomically
 from vitreous.jobs.manifest import Manifest, now
 from vitreous.jobs.report import view
 from vitreous.jobs.report.content import ReportContent, read_content
+from vitreous.particles import write_text_atomic
 
 __all__ = ["render", "write_report"]
 
@@ -24,7 +24,7 @@ def write_report(folder: str | Path) -> Path:
         When the folder lacks the results.
     """
     path = Path(folder) / "report.html"
-    write_text_atomically(path, render(read_content(folder)))
+    write_text_atomic(path, render(read_content(folder)))
     return path
 
 
