@@ -8,6 +8,7 @@ from vitreous.averages.result import Class2DResult
 from vitreous.jobs.relion_tables import (
     SearchSettings,
     model_blocks,
+    noise_groups,
     optimiser_blocks,
     particle_columns,
     sampling_blocks,
@@ -55,12 +56,14 @@ def _write_set(
     root = f"{folder}/{name}"
     averages = f"{root}_classes.mrcs"
     references = [f"{k + 1:06d}@{averages}" for k in range(len(result.averages))]
+    groups = noise_groups(result, particles.table)
     columns = particle_columns(result)
-    if "rlnGroupNumber" not in particles.table:
-        columns["rlnGroupNumber"] = result.noise_group.astype(np.int64) + 1
+    columns["rlnGroupNumber"] = groups.member.astype(np.int64) + 1
+    columns["rlnGroupName"] = np.array(groups.names)[groups.member]
+    model = model_blocks(result, references, search, groups=groups, optics_groups=len(particles.optics))
     write_mrc_stack(averages, result.averages, result.pixel_size_A)
     particles.with_columns(**columns).write(f"{root}_data.star")
-    write_star(f"{root}_model.star", model_blocks(result, references, search, particles.optics))
+    write_star(f"{root}_model.star", model)
     write_star(f"{root}_sampling.star", sampling_blocks(search))
     write_star(f"{root}_optimiser.star", optimiser_blocks(root, iteration, result, search))
     return Path(f"{root}_optimiser.star")

@@ -15,7 +15,15 @@ from vitreous.averages.result import Class2DResult
 from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
 from vitreous.particles import StarFile, Table
 
-__all__ = ["SearchSettings", "model_blocks", "optimiser_blocks", "particle_columns", "sampling_blocks"]
+__all__ = [
+    "Groups",
+    "SearchSettings",
+    "noise_groups",
+    "model_blocks",
+    "optimiser_blocks",
+    "particle_columns",
+    "sampling_blocks",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +36,31 @@ class SearchSettings:
     psi_step_deg: float
     offset_range_A: float
     offset_step_A: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Groups of particles with a noise spectrum each. RELION tells them apart by ``rlnGroupName`` alone."""
+
+    names: tuple[str, ...]
+    member: np.ndarray  # (n,) index into names
+    noise_power: np.ndarray  # (groups, F)
+
+
+def noise_groups(result: Class2DResult, particles: Table) -> Groups:
+    """The groups that the particles name already, in order of appearance; otherwise the groups of the noise model."""
+    if "rlnGroupName" in particles:
+        column = particles.text("rlnGroupName").astype(str)
+        names, first, member = np.unique(column, return_index=True, return_inverse=True)
+        rank = np.argsort(np.argsort(first))
+        names, member = names[np.argsort(first)], rank[member]
+    else:
+        names = np.array([f"group_{g + 1:03d}" for g in range(len(result.noise_power))])
+        member = result.noise_group
+    power = [result.noise_power[result.noise_group[member == g]] for g in range(len(names))]
+    mean = result.noise_power.mean(axis=0)
+    spectra = np.array([rows.mean(axis=0) if len(rows) else mean for rows in power])
+    return Groups(names=tuple(str(name) for name in names), member=member, noise_power=spectra)
 
 
 def particle_columns(result: Class2DResult) -> dict[str, np.ndarray]:
@@ -47,64 +80,63 @@ def particle_columns(result: Class2DResult) -> dict[str, np.ndarray]:
     }
 
 
-def model_blocks(result: Class2DResult, references: list[str], search: SearchSettings, optics: Table) -> StarFile:
+def model_blocks(
+    result: Class2DResult, references: list[str], search: SearchSettings, *, groups: Groups, optics_groups: int
+) -> StarFile:
     """``_model.star``: figures of the whole, of every class (with its spectra), of every noise group.
 
     ``references`` are the K entries ``000001@folder/run_classes.mrcs``. ``model_group_#`` (RELION 3.1) has one
-    spectrum per noise group; ``model_optics_group_#`` (RELION 4 and 5) their mean.
+    spectrum per group; ``model_optics_group_#`` (RELION 4 and 5) their mean over particles.
     """
-    groups = np.bincount(result.noise_group, minlength=len(result.noise_power))
-    blocks = {"model_general": _general(result, search, optics), "model_classes": _classes(result, references)}
+    sizes = np.bincount(groups.member, minlength=len(groups.names))
+    general = _general(result, search) | {"rlnNrGroups": len(groups.names), "rlnNrOpticsGroups": optics_groups}
+    blocks = {"model_general": _pairs(general), "model_classes": _classes(result, references)}
     for k in range(len(result.averages)):
         blocks[f"model_class_{k + 1}"] = _class_spectra(result, k)
     blocks["model_groups"] = Table.from_arrays(
         {
-            "rlnGroupNumber": np.arange(1, len(groups) + 1),
-            "rlnGroupName": [f"group_{g + 1:03d}" for g in range(len(groups))],
-            "rlnGroupNrParticles": groups,
-            "rlnGroupScaleCorrection": np.ones(len(groups)),
+            "rlnGroupNumber": np.arange(1, len(sizes) + 1),
+            "rlnGroupName": list(groups.names),
+            "rlnGroupNrParticles": sizes,
+            "rlnGroupScaleCorrection": np.ones(len(sizes)),
         }
     )
-    mean = np.average(result.noise_power, axis=0, weights=np.maximum(groups, 1e-9))
-    for g, power in enumerate(result.noise_power):
+    mean = np.average(groups.noise_power, axis=0, weights=np.maximum(sizes, 1e-9))
+    for g, power in enumerate(groups.noise_power):
         blocks[f"model_group_{g + 1}"] = _noise_spectrum(result, power)
-    for g in range(len(optics)):
+    for g in range(optics_groups):
         blocks[f"model_optics_group_{g + 1}"] = _noise_spectrum(result, mean)
     return blocks
 
 
-def _general(result: Class2DResult, search: SearchSettings, optics: Table) -> Table:
+def _general(result: Class2DResult, search: SearchSettings) -> dict[str, Any]:
     used = result.class_number > 0
     best = float(np.min(result.resolution_A))
     offsets = np.concatenate([result.origin_x_A[used], result.origin_y_A[used]])
-    return _pairs(
-        {
-            "rlnReferenceDimensionality": 2,
-            "rlnDataDimensionality": 2,
-            "rlnOriginalImageSize": result.averages.shape[-1],
-            "rlnCurrentResolution": best if np.isfinite(best) else NO_RESOLUTION_A,
-            "rlnCurrentImageSize": result.averages.shape[-1],
-            "rlnPaddingFactor": 2.0,
-            "rlnIsHelix": 0,
-            "rlnFourierSpaceInterpolator": 1,
-            "rlnMinRadiusNnInterpolation": 10,
-            "rlnPixelSize": result.pixel_size_A,
-            "rlnNrClasses": len(result.averages),
-            "rlnNrBodies": 1,
-            "rlnNrGroups": len(result.noise_power),
-            "rlnNrOpticsGroups": len(optics),
-            "rlnTau2FudgeFactor": search.regularisation,
-            "rlnNormCorrectionAverage": 1.0,
-            "rlnSigmaOffsetsAngst": float(np.sqrt(np.mean(offsets**2))) if used.any() else 0.0,
-            "rlnOrientationalPriorMode": 0,
-            "rlnSigmaPriorRotAngle": 0.0,
-            "rlnSigmaPriorTiltAngle": 0.0,
-            "rlnSigmaPriorPsiAngle": 0.0,
-            "rlnLogLikelihood": float(result.log_likelihood[used].sum()),
-            "rlnAveragePmax": float(result.max_probability[used].mean()) if used.any() else 0.0,
-            "vtrFoundSignal": int(result.found_signal),
-        }
-    )
+    return {
+        "rlnReferenceDimensionality": 2,
+        "rlnDataDimensionality": 2,
+        "rlnOriginalImageSize": result.averages.shape[-1],
+        "rlnCurrentResolution": best if np.isfinite(best) else NO_RESOLUTION_A,
+        "rlnCurrentImageSize": result.averages.shape[-1],
+        "rlnPaddingFactor": 2.0,
+        "rlnIsHelix": 0,
+        "rlnFourierSpaceInterpolator": 1,
+        "rlnMinRadiusNnInterpolation": 10,
+        "rlnPixelSize": result.pixel_size_A,
+        "rlnNrClasses": len(result.averages),
+        "rlnNrBodies": 1,
+        "rlnTau2FudgeFactor": search.regularisation,
+        "rlnNormCorrectionAverage": 1.0,
+        "rlnSigmaOffsetsAngst": float(np.sqrt(np.mean(offsets**2))) if used.any() else 0.0,
+        "rlnOrientationalPriorMode": 0,
+        "rlnSigmaPriorRotAngle": 0.0,
+        "rlnSigmaPriorTiltAngle": 0.0,
+        "rlnSigmaPriorPsiAngle": 0.0,
+        "rlnLogLikelihood": float(result.log_likelihood[used].sum()),
+        "rlnAveragePmax": float(result.max_probability[used].mean()) if used.any() else 0.0,
+        "vtrFoundSignal": int(result.found_signal),
+    }
 
 
 def _classes(result: Class2DResult, references: list[str]) -> Table:
