@@ -54,7 +54,7 @@ class MrcStack:
         outside = (indices < 0) | (indices >= len(self))
         if outside.any():
             raise ParticleFileError(
-                f"{self.path}: image {indices[outside][0] + 1} was asked for (counted from 1); the stack has {len(self)}"
+                f"{self.path}: image {indices[outside][0] + 1} is beyond the stack, which has {len(self)} images"
             )
         if len(indices) and _is_run(indices) and _is_run(rows):
             out[rows[0] : rows[-1] + 1] = self.data[indices[0] : indices[-1] + 1]
@@ -155,7 +155,9 @@ def write_mrc_stack(path: str | Path, images: np.ndarray, pixel_size_A: float, *
     if images.ndim != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
         raise ValueError(f"expected images of shape (n, L, L), found {images.shape}")
     with MrcStackWriter(path, box_px=images.shape[1], pixel_size_A=pixel_size_A, dtype=dtype) as writer:
-        writer.append(images)
+        step = max(1, _BLOCK_BYTES // (4 * images[0].size))
+        for start in range(0, len(images), step):
+            writer.append(images[start : start + step])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,7 +196,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     """Write a map as float32 with its voxel size, atomically."""
     data = np.ascontiguousarray(volume.data, dtype="<f4")
     statistics = _Statistics()
-    statistics.add(data)
+    for section in data:
+        statistics.add(section)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_header(data.shape, data.dtype, volume.pixel_size_A, True, statistics))
         file.write(data.data.cast("B"))

@@ -64,8 +64,8 @@ def read_header(path: Path) -> MrcHeader:
     order, h = _byte_order(path, raw, size)
     mode = int(h["mode"])
     kind = "u1" if mode == 0 and _mode_0_is_unsigned(h) else _DTYPES[mode]
-    voxel = tuple(_positive(float(c) / m) if (m := int(h[n])) > 0 else 0.0 for c, n in zip(h["cella"], ("mx", "my", "mz"), strict=True))  # fmt: skip
-    axes = tuple(int(a) for a in h["mapcrs"])
+    voxel = (_voxel(h["cella"][0], h["mx"]), _voxel(h["cella"][1], h["my"]), _voxel(h["cella"][2], h["mz"]))
+    columns, rows, sections = (int(a) for a in h["mapcrs"])
     header = MrcHeader(
         nx=int(h["nx"]),
         ny=int(h["ny"]),
@@ -74,7 +74,7 @@ def read_header(path: Path) -> MrcHeader:
         data_offset=HEADER_BYTES + int(h["nsymbt"]),
         pixel_size_A=voxel[0],
         voxel_size_A=voxel,
-        axis_order=axes if sorted(axes) == [1, 2, 3] else (1, 2, 3),
+        axis_order=(columns, rows, sections) if {columns, rows, sections} == {1, 2, 3} else (1, 2, 3),
     )
     _check_complete(path, header, size)
     return header
@@ -111,7 +111,10 @@ def build_header(
 
 
 def _byte_order(path: Path, raw: bytes, size: int) -> tuple[str, np.void]:
-    headers = {order: np.frombuffer(raw, dtype=_FIELDS.newbyteorder(order))[0] for order in "<>"}
+    headers = {
+        "<": np.frombuffer(raw, dtype=_FIELDS.newbyteorder("<"))[0],
+        ">": np.frombuffer(raw, dtype=_FIELDS.newbyteorder(">"))[0],
+    }
     sensible = [order for order, h in headers.items() if _is_sensible(h)]
     if not sensible:
         raise ParticleFileError(_why_not(path, headers))
@@ -166,5 +169,7 @@ def _check_complete(path: Path, header: MrcHeader, size: int) -> None:
         )
 
 
-def _positive(value: float) -> float:
-    return value if np.isfinite(value) and value > 0 else 0.0
+def _voxel(cell: float, intervals: int) -> float:
+    size = float(cell) / int(intervals) if int(intervals) > 0 else 0.0
+    # The header holds the cell in float32: digits beyond the sixth are noise (5.36 became 5.3599998).
+    return float(f"{size:.6g}") if np.isfinite(size) and size > 0 else 0.0

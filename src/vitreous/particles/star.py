@@ -174,11 +174,9 @@ def _add_name(block: _Block, tokens: list[bytes], path: Path, number: int) -> No
         raise ParticleFileError(f"{path}:{number}: column {name} occurs twice in block data_{block.name}")
     if block.loop and block.lines:
         raise ParticleFileError(f"{path}:{number}: column name {name} after the first row of block data_{block.name}")
-    expected = 1 if block.loop else 2
-    if len(tokens) > expected:
-        raise ParticleFileError(
-            f"{path}:{number}: {len(tokens) - 1} values after {name}; expected {'none in a loop_' if block.loop else 'one'}"
-        )
+    if len(tokens) > (1 if block.loop else 2):
+        expected = "none in a loop_" if block.loop else "one"
+        raise ParticleFileError(f"{path}:{number}: {len(tokens) - 1} values after {name}; expected {expected}")
     block.names.append(name)
     if not block.loop:
         value = tokens[1] if len(tokens) == 2 else b""

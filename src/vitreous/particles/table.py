@@ -53,8 +53,13 @@ class Column:
     @cached_property
     def values(self) -> np.ndarray:
         """int64 (uint64 if it must be), float64, or an object array of str: the first of these that fits every row."""
-        if not self.is_text:
+        if self.raw.dtype.kind in "iu":
+            return self.raw.astype(np.uint64 if self.raw.dtype == np.uint64 else np.int64)
+        if self.raw.dtype == np.float64:
             return self.raw
+        if self.raw.dtype.kind == "f":
+            # The shortest decimal form of a float32 is what was meant (2.95, not 2.9500000476837).
+            return np.array([float(token) for token in self.tokens()], dtype=np.float64)
         tokens = self.raw.tolist()
         return _numbers(tokens) if _could_be_numbers(tokens) else _decode(tokens)
 
@@ -210,7 +215,7 @@ def _numbers(tokens: Sequence[bytes]) -> np.ndarray:
     except ValueError:
         return np.array([float(token) for token in tokens], dtype=np.float64)
     low, high = min(integers, default=0), max(integers, default=0)
-    if -(2**63) <= low and high < 2**63:
+    if low >= -(2**63) and high < 2**63:
         return np.array(integers, dtype=np.int64)
     if low >= 0 and high < 2**64:
         return np.array(integers, dtype=np.uint64)
