@@ -1,7 +1,9 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
 
 from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
+from vitreous.particles.check import Background, CheckReport, Contrast, check_particles
 from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.image_survey import Readable, find_readable
 from vitreous.particles.images import image_name, search_folders
 from vitreous.particles.mrc import (
     MrcStack,
@@ -19,15 +21,21 @@ from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
 
 __all__ = [
+    "Background",
+    "CheckReport",
     "Column",
+    "Contrast",
     "MrcStack",
     "MrcStackWriter",
     "ParticleFileError",
     "ParticleSet",
+    "Readable",
     "StarFile",
     "Table",
     "Volume",
     "atomic_path",
+    "check_particles",
+    "find_readable",
     "image_name",
     "open_stack",
     "read_images",
