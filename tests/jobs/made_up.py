@@ -38,8 +38,8 @@ def made_up_particles(folder: Path) -> ParticleSet:
         "rlnDefocusU": np.linspace(8000.0, 25000.0, PARTICLES),
         "rlnDefocusV": np.linspace(8100.0, 25100.0, PARTICLES),
         "rlnDefocusAngle": np.zeros(PARTICLES),
-        "myOwnColumn": [f"note-{i}" for i in range(PARTICLES)],
         "rlnClassNumber": np.full(PARTICLES, 77),
+        "myOwnColumn": [f"note-{i}" for i in range(PARTICLES)],
     }
     path = folder / "particles.star"
     write_star(path, {"optics": Table.from_arrays(optics), "particles": Table.from_arrays(columns)})

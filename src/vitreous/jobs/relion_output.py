@@ -1,5 +1,6 @@
 """Results as RELION writes them, so that its viewer, its selection and its programs work on ours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,11 @@ def _write_set(
     root = f"{folder}/{name}"
     averages = f"{root}_classes.mrcs"
     references = [f"{k + 1:06d}@{averages}" for k in range(len(result.averages))]
+    particles = _with_optics_block(particles)
     groups = noise_groups(result, particles.table)
-    columns = particle_columns(result)
-    columns["rlnGroupNumber"] = groups.member.astype(np.int64) + 1
-    columns["rlnGroupName"] = np.array(groups.names)[groups.member]
+    columns = particle_columns(result, groups)
+    if "rlnOriginX" in particles.table:  # in pixels, from RELION 3.0; must not contradict the new ones
+        columns |= {f"rlnOrigin{axis}": columns[f"rlnOrigin{axis}Angst"] / result.pixel_size_A for axis in "XY"}
     model = model_blocks(result, references, search, groups=groups, optics_groups=len(particles.optics))
     write_mrc_stack(averages, result.averages, result.pixel_size_A)
     particles.with_columns(**columns).write(f"{root}_data.star")
@@ -67,6 +69,15 @@ def _write_set(
     write_star(f"{root}_sampling.star", sampling_blocks(search))
     write_star(f"{root}_optimiser.star", optimiser_blocks(root, iteration, result, search))
     return Path(f"{root}_optimiser.star")
+
+
+def _with_optics_block(particles: ParticleSet) -> ParticleSet:
+    """The set in the form of RELION 3.1 and later, whatever form it was read in."""
+    others = [name for name in particles.layout if name not in ("optics", "particles", particles.block)]
+    shaped = replace(particles, layout=("optics", "particles", *others), block="particles")
+    if "rlnOpticsGroup" in shaped.table:
+        return shaped
+    return shaped.with_columns(rlnOpticsGroup=shaped.optics["rlnOpticsGroup"][shaped.optics_group])
 
 
 def _output_nodes(folder: Path) -> Table:

@@ -18,8 +18,8 @@ from vitreous.particles import StarFile, Table
 __all__ = [
     "Groups",
     "SearchSettings",
-    "noise_groups",
     "model_blocks",
+    "noise_groups",
     "optimiser_blocks",
     "particle_columns",
     "sampling_blocks",
@@ -63,8 +63,8 @@ def noise_groups(result: Class2DResult, particles: Table) -> Groups:
     return Groups(names=tuple(str(name) for name in names), member=member, noise_power=spectra)
 
 
-def particle_columns(result: Class2DResult) -> dict[str, np.ndarray]:
-    """Columns (n,) that a classification adds to the particles or replaces."""
+def particle_columns(result: Class2DResult, groups: Groups) -> dict[str, np.ndarray]:
+    """Columns (n,) that a classification adds to the particles or replaces; ours come last."""
     return {
         "rlnClassNumber": result.class_number.astype(np.int64),
         "rlnAnglePsi": _rounded(result.psi_deg, 6),
@@ -74,6 +74,8 @@ def particle_columns(result: Class2DResult) -> dict[str, np.ndarray]:
         "rlnLogLikeliContribution": _rounded(result.log_likelihood, 6),
         "rlnMaxValueProbDistribution": _rounded(result.max_probability, 8),
         "rlnNrOfSignificantSamples": result.significant.astype(np.int64),
+        "rlnGroupNumber": groups.member.astype(np.int64) + 1,
+        "rlnGroupName": np.array(groups.names)[groups.member],
         "vtrEntropy": _rounded(result.entropy, 6),
         "vtrEffectiveClasses": _rounded(result.effective_classes, 6),
         "vtrWeight": result.weight.astype(np.float64),

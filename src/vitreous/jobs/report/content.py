@@ -119,7 +119,7 @@ def _effective_number(classes: Table, count: int) -> np.ndarray:
 
 def _spectra(model: StarFile, block: str, column: str, shells: int) -> np.ndarray:
     """The columns of blocks number 1, 2, ... as rows; a short one is filled with nan."""
-    rows = []
+    rows: list[np.ndarray] = []
     while block.format(len(rows) + 1) in model:
         values = model[block.format(len(rows) + 1)].numbers(column)[:shells]
         rows.append(np.pad(values, (0, shells - len(values)), constant_values=np.nan))
