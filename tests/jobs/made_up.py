@@ -53,7 +53,7 @@ def made_up_result(*, found_signal: bool = True) -> Class2DResult:
     number = np.repeat([0, 1, 2, 3, 4], [2, 30, 14, 9, 5])
     population = np.bincount(number, minlength=CLASSES + 1)[1:]
     frc = np.exp(-(np.arange(shells) ** 2) / np.array([90, 60, 40, 1, 1])[:, None])
-    resolution = np.array([12.8, 18.3, 25.6, np.inf, np.inf])
+    resolution = np.array([18.3, 12.8, 25.6, np.inf, np.inf])
     history = [
         {
             "iteration": i,

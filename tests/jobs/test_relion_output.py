@@ -74,7 +74,7 @@ def test_the_model_has_figures_and_spectra(written):
     classes = model["model_classes"]
     assert classes["rlnReferenceImage"][1] == f"000002@{folder}/run_it002_classes.mrcs"
     np.testing.assert_allclose(classes["rlnClassDistribution"], result.distribution, atol=1e-7)
-    assert list(classes["rlnEstimatedResolution"]) == [12.8, 18.3, 25.6, 999.0, 999.0]
+    assert list(classes["rlnEstimatedResolution"]) == [18.3, 12.8, 25.6, 999.0, 999.0]
     for k in range(CLASSES):
         np.testing.assert_allclose(model[f"model_class_{k + 1}"]["rlnGoldStandardFsc"], result.frc[k], atol=1e-6)
     np.testing.assert_allclose(model["model_group_2"]["rlnSigma2Noise"], 1 / (2 * BOX**2))

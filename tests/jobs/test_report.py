@@ -75,7 +75,7 @@ def test_every_class_can_be_selected_and_opened(full):
 
 def test_captions_have_number_share_resolution_and_effective_number(full):
     text = Page(full).text
-    assert "12.8 Å 1 30 51.7 % effective 24" in text
+    assert "18.3 Å 1 30 51.7 % effective 24" in text
     assert "no signal 4 5" in text
     assert "empty 5 0 0.0 %" in text
 
@@ -113,7 +113,7 @@ def test_the_script_knows_the_classes_and_the_command(full):
     data = json.loads(re.search(r'id="data">(.*?)</script>', full, re.S).group(1))
     assert data["command"].startswith("vitreous select ")
     assert [c["n"] for c in data["classes"]] == [30, 14, 9, 5, 0]
-    assert [c["resolution"] for c in data["classes"]] == [12.8, 18.3, 25.6, None, None]
+    assert [c["resolution"] for c in data["classes"]] == [18.3, 12.8, 25.6, None, None]
 
 
 def test_sections_figures_and_provenance(full):
