@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vitreous.iterate import state_from_arrays, state_to_arrays
-from vitreous.jobs.files import write_atomically
+from vitreous.particles import atomic_path
 
 __all__ = ["load_newest", "save_checkpoint"]
 
@@ -29,12 +29,8 @@ def save_checkpoint(folder: str | Path, state: Any) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     arrays = state_to_arrays(state)
     path = directory / f"it{state.iteration:06d}.npz"
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     for _, old in _by_iteration(directory)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path

@@ -150,7 +150,7 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     elif earlier is not None:
         _refuse_unless_resumable(path, earlier, manifest, status=status, resume=resume)
     _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
-    _remove([*path.glob(".[0-9]*.*"), *path.glob("checkpoints/.[0-9]*.*")])  # left by a killed writer
+    _remove([*path.glob(".*.tmp"), *path.glob("checkpoints/.*.tmp")])  # left by a killed writer
     return earlier is not None and not overwrite
 
 

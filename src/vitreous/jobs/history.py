@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.files import write_text_atomically
+from vitreous.particles import write_text_atomic
 
 __all__ = ["append_history", "read_history", "rewind_history", "to_json"]
 
@@ -38,7 +38,7 @@ def read_history(folder: str | Path) -> list[dict[str, Any]]:
 def rewind_history(folder: str | Path, iteration: int) -> None:
     """Forget the iterations after ``iteration``: a resumed run computes them again."""
     kept = [entry for entry in read_history(folder) if entry.get("iteration", 0) <= iteration]
-    write_text_atomically(Path(folder) / NAME, "".join(to_json(entry) + "\n" for entry in kept))
+    write_text_atomic(Path(folder) / NAME, "".join(to_json(entry) + "\n" for entry in kept))
 
 
 def to_json(info: Mapping[str, Any]) -> str:

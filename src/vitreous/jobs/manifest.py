@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import vitreous
-from vitreous.jobs.files import write_text_atomically
+from vitreous.particles import write_text_atomic
 
 __all__ = ["Manifest", "Run", "differing_settings", "new_manifest", "now", "read_manifest", "write_manifest"]
 
@@ -90,7 +89,7 @@ def read_manifest(folder: str | Path) -> Manifest | None:
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Replace ``job.json`` atomically."""
     content = {"status": manifest.status, **asdict(manifest)}
-    write_text_atomically(Path(folder) / NAME, json.dumps(content, indent=2, default=_plain) + "\n")
+    write_text_atomic(Path(folder) / NAME, json.dumps(content, indent=2, default=_plain) + "\n")
 
 
 def differing_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -127,5 +126,4 @@ def _machine() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
-        "python": sys.executable,
     }

@@ -1,1 +1,51 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
+
+from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
+from vitreous.particles.check import Background, CheckReport, Contrast, check_particles
+from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.image_survey import Readable, find_readable
+from vitreous.particles.images import image_name, search_folders
+from vitreous.particles.mrc import (
+    MrcStack,
+    MrcStackWriter,
+    Volume,
+    open_stack,
+    read_images,
+    read_volume,
+    write_mrc_stack,
+    write_volume,
+)
+from vitreous.particles.particle_set import ParticleSet
+from vitreous.particles.reading import read_particles
+from vitreous.particles.star import StarFile, read_star, write_star
+from vitreous.particles.table import Column, Table
+
+__all__ = [
+    "Background",
+    "CheckReport",
+    "Column",
+    "Contrast",
+    "MrcStack",
+    "MrcStackWriter",
+    "ParticleFileError",
+    "ParticleSet",
+    "Readable",
+    "StarFile",
+    "Table",
+    "Volume",
+    "atomic_path",
+    "check_particles",
+    "find_readable",
+    "image_name",
+    "open_stack",
+    "read_images",
+    "read_particles",
+    "read_star",
+    "read_volume",
+    "search_folders",
+    "write_bytes_atomic",
+    "write_mrc_stack",
+    "write_star",
+    "write_text_atomic",
+    "write_volume",
+]

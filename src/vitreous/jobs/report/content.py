@@ -1,0 +1,144 @@
+"""What a report shows, read from the files of a job folder alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.jobs.class2d_folder import open_class2d_folder
+from vitreous.jobs.history import read_history
+from vitreous.jobs.manifest import Manifest, read_manifest
+from vitreous.particles import StarFile, Table
+
+__all__ = ["Examples", "ReportContent", "read_content", "read_examples", "write_examples"]
+
+EXAMPLES = "examples.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Some particles, rotated and shifted onto their class average. m images of box L."""
+
+    images: np.ndarray  # (m, L, L)
+    class_number: np.ndarray  # (m,) from 1
+    particle: np.ndarray  # (m,) row in run_data.star, from 1
+
+    def of(self, number: int) -> list[tuple[np.ndarray, int]]:
+        """Image and particle number of the examples of one class."""
+        mine = np.flatnonzero(self.class_number == number)
+        return [(self.images[i], int(self.particle[i])) for i in mine]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """K classes of box L with F shells; n particles; what is None or empty was not in the folder."""
+
+    folder: Path
+    manifest: Manifest | None
+    pixel_size_A: float
+    averages: np.ndarray  # (K, L, L)
+    halves: np.ndarray | None  # (K, 2, L, L)
+    population: np.ndarray  # (K,)
+    distribution: np.ndarray  # (K,)
+    effective_number: np.ndarray  # (K,), nan where unknown
+    resolution_A: np.ndarray  # (K,), inf where nothing was found
+    frequency: np.ndarray  # (F,) 1/A
+    frc: np.ndarray  # (K, F)
+    noise_power: np.ndarray  # (groups, F)
+    particles: Mapping[str, np.ndarray]  # histogram name -> (n,) values of the particles in use
+    particle_count: int
+    refused_count: int
+    found_signal: bool
+    history: list[dict[str, Any]]
+    examples: Examples | None
+
+    @property
+    def box(self) -> int:
+        """Box in pixels."""
+        return self.averages.shape[-1]
+
+
+def write_examples(folder: str | Path, examples: Examples) -> None:
+    """Keep example particles for the report (``examples.npz``, half precision)."""
+    np.savez_compressed(
+        Path(folder) / EXAMPLES,
+        images=examples.images.astype(np.float16),
+        class_number=examples.class_number,
+        particle=examples.particle,
+    )
+
+
+def read_examples(folder: str | Path) -> Examples | None:
+    """The example particles of a job folder, or None."""
+    path = Path(folder) / EXAMPLES
+    if not path.is_file():
+        return None
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return Examples(**{name: arrays[name] for name in ("images", "class_number", "particle")})
+
+
+def read_content(folder: str | Path) -> ReportContent:
+    """Read a finished ``class2d`` folder. Optional files (halves, examples, history, job.json) may be missing.
+
+    Raises
+    ------
+    JobFolderError
+        When ``run_classes.mrcs``, ``run_model.star`` or ``run_data.star`` is missing.
+    """
+    found = open_class2d_folder(folder)
+    count, box = found.averages.shape[:2]
+    pixel_size = float(found.general.numbers("rlnPixelSize")[0])
+    return ReportContent(
+        folder=found.path,
+        manifest=read_manifest(found.path),
+        pixel_size_A=pixel_size,
+        averages=found.averages,
+        halves=found.halves,
+        population=found.population,
+        distribution=found.classes.numbers("rlnClassDistribution"),
+        effective_number=_effective_number(found.classes, count),
+        resolution_A=found.resolution_A,
+        frequency=np.arange(box // 2 + 1) / (box * pixel_size),
+        frc=_spectra(found.model, "model_class_{}", "rlnGoldStandardFsc", box // 2 + 1),
+        noise_power=_spectra(found.model, "model_group_{}", "rlnSigma2Noise", box // 2 + 1),
+        particles=_distributions(found.data["particles"], found.class_number > 0),
+        particle_count=len(found.class_number),
+        refused_count=int((found.class_number == 0).sum()),
+        found_signal="vtrFoundSignal" not in found.general or bool(found.general.numbers("vtrFoundSignal")[0]),
+        history=read_history(found.path),
+        examples=read_examples(found.path),
+    )
+
+
+def _effective_number(classes: Table, count: int) -> np.ndarray:
+    name = "vtrEffectiveNumber"
+    return classes.numbers(name) if name in classes else np.full(count, np.nan)
+
+
+def _spectra(model: StarFile, block: str, column: str, shells: int) -> np.ndarray:
+    """The columns of blocks number 1, 2, ... as rows; a short one is filled with nan."""
+    rows: list[np.ndarray] = []
+    while block.format(len(rows) + 1) in model:
+        values = model[block.format(len(rows) + 1)].numbers(column)[:shells]
+        rows.append(np.pad(values, (0, shells - len(values)), constant_values=np.nan))
+    return np.array(rows).reshape(-1, shells)
+
+
+def _distributions(data: Table, used: np.ndarray) -> dict[str, np.ndarray]:
+    """What there is to draw as histograms: defocus (um), shift (A), in-plane angle (deg), probability."""
+
+    def column(name: str) -> np.ndarray:
+        return data.numbers(name)[used]
+
+    found: dict[str, np.ndarray] = {}
+    if {"rlnDefocusU", "rlnDefocusV"} <= set(data.names):
+        found["defocus_um"] = (column("rlnDefocusU") + column("rlnDefocusV")) / 2e4
+    if {"rlnOriginXAngst", "rlnOriginYAngst"} <= set(data.names):
+        found["shift_A"] = np.hypot(column("rlnOriginXAngst"), column("rlnOriginYAngst"))
+    if "rlnAnglePsi" in data:
+        found["psi_deg"] = column("rlnAnglePsi") % 360
+    if "rlnMaxValueProbDistribution" in data:
+        found["max_probability"] = column("rlnMaxValueProbDistribution")
+    return found

@@ -1,0 +1,228 @@
+"""cryoSPARC particle files (``.cs``): read safely and put into RELION's terms without losing a field.
+
+Every field of the file (and of its passthrough files) is kept as a column under its own name, ``blob/path``; a field
+with several components becomes one column for each, ``alignments3D/pose/0`` .. ``/2``. Beside these stand the RELION
+columns computed from them, which is what the rest of the package uses:
+
+==============================  ========================================================================
+``rlnImageName``                ``blob/idx`` (from 0) + 1 and ``blob/path`` without its leading ``>``
+``rlnMicrographName``           ``location/micrograph_path``
+``rlnCoordinateX``, ``Y``       ``location/center_x_frac``, ``center_y_frac`` (y counts from the bottom there)
+``rlnDefocusU``, ``V``, ``Angle``   ``ctf/df1_A``, ``ctf/df2_A``, ``ctf/df_angle_rad``
+``rlnPhaseShift``               ``ctf/phase_shift_rad``
+``rlnAngleRot``, ``Tilt``, ``Psi``  ``alignments3D/pose``: G = exp(pose), the pose matrix of ``conventions``
+``rlnAnglePsi``                 ``alignments2D/pose`` where there is no 3D alignment
+``rlnOriginXAngst``, ``Y``      ``shift`` times ``psize_A`` of the same alignment
+``rlnClassNumber``              ``class`` (from 0) + 1, of the 2D alignment where there is one
+``rlnRandomSubset``             ``alignments3D/split`` (from 0) + 1
+optics table                    one row per ``ctf/exp_group_id`` and set of microscope parameters
+==============================  ========================================================================
+
+``blob/sign`` is -1 where the images are stored dark on light; reading the images multiplies by it, as cryoSPARC does.
+``ctf/bfactor``, beam tilt and the higher aberrations are kept but not translated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vitreous.particles.errors import ParticleFileError, require_file
+from vitreous.particles.images import image_name
+from vitreous.particles.table import Table
+
+__all__ = ["load_cs", "read_cryosparc"]
+
+_MAX_HEADER = 1 << 20  # a .cs with many fields exceeds NumPy's default of 10,000
+
+
+def read_cryosparc(path: str | Path, *, passthrough: Sequence[str | Path] = ()) -> tuple[Table, Table]:
+    """(particle table, optics table) of a ``.cs`` file; fields of passthrough files are joined by ``uid``.
+
+    Raises ParticleFileError for a file that is not one, an empty one, missing ``blob/path`` or ``blob/idx``, and
+    passthrough files that do not hold every particle exactly once.
+    """
+    path = Path(path)
+    fields = _fields(load_cs(path))
+    for other in passthrough:
+        _join(path, fields, Path(other), _fields(load_cs(other)))
+    for name, purpose in (("blob/path", "finding the images"), ("blob/idx", "finding the images")):
+        if name not in fields:
+            raise ParticleFileError(
+                f"{path}: no field {name}, needed for {purpose}; it may be in a passthrough file (passthrough=)"
+            )
+    group, optics = _optics(fields)
+    columns = {**_relion_columns(path, fields), "rlnOpticsGroup": group + 1}
+    for name, values in fields.items():
+        columns.update(_flatten(name, values))
+    return replace(Table.from_arrays(columns), path=path), optics
+
+
+def load_cs(path: str | Path) -> np.ndarray:
+    """The structured array of a ``.cs`` file; the header is checked before anything is allocated, nothing is unpickled.
+
+    Raises FileNotFoundError or ParticleFileError.
+    """
+    path = require_file(path, "a cryoSPARC .cs file")
+    with path.open("rb") as file:
+        if file.read(6) == b"\x94CSDAT":
+            raise ParticleFileError(f"{path}: cryoSPARC's compressed CSDAT form is not read; export as .cs")
+        file.seek(0)
+        shape, dtype = _header(path, file)
+        if dtype.names is None or len(shape) != 1:
+            raise ParticleFileError(f"{path}: not a cryoSPARC file: expected a table, found {dtype} of shape {shape}")
+        if dtype.hasobject:
+            raise ParticleFileError(f"{path}: holds Python objects, which are never loaded; expected numbers and text")
+        if shape[0] == 0 or dtype.itemsize == 0:
+            raise ParticleFileError(f"{path}: the table is empty; expected one row per particle")
+        present = path.stat().st_size - file.tell()
+        if present < shape[0] * dtype.itemsize:
+            raise ParticleFileError(
+                f"{path}: truncated: {shape[0]} particles of {dtype.itemsize} bytes promised, {present} bytes there"
+            )
+        return np.fromfile(file, dtype=dtype, count=shape[0])
+
+
+def _header(path: Path, file) -> tuple[tuple[int, ...], np.dtype]:
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file, max_header_size=_MAX_HEADER)
+    except Exception as error:  # NumPy evaluates the header as a Python literal, which fails in many ways
+        raise ParticleFileError(f"{path}: not a cryoSPARC .cs file: {error}") from error
+    return shape, dtype
+
+
+def _fields(array: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[name] for name in array.dtype.names or ()}
+
+
+def _join(path: Path, fields: dict[str, np.ndarray], other: Path, more: dict[str, np.ndarray]) -> None:
+    """Add the fields that ``other`` has and ``fields`` has not, in the order of ``fields``."""
+    if "uid" not in fields or "uid" not in more:
+        raise ParticleFileError(f"{other}: both {path} and its passthrough need the field uid")
+    order = np.argsort(more["uid"], kind="stable")
+    uid = more["uid"][order]
+    if (uid[1:] == uid[:-1]).any():
+        raise ParticleFileError(f"{other}: a uid occurs twice: {uid[1:][uid[1:] == uid[:-1]][0]}")
+    place = np.minimum(np.searchsorted(uid, fields["uid"]), len(uid) - 1)
+    absent = uid[place] != fields["uid"]
+    if absent.any():
+        raise ParticleFileError(
+            f"{other}: {absent.sum()} of {len(absent)} particles of {path} are not in this passthrough file, "
+            f"first uid {fields['uid'][absent][0]}"
+        )
+    for name, values in more.items():
+        if name not in fields:
+            fields[name] = values[order[place]]
+
+
+def _flatten(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    flat = values.reshape(len(values), -1)
+    names = [name] if values.ndim == 1 else [f"{name}/{i}" for i in range(flat.shape[1])]
+    return {n: flat[:, i] for i, n in enumerate(names)}
+
+
+def _text(values: np.ndarray) -> list[str]:
+    return [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+
+
+def _relion_columns(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]]:
+    files = [name.removeprefix(">") for name in _text(fields["blob/path"])]
+    frames = fields["blob/idx"].tolist()
+    columns: dict[str, np.ndarray | list[str]] = {
+        "rlnImageName": [image_name(i, file) for i, file in zip(frames, files, strict=True)]
+    }
+    columns |= _location(fields)
+    for name, field, factor in (
+        ("rlnDefocusU", "ctf/df1_A", 1.0),
+        ("rlnDefocusV", "ctf/df2_A", 1.0),
+        ("rlnDefocusAngle", "ctf/df_angle_rad", 180 / np.pi),
+        ("rlnPhaseShift", "ctf/phase_shift_rad", 180 / np.pi),
+    ):
+        if field in fields:
+            columns[name] = fields[field].astype(np.float64) * factor
+    columns |= _pose(path, fields)
+    for name, sources in (
+        ("rlnClassNumber", ("alignments2D/class", "alignments3D/class")),
+        ("rlnRandomSubset", ("alignments3D/split",)),
+    ):
+        source = next((s for s in sources if s in fields), None)
+        if source:
+            columns[name] = fields[source].astype(np.int64) + 1
+    return columns
+
+
+def _location(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]]:
+    columns: dict[str, np.ndarray | list[str]] = {}
+    if "location/micrograph_path" in fields:
+        columns["rlnMicrographName"] = [p.removeprefix(">") for p in _text(fields["location/micrograph_path"])]
+    needed = ("location/micrograph_shape", "location/center_x_frac", "location/center_y_frac")
+    if all(name in fields for name in needed):
+        shape, x, y = (fields[name].astype(np.float64) for name in needed)
+        columns["rlnCoordinateX"] = x * shape[:, 1]
+        columns["rlnCoordinateY"] = (1.0 - y) * shape[:, 0]
+    return columns
+
+
+def _pose(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {}
+    alignment = next((a for a in ("alignments3D", "alignments2D") if f"{a}/pose" in fields), None)
+    if alignment is None:
+        return columns
+    pose = fields[f"{alignment}/pose"].astype(np.float64)
+    if alignment == "alignments2D":
+        columns["rlnAnglePsi"] = np.rad2deg(pose.reshape(len(pose), -1)[:, 0])
+    else:
+        rot, tilt, psi = _euler(path, pose).T
+        columns |= {"rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi}
+    pixel = next((fields[f] for f in (f"{alignment}/psize_A", "blob/psize_A") if f in fields), None)
+    if f"{alignment}/shift" in fields and pixel is not None:
+        shift = fields[f"{alignment}/shift"].astype(np.float64) * pixel.astype(np.float64)[:, None]
+        columns |= {"rlnOriginXAngst": shift[:, 0], "rlnOriginYAngst": shift[:, 1]}
+    return columns
+
+
+def _euler(path: Path, pose: np.ndarray) -> np.ndarray:
+    """(n, 3) rot, tilt, psi in degrees of rotation vectors: G = Rz(rot) Ry(tilt) Rz(psi), exact at tilt 0 and 180."""
+    if not np.isfinite(pose).all():
+        raise ParticleFileError(f"{path}: alignments3D/pose holds values that are not finite")
+    g = Rotation.from_rotvec(pose).as_matrix()
+    tilt = np.arctan2(np.hypot(g[:, 0, 2], g[:, 1, 2]), g[:, 2, 2])
+    flat = np.hypot(g[:, 0, 2], g[:, 1, 2]) < 1e-9
+    # Where the axis stands upright only rot + psi (or psi - rot) is defined; rot = 0 is the usual choice.
+    rot = np.where(flat, 0.0, np.arctan2(g[:, 1, 2], g[:, 0, 2]))
+    cos_rot, sin_rot = np.cos(rot), np.sin(rot)
+    second_row = -sin_rot[:, None] * g[:, 0, :2] + cos_rot[:, None] * g[:, 1, :2]
+    psi = np.arctan2(second_row[:, 0], second_row[:, 1])
+    return np.rad2deg(np.stack([rot, tilt, psi], axis=1))
+
+
+def _optics(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, Table]:
+    """(group index from 0, optics table)."""
+    sources = {
+        "ctf/exp_group_id": ("ctf/exp_group_id", fields.get("ctf/exp_group_id")),
+        "rlnVoltage": ("ctf/accel_kv", fields.get("ctf/accel_kv")),
+        "rlnSphericalAberration": ("ctf/cs_mm", fields.get("ctf/cs_mm")),
+        "rlnAmplitudeContrast": ("ctf/amp_contrast", fields.get("ctf/amp_contrast")),
+        "rlnImagePixelSize": ("blob/psize_A", fields.get("blob/psize_A")),
+        "rlnImageSize": ("blob/shape", _box(fields)),
+    }
+    known = {name: values for name, (_, values) in sources.items() if values is not None}
+    count = len(fields["blob/idx"])
+    rows = np.stack([v.astype(np.float64) for v in known.values()], axis=1) if known else np.zeros((count, 1))
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    numbers = np.arange(1, len(first) + 1)
+    columns: dict[str, np.ndarray | list[str]] = {
+        "rlnOpticsGroupName": [f"opticsGroup{i}" for i in numbers],
+        "rlnOpticsGroup": numbers,
+    }
+    columns |= {name: values[first] for name, values in known.items()}
+    return group.reshape(-1), Table.from_arrays(columns)
+
+
+def _box(fields: dict[str, np.ndarray]) -> np.ndarray | None:
+    shape = fields.get("blob/shape")
+    return None if shape is None else shape.reshape(len(shape), -1)[:, 0].astype(np.int64)

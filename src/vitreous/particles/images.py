@@ -1,0 +1,164 @@
+"""Where the images of a particle set are: file names, search order, lazy reading from many stacks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.mrc import MrcStack, open_stack
+from vitreous.particles.table import Table
+
+__all__ = ["ImageFiles", "image_name", "locate_images", "search_folders"]
+
+_OPEN_STACKS = 128
+
+
+class _StackCache:
+    """Keeps some stacks open: opening costs more than reading a small image, and open files are limited."""
+
+    def __init__(self) -> None:
+        self.open: Callable[[Path], MrcStack] = lru_cache(maxsize=_OPEN_STACKS)(open_stack)
+
+    def __reduce__(self) -> tuple:
+        # Another process opens its own files.
+        return _StackCache, ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageFiles:
+    """Image ``frame[i]`` (from 0) of file ``code[i]`` belongs to particle i."""
+
+    names: tuple[str, ...]  # as the particle file has them
+    paths: tuple[Path | None, ...]  # where they were found, None if nowhere
+    folders: tuple[Path, ...]  # where they were looked for
+    code: np.ndarray  # (n,) int64
+    frame: np.ndarray  # (n,) int64
+    sign: np.ndarray | None  # (n,) float32 factor of the pixels (cryoSPARC's blob/sign), None for 1
+    stacks: _StackCache
+
+    def take(self, index: np.ndarray) -> "ImageFiles":
+        """The images of the particles in ``index``."""
+        sign = None if self.sign is None else self.sign[index]
+        return replace(self, code=self.code[index], frame=self.frame[index], sign=sign)
+
+    def stack(self, code: int) -> MrcStack:
+        """The open stack of a file; ParticleFileError if it was not found or is not readable."""
+        path = self.paths[code]
+        if path is None:
+            tried = ", ".join(map(str, self.folders))
+            raise ParticleFileError(
+                f"image file {self.names[code]} was not found; looked in {tried}; give the project directory (project=)"
+            )
+        return self.stacks.open(path)
+
+    def read(self, rows: np.ndarray, box_px: int, where: Callable[[int], str]) -> np.ndarray:
+        """Images of the particles ``rows``: float32 (m, L, L); ``where`` names a particle in an error."""
+        out = np.empty((len(rows), box_px, box_px), dtype=np.float32)
+        for places in _by_value(self.code[rows]):
+            first = int(rows[places[0]])
+            try:
+                stack = self.stack(int(self.code[first]))
+            except (ParticleFileError, FileNotFoundError) as error:
+                raise ParticleFileError(f"particle {first + 1} ({where(first)}): {error}") from error
+            if stack.box_px != box_px:
+                raise ParticleFileError(
+                    f"particle {first + 1} ({where(first)}): mixed boxes: images of {stack.path} are {stack.box_px} "
+                    f"pixels wide, expected {box_px}; rescale or re-extract them to one box"
+                )
+            frames = self.frame[rows[places]]
+            if (beyond := frames >= len(stack)).any():
+                bad = int(rows[places[np.argmax(beyond)]])
+                raise ParticleFileError(
+                    f"particle {bad + 1} ({where(bad)}): image {self.frame[bad] + 1} is beyond the stack {stack.path}, "
+                    f"which has {len(stack)} images"
+                )
+            stack.read_into(out, places, frames)
+        if self.sign is not None:
+            out *= self.sign[rows][:, None, None]
+        return out
+
+
+def locate_images(table: Table, *, star_path: Path, project: Path | None) -> ImageFiles:
+    """Parse ``rlnImageName`` (``000012@folder/stack.mrcs``, counted from 1) and find the files.
+
+    A column ``blob/sign``, which comes from cryoSPARC, is taken as the factor of the pixels that it is there.
+    Raises ParticleFileError for a missing column or a malformed name, with its line.
+    """
+    if "rlnImageName" not in table:
+        table.text("rlnImageName", "finding the images")
+    known: dict[bytes, int] = {}
+    n = len(table)
+    code, frame = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    for i, token in enumerate(table.columns["rlnImageName"].tokens()):
+        number, at, name = token.partition(b"@")
+        if not at:
+            number, name = b"1", token
+        if not (number.isdigit() and name and len(number) < 16 and int(number) > 0):
+            shown = token.decode("utf-8", "replace")
+            raise ParticleFileError(
+                f"{table.where(i)}: rlnImageName is {shown!r}; expected something like 000001@folder/stack.mrcs"
+            )
+        frame[i] = int(number) - 1
+        code[i] = known.setdefault(name, len(known))
+    names = tuple(name.decode("utf-8", "surrogateescape") for name in known)
+    folders = search_folders(star_path, project)
+    return ImageFiles(
+        names=names,
+        paths=tuple(_find(name, folders) for name in names),
+        folders=folders,
+        code=code,
+        frame=frame,
+        sign=_sign(table),
+        stacks=_StackCache(),
+    )
+
+
+def search_folders(star_path: Path, project: Path | None) -> tuple[Path, ...]:
+    """Where relative image names are looked for, in this order.
+
+    The project directory if one is given, the current directory, the folder of the particle file and each of its
+    parents. Names in RELION and cryoSPARC files are relative to the project directory, which is one of these in
+    every usual layout. Absolute names are taken as they are.
+    """
+    folder = star_path.absolute().parent
+    folders = [] if project is None else [project.absolute()]
+    folders += [Path.cwd(), folder, *folder.parents]
+    return tuple(dict.fromkeys(folders))
+
+
+def image_name(frame: int, file: str) -> str:
+    """RELION's name of image ``frame`` (from 0) of a stack.
+
+    >>> image_name(11, "Extract/a.mrcs")
+    '000012@Extract/a.mrcs'
+    """
+    return f"{frame + 1:06d}@{file}"
+
+
+def _find(name: str, folders: tuple[Path, ...]) -> Path | None:
+    for folder in folders:
+        candidate = folder / name
+        try:
+            if candidate.exists():
+                return candidate
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _sign(table: Table) -> np.ndarray | None:
+    if "blob/sign" not in table:
+        return None
+    sign = table.numbers("blob/sign").astype(np.float32)
+    return None if (sign == 1).all() else sign
+
+
+def _by_value(codes: np.ndarray) -> list[np.ndarray]:
+    """Positions of equal codes, one array per code, ascending within each."""
+    if len(codes) == 0:
+        return []
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)

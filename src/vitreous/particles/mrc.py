@@ -1,0 +1,259 @@
+"""Stacks of images and volumes in MRC files: read through a memory map, written as a stream."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from vitreous.particles.atomic import atomic_path
+from vitreous.particles.errors import ParticleFileError, require_file
+from vitreous.particles.mrc_header import HEADER_BYTES, MrcHeader, build_header, read_header
+
+__all__ = [
+    "MrcStack",
+    "MrcStackWriter",
+    "Volume",
+    "open_stack",
+    "read_images",
+    "read_volume",
+    "write_mrc_stack",
+    "write_volume",
+]
+
+_BLOCK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MrcStack:
+    """An open stack: ``data`` is a read-only memory map (n, L, L) in the file's own pixel type."""
+
+    path: Path
+    header: MrcHeader
+    data: np.ndarray
+
+    @property
+    def box_px(self) -> int:
+        """Side of the images."""
+        return self.header.nx
+
+    def __len__(self) -> int:
+        return self.header.nz
+
+    def read(self, indices: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Images (counted from 0), float32 (m, L, L); ParticleFileError for an index beyond the stack."""
+        indices = np.asarray(indices, dtype=np.int64)
+        out = np.empty((len(indices), self.box_px, self.box_px), dtype=np.float32)
+        self.read_into(out, np.arange(len(indices)), indices)
+        return out
+
+    def read_into(self, out: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
+        """Write the images ``indices`` to ``out[rows]``."""
+        outside = (indices < 0) | (indices >= len(self))
+        if outside.any():
+            raise ParticleFileError(
+                f"{self.path}: image {indices[outside][0] + 1} is beyond the stack, which has {len(self)} images"
+            )
+        if len(indices) and _is_run(indices) and _is_run(rows):
+            out[rows[0] : rows[-1] + 1] = self.data[indices[0] : indices[-1] + 1]
+            return
+        # In the order of the file, because disks prefer it; in pieces, because a gather makes a copy.
+        order = np.argsort(indices, kind="stable")
+        step = max(1, _BLOCK_BYTES // max(1, self.header.image_bytes))
+        for start in range(0, len(order), step):
+            piece = order[start : start + step]
+            out[rows[piece]] = self.data[indices[piece]]
+
+
+def open_stack(path: str | Path) -> MrcStack:
+    """Open an MRC or MRCS file as a stack of square images (modes 0, 1, 2, 6, 12; either byte order).
+
+    Raises FileNotFoundError, or ParticleFileError for a file that is not MRC, is truncated, or has other images.
+    """
+    path = require_file(path, "an MRC stack")
+    header = read_header(path)
+    if header.nx != header.ny:
+        raise ParticleFileError(f"{path}: images are {header.nx} x {header.ny} pixels; particle images must be square")
+    return MrcStack(path=path, header=header, data=_map(path, header))
+
+
+def read_images(path: str | Path, indices: np.ndarray | Sequence[int]) -> np.ndarray:
+    """Images of one stack, counted from 0: float32 (m, L, L). Errors as :func:`open_stack` and ``MrcStack.read``."""
+    return open_stack(path).read(indices)
+
+
+class MrcStackWriter:
+    """Write a stack block by block in constant memory; it appears under its name only when the ``with`` block ends.
+
+    Pixels are float32, or float16 (mode 12, half the size, RELION 4 and later) with ``dtype=np.float16``.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.mrcs"
+    >>> with MrcStackWriter(path, box_px=8, pixel_size_A=2.0) as writer:
+    ...     writer.append(np.zeros((3, 8, 8)))
+    ...     writer.append(np.ones((1, 8, 8)))
+    >>> len(open_stack(path))
+    4
+    """
+
+    def __init__(self, path: str | Path, *, box_px: int, pixel_size_A: float, dtype: type = np.float32) -> None:
+        self.path = Path(path)
+        self.box_px = box_px
+        self.pixel_size_A = pixel_size_A
+        self.count = 0
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        if self._dtype.kind != "f" or self._dtype.itemsize not in (2, 4):
+            raise ValueError(f"MRC stacks are written as float32 or float16, not {np.dtype(dtype)}")
+        self._statistics = _Statistics()
+
+    def __enter__(self) -> "MrcStackWriter":
+        self._context = atomic_path(self.path)
+        self._file = self._context.__enter__().open("wb")
+        self._file.seek(HEADER_BYTES)
+        return self
+
+    def append(self, images: np.ndarray) -> None:
+        """Append (m, L, L) images, any real type; ValueError for another shape or values that float16 cannot hold."""
+        images = np.asarray(images)
+        if images.ndim != 3 or images.shape[1:] != (self.box_px, self.box_px):
+            raise ValueError(f"expected images of shape (m, {self.box_px}, {self.box_px}), found {images.shape}")
+        if self._dtype.itemsize == 2 and np.any(np.abs(images) > np.finfo(np.float16).max):
+            raise ValueError(f"{self.path}: values beyond 65504 do not fit float16; write float32 or normalise first")
+        images = np.ascontiguousarray(images, dtype=self._dtype)
+        self._statistics.add(images)
+        self._file.write(images.data.cast("B") if images.size else b"")
+        self.count += len(images)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except BaseException as failure:
+            self._file.close()
+            self._context.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._file.close()
+        self._context.__exit__(kind, error, trace)
+
+    def _finish(self) -> None:
+        if self.count == 0:
+            raise ValueError(f"{self.path}: no images were written; an MRC stack holds at least one")
+        self._file.seek(0)
+        shape = (self.count, self.box_px, self.box_px)
+        self._file.write(_header(shape, self._dtype, self.pixel_size_A, False, self._statistics))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def write_mrc_stack(path: str | Path, images: np.ndarray, pixel_size_A: float, *, dtype: type = np.float32) -> None:
+    """Write (n, L, L) images as an MRC stack, atomically."""
+    images = np.asarray(images)
+    if images.ndim != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
+        raise ValueError(f"expected images of shape (n, L, L), found {images.shape}")
+    with MrcStackWriter(path, box_px=images.shape[1], pixel_size_A=pixel_size_A, dtype=dtype) as writer:
+        step = max(1, _BLOCK_BYTES // (4 * images[0].size))
+        for start in range(0, len(images), step):
+            writer.append(images[start : start + step])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Volume:
+    """A map on a grid: ``data`` float32 [z, y, x], ``pixel_size_A`` its spacing on all three axes."""
+
+    data: np.ndarray
+    pixel_size_A: float
+
+    def __post_init__(self) -> None:
+        data = np.asarray(self.data, dtype=np.float32)
+        if data.ndim != 3 or data.size == 0:
+            raise ValueError(f"Volume.data: expected three dimensions, found shape {data.shape}")
+        if not (np.isfinite(self.pixel_size_A) and self.pixel_size_A > 0):
+            raise ValueError(f"Volume.pixel_size_A: expected a positive number, found {self.pixel_size_A}")
+        object.__setattr__(self, "data", data)
+
+
+def read_volume(path: str | Path, *, pixel_size_A: float | None = None) -> Volume:
+    """Read a map; its axes are put in the order [z, y, x] whatever their order in the file.
+
+    ``pixel_size_A`` overrules the header and is asked for (ParticleFileError) where the header has none or has
+    different ones along x, y and z.
+    """
+    path = require_file(path, "an MRC map")
+    header = read_header(path)
+    data = np.array(_map(path, header), dtype=np.float32)
+    # Axis k of `data` (sections, rows, columns) runs along axis_order[2 - k].
+    data = np.ascontiguousarray(np.transpose(data, [2 - header.axis_order.index(axis) for axis in (3, 2, 1)]))
+    if pixel_size_A is None:
+        pixel_size_A = _isotropic_voxel(path, header)
+    return Volume(data=data, pixel_size_A=pixel_size_A)
+
+
+def write_volume(path: str | Path, volume: Volume) -> None:
+    """Write a map as float32 with its voxel size, atomically."""
+    data = np.ascontiguousarray(volume.data, dtype="<f4")
+    statistics = _Statistics()
+    for section in data:
+        statistics.add(section)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(_header(data.shape, data.dtype, volume.pixel_size_A, True, statistics))
+        file.write(data.data.cast("B"))
+
+
+class _Statistics:
+    """Minimum, maximum, mean and standard deviation of the finite values of a stream."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.minimum, self.maximum = np.inf, -np.inf
+
+    def add(self, block: np.ndarray) -> None:
+        values = block[np.isfinite(block)].astype(np.float64)
+        if values.size == 0:
+            return
+        # Chan, Golub and LeVeque 1983: pairwise merging keeps the digits that sums of squares lose.
+        mean, total = values.mean(), self.count + values.size
+        difference = mean - self.mean
+        self.squares += np.square(values - mean).sum() + difference**2 * self.count * values.size / total
+        self.mean += difference * values.size / total
+        self.count = total
+        self.minimum = min(self.minimum, float(values.min()))
+        self.maximum = max(self.maximum, float(values.max()))
+
+
+def _header(
+    shape: tuple[int, ...], dtype: np.dtype, pixel_size_A: float, is_volume: bool, statistics: _Statistics
+) -> bytes:
+    known = statistics.count > 0
+    return build_header(
+        shape=(shape[0], shape[1], shape[2]),
+        dtype=dtype,
+        pixel_size_A=pixel_size_A,
+        is_volume=is_volume,
+        minimum=statistics.minimum if known else 0.0,
+        maximum=statistics.maximum if known else 0.0,
+        mean=statistics.mean,
+        rms=float(np.sqrt(statistics.squares / statistics.count)) if known else 0.0,
+    )
+
+
+def _map(path: Path, header: MrcHeader) -> np.ndarray:
+    shape = (header.nz, header.ny, header.nx)
+    # A plain array view: the ndarray subclass of np.memmap costs time in every slice.
+    return np.asarray(np.memmap(path, dtype=header.dtype, mode="r", offset=header.data_offset, shape=shape))
+
+
+def _is_run(indices: np.ndarray) -> bool:
+    return bool(indices[-1] - indices[0] == len(indices) - 1 and (np.diff(indices) == 1).all())
+
+
+def _isotropic_voxel(path: Path, header: MrcHeader) -> float:
+    x, y, z = header.voxel_size_A
+    if x <= 0:
+        raise ParticleFileError(f"{path}: the header has no pixel size; give pixel_size_A")
+    if max(abs(x - y), abs(x - z)) > 0.001 * x:
+        raise ParticleFileError(f"{path}: voxels are {x:g} x {y:g} x {z:g} A; give pixel_size_A or resample the map")
+    return x

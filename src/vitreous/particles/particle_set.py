@@ -1,0 +1,256 @@
+"""A set of particles: their table, optics and images, as one immutable value."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vitreous.optics import CTFParameters
+from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.images import ImageFiles, locate_images, search_folders
+from vitreous.particles.optics_groups import group_index
+from vitreous.particles.star import write_star
+from vitreous.particles.table import Table
+
+__all__ = ["ParticleSet", "assemble"]
+
+_CTF_COLUMNS = {
+    "rlnDefocusU": "defocus in A",
+    "rlnVoltage": "voltage in kV",
+    "rlnSphericalAberration": "spherical aberration in mm",
+    "rlnAmplitudeContrast": "amplitude contrast, 0 to 1",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParticleSet:
+    """n particles. Columns are RELION's, unknown ones are carried along, images stay on disk until they are read.
+
+    Parameters of the microscope are taken from the particle table where it has them, else from the particle's optics
+    group, as RELION does.
+    """
+
+    path: Path
+    project: Path | None
+    table: Table  # one row per particle
+    optics: Table  # one row per optics group; made up from the particle table for files without one
+    optics_group: np.ndarray  # (n,) int64, row of `optics`, from 0
+    images: ImageFiles
+    blocks: dict[str, Table]  # the other blocks of the file
+    layout: tuple[str, ...]  # names of all blocks in the order of the file; "optics" is missing in RELION 3.0 files
+    block: str  # name of the particle block
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def box_px(self) -> int:
+        """Side of the images: ``rlnImageSize``, else from the first stack. ParticleFileError if sizes are mixed."""
+        sizes = self.parameter("rlnImageSize")
+        if sizes is None:
+            return self.images.stack(int(self.images.code[0])).box_px
+        size = self._common(sizes, "box size (rlnImageSize)", tolerance=0.0)
+        if size < 1 or size != round(size):
+            raise ParticleFileError(f"{self.path}: rlnImageSize is {size:g}; expected a number of pixels")
+        return int(size)
+
+    @cached_property
+    def pixel_size_A(self) -> float:
+        """Pixel size of the images; ParticleFileError if the file does not say or says different ones."""
+        sizes = self.parameter("rlnImagePixelSize")
+        if sizes is None:
+            raise ParticleFileError(
+                f"{self.path}: no pixel size (rlnImagePixelSize in the optics table, or rlnDetectorPixelSize and "
+                "rlnMagnification); give it as pixel_size_A"
+            )
+        size = self._common(sizes, "pixel size (rlnImagePixelSize)", tolerance=1e-4)
+        if not (np.isfinite(size) and size > 0):
+            raise ParticleFileError(f"{self.path}: pixel size {size:g} A; expected more than 0; give pixel_size_A")
+        return size
+
+    @property
+    def has_ctf(self) -> bool:
+        """Whether everything is there that a CTF needs."""
+        return not self.missing_ctf_columns
+
+    @property
+    def missing_ctf_columns(self) -> tuple[str, ...]:
+        """Columns without which no CTF can be computed."""
+        return tuple(c for c in _CTF_COLUMNS if c not in self.table and c not in self.optics)
+
+    @cached_property
+    def ctf(self) -> CTFParameters:
+        """CTF parameters of all particles; ParticleFileError names the columns that are missing.
+
+        As in RELION: without ``rlnDefocusV`` there is no astigmatism; angle, phase shift and B-factor default to 0.
+        """
+        if self.missing_ctf_columns:
+            missing = ", ".join(f"{c} ({_CTF_COLUMNS[c]})" for c in self.missing_ctf_columns)
+            raise ParticleFileError(f"{self.path}: no column {missing}, needed for the CTF; add it with with_columns")
+        defocus_u = self._number("rlnDefocusU", None)
+        return CTFParameters(
+            defocus_u_A=defocus_u,
+            defocus_v_A=self._number("rlnDefocusV", defocus_u),
+            defocus_angle_deg=self._number("rlnDefocusAngle", 0.0),
+            voltage_kV=self._number("rlnVoltage", None),
+            cs_mm=self._number("rlnSphericalAberration", None),
+            amplitude_contrast=self._number("rlnAmplitudeContrast", None),
+            phase_shift_deg=self._number("rlnPhaseShift", 0.0),
+            b_factor_A2=self._number("rlnCtfBfactor", 0.0),
+        )
+
+    @cached_property
+    def origin_A(self) -> np.ndarray:
+        """(n, 2) shifts x, y in A that centre the images: ``rlnOriginXAngst``, ``rlnOriginX`` in pixels, or 0."""
+        columns = []
+        for axis in "XY":
+            if f"rlnOrigin{axis}Angst" in self.table:
+                columns.append(self.table.numbers(f"rlnOrigin{axis}Angst"))
+            elif f"rlnOrigin{axis}" in self.table:
+                columns.append(self.table.numbers(f"rlnOrigin{axis}") * self.pixel_size_A)
+            else:
+                columns.append(np.zeros(len(self)))
+        return np.stack(columns, axis=1)
+
+    @property
+    def micrograph(self) -> np.ndarray:
+        """(n,) int64 index into ``micrograph_names``."""
+        return self._micrographs[0]
+
+    @property
+    def micrograph_names(self) -> tuple[str, ...]:
+        """``rlnMicrographName`` in order of appearance; the names of the stacks if there is no such column."""
+        return self._micrographs[1]
+
+    @property
+    def image_files(self) -> tuple[Path | None, ...]:
+        """The stacks in order of appearance; None for one that was not found."""
+        return self.images.paths
+
+    def read(self, indices: ArrayLike | slice) -> np.ndarray:
+        """Images as float32 (m, L, L), particles counted from 0; integers, a mask or a slice.
+
+        cryoSPARC's ``blob/sign`` is applied. ParticleFileError names the particle and the file of an image that is
+        missing, beyond its stack or of another size.
+        """
+        rows = np.atleast_1d(np.arange(len(self))[indices if isinstance(indices, slice) else _as_index(indices)])
+        return self.images.read(rows, self.box_px, self.table.where)
+
+    def subset(self, indices: ArrayLike) -> "ParticleSet":
+        """The particles in ``indices`` (integers or a mask), in that order."""
+        rows = np.arange(len(self))[_as_index(indices)]
+        return replace(
+            self, table=self.table.take(rows), optics_group=self.optics_group[rows], images=self.images.take(rows)
+        )
+
+    def with_columns(self, **columns: ArrayLike) -> "ParticleSet":
+        """The set with columns added or replaced: ``p.with_columns(rlnClassNumber=numbers)``."""
+        table = self.table.with_columns(columns)
+        if {"rlnImageName", "rlnOpticsGroup", "blob/sign"}.isdisjoint(columns):
+            return replace(self, table=table)
+        return assemble(
+            path=self.path,
+            project=self.project,
+            table=table,
+            optics=self.optics,
+            optics_group=group_index(table, self.optics) if "rlnOpticsGroup" in columns else self.optics_group,
+            blocks=self.blocks,
+            layout=self.layout,
+            block=self.block,
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write a STAR file in the form in which the set was read, atomically.
+
+        Image names are kept where a reader of the new file finds the same image under them (see
+        :func:`vitreous.particles.search_folders`), and become absolute where it would not.
+        """
+        path = Path(path)
+        own = {"optics": self.optics, self.block: self._table_for(path)}
+        write_star(path, {name: own.get(name) or self.blocks[name] for name in self.layout})
+
+    def parameter(self, name: str) -> np.ndarray | None:
+        """(n,) float64 of a parameter that particles or optics groups may have; None if neither has it."""
+        if name in self.table:
+            return self.table.numbers(name)
+        if name in self.optics:
+            return self.optics.numbers(name)[self.optics_group]
+        return None
+
+    def _number(self, name: str, default: np.ndarray | float | None) -> np.ndarray:
+        values = self.parameter(name)
+        return np.broadcast_to(np.asarray(default), (len(self),)).copy() if values is None else values
+
+    def _common(self, values: np.ndarray, what: str, tolerance: float) -> float:
+        different = np.abs(values - values[0]) > tolerance * np.abs(values[0])
+        if different.any():
+            row = int(np.argmax(different))
+            raise ParticleFileError(
+                f"{self.table.where(row)}: mixed {what}: {values[row]:g} here, {values[0]:g} at "
+                f"{self.table.where(0)}; bring all images to one scale, or process the groups one by one"
+            )
+        return float(values[0])
+
+    @cached_property
+    def _micrographs(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        if "rlnMicrographName" not in self.table:
+            return self.images.code, self.images.names
+        known: dict[bytes, int] = {}
+        tokens = self.table.columns["rlnMicrographName"].tokens()
+        code = np.array([known.setdefault(token, len(known)) for token in tokens], dtype=np.int64)
+        return code, tuple(name.decode("utf-8", "surrogateescape") for name in known)
+
+    def _table_for(self, path: Path) -> Table:
+        """The table with image names that lead to the same files from ``path``."""
+        images, folders = self.images, search_folders(path, self.project)
+        moved = {}
+        for code in np.unique(images.code).tolist():
+            found, name = images.paths[code], images.names[code]
+            first = next((f / name for f in folders if (f / name).exists()), None) if found is not None else None
+            if found is not None and (first is None or not first.samefile(found)):
+                moved[code] = str(found.resolve())
+        if not moved:
+            return self.table
+        names = self.table.text("rlnImageName")
+        for row in np.flatnonzero(np.isin(images.code, list(moved))):
+            number, at, _ = names[row].partition("@")
+            names[row] = number + at + moved[images.code[row]] if at else moved[images.code[row]]
+        return self.table.with_columns({"rlnImageName": names})
+
+
+def assemble(
+    *,
+    path: Path,
+    project: Path | None,
+    table: Table,
+    optics: Table,
+    optics_group: np.ndarray,
+    blocks: dict[str, Table],
+    layout: tuple[str, ...],
+    block: str,
+) -> ParticleSet:
+    """Make a :class:`ParticleSet`: finds the images and refuses an empty table (ParticleFileError)."""
+    if len(table) == 0:
+        raise ParticleFileError(f"{path}: the table data_{block} is empty; expected one row per particle")
+    return ParticleSet(
+        path=path,
+        project=project,
+        table=table,
+        optics=optics,
+        optics_group=optics_group,
+        images=locate_images(table, star_path=path, project=project),
+        blocks=blocks,
+        layout=layout,
+        block=block,
+    )
+
+
+def _as_index(indices: ArrayLike) -> np.ndarray:
+    index = np.asarray(indices)
+    if index.size == 0 and index.dtype.kind == "f":
+        index = index.astype(np.int64)
+    if index.dtype.kind not in "iub":
+        raise IndexError(f"particles are chosen by integers or a mask; found an array of type {index.dtype}")
+    return index

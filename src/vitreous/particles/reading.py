@@ -1,0 +1,135 @@
+"""One way in: STAR files, cryoSPARC files and bare stacks become a :class:`ParticleSet`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vitreous.particles.cryosparc import read_cryosparc
+from vitreous.particles.errors import ParticleFileError, require_file
+from vitreous.particles.images import image_name
+from vitreous.particles.mrc import open_stack
+from vitreous.particles.optics_groups import group_index, synthesise_optics
+from vitreous.particles.particle_set import ParticleSet, assemble
+from vitreous.particles.star import read_star
+from vitreous.particles.table import Table
+
+__all__ = ["read_particles"]
+
+_STACK_SUFFIXES = (".mrcs", ".mrc", ".map", ".st", ".ali")
+
+
+def read_particles(
+    path: str | Path,
+    *,
+    project: str | Path | None = None,
+    passthrough: Sequence[str | Path] = (),
+    pixel_size_A: float | None = None,
+) -> ParticleSet:
+    """Read a ``.star``, a cryoSPARC ``.cs`` (with its passthrough files) or a bare ``.mrcs`` stack.
+
+    Image names are looked for as :func:`vitreous.particles.search_folders` says; ``project`` is the directory in
+    which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says. Images are not touched yet.
+
+    Raises FileNotFoundError, or ParticleFileError naming file and line: not such a file, a directory, an empty table,
+    a missing column, an unknown optics group.
+    """
+    path = require_file(path, "particles: a .star, .cs or .mrcs file")
+    project = None if project is None else Path(project)
+    if pixel_size_A is not None and not (np.isfinite(pixel_size_A) and pixel_size_A > 0):
+        raise ValueError(f"pixel_size_A is {pixel_size_A}; expected a positive number")
+    suffix = path.suffix.lower()
+    if passthrough and suffix != ".cs":
+        raise ValueError(f"{path}: passthrough files belong to a cryoSPARC .cs file")
+    if suffix == ".cs":
+        particles = _from_cryosparc(path, project, passthrough)
+    elif suffix in _STACK_SUFFIXES:
+        particles = _from_stack(path, project)
+    else:
+        particles = _from_star(path, project)
+    return particles if pixel_size_A is None else _with_pixel_size(particles, float(pixel_size_A))
+
+
+def _from_star(path: Path, project: Path | None) -> ParticleSet:
+    blocks = read_star(path)
+    block = _particle_block(path, blocks)
+    table = blocks[block]
+    if len(table) == 0:
+        raise ParticleFileError(f"{path}: the table data_{block} is empty; expected one row per particle")
+    if "optics" in blocks:
+        optics, group = blocks["optics"], group_index(table, blocks["optics"])
+    else:
+        optics, group = synthesise_optics(table)
+    return assemble(
+        path=path,
+        project=project,
+        table=table,
+        optics=optics,
+        optics_group=group,
+        blocks={name: b for name, b in blocks.items() if name not in (block, "optics")},
+        layout=tuple(blocks),
+        block=block,
+    )
+
+
+def _particle_block(path: Path, blocks: dict[str, Table]) -> str:
+    """The block with the particles: ``data_particles``, else the first with image names (RELION 3.0: any name)."""
+    if "particles" in blocks:
+        return "particles"
+    for name, table in blocks.items():
+        if table.loop and "rlnImageName" in table:
+            return name
+    found = ", ".join(f"data_{name}" for name in blocks)
+    raise ParticleFileError(f"{path}: no particles: no block has the column rlnImageName; blocks are {found}")
+
+
+def _from_cryosparc(path: Path, project: Path | None, passthrough: Sequence[str | Path]) -> ParticleSet:
+    table, optics = read_cryosparc(path, passthrough=passthrough)
+    return assemble(
+        path=path,
+        project=project,
+        table=table,
+        optics=optics,
+        optics_group=group_index(table, optics),
+        blocks={},
+        layout=("optics", "particles"),
+        block="particles",
+    )
+
+
+def _from_stack(path: Path, project: Path | None) -> ParticleSet:
+    stack = open_stack(path)
+    file = str(path)
+    if project is not None and path.absolute().is_relative_to(project.absolute()):
+        file = str(path.absolute().relative_to(project.absolute()))
+    optics: dict[str, list] = {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": [1],
+        "rlnImageSize": [stack.box_px],
+    }
+    if stack.header.pixel_size_A > 0:
+        optics["rlnImagePixelSize"] = [stack.header.pixel_size_A]
+    names = [image_name(i, file) for i in range(len(stack))]
+    return assemble(
+        path=path,
+        project=project,
+        table=replace(Table.from_arrays({"rlnImageName": names, "rlnOpticsGroup": [1] * len(stack)}), path=path),
+        optics=Table.from_arrays(optics | {"rlnImageDimensionality": [2]}),
+        optics_group=np.zeros(len(stack), dtype=np.int64),
+        blocks={},
+        layout=("optics", "particles"),
+        block="particles",
+    )
+
+
+def _with_pixel_size(particles: ParticleSet, pixel_size_A: float) -> ParticleSet:
+    """State the pixel size in the optics table; a RELION 3.0 file becomes a 3.1 file, which has such a table."""
+    optics = particles.optics.with_columns({"rlnImagePixelSize": pixel_size_A})
+    table = particles.table.without(["rlnImagePixelSize"])
+    if "optics" in particles.layout:
+        return replace(particles, optics=optics, table=table)
+    numbers = optics["rlnOpticsGroup"][particles.optics_group]
+    layout = ("optics", *("particles" if name == particles.block else name for name in particles.layout))
+    table = table.with_columns({"rlnOpticsGroup": numbers})
+    return replace(particles, optics=optics, table=table, layout=layout, block="particles")
