@@ -162,8 +162,7 @@ def _problems(particles: ParticleSet, readable: Readable) -> tuple[list[str], in
     box: int | None = None
     pixel: float | None = None
     if not readable.mask.any():
-        first = readable.messages[0] if readable.messages else "every image number is beyond its stack"
-        problems.append(f"no particle has a readable image: {first}")
+        problems.append("no particle has a readable image")
     try:
         box = particles.box_px
     except ParticleFileError as error:

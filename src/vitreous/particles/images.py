@@ -54,6 +54,11 @@ class ImageFiles:
             )
         return self.stacks.open(path)
 
+    def first_found(self) -> MrcStack:
+        """The open stack of the first particle whose file was found; ParticleFileError if there is none."""
+        codes = self.code[np.sort(np.unique(self.code, return_index=True)[1])].tolist()
+        return self.stack(next((code for code in codes if self.paths[code] is not None), codes[0]))
+
     def read(self, rows: np.ndarray, box_px: int, where: Callable[[int], str]) -> np.ndarray:
         """Images of the particles ``rows``: float32 (m, L, L); ``where`` names a particle in an error."""
         out = np.empty((len(rows), box_px, box_px), dtype=np.float32)

@@ -47,10 +47,10 @@ class ParticleSet:
 
     @cached_property
     def box_px(self) -> int:
-        """Side of the images: ``rlnImageSize``, else from the first stack. ParticleFileError if sizes are mixed."""
+        """Side of the images: ``rlnImageSize``, else from the first stack that is there; mixed sizes are an error."""
         sizes = self.parameter("rlnImageSize")
         if sizes is None:
-            return self.images.stack(int(self.images.code[0])).box_px
+            return self.images.first_found().box_px
         size = self._common(sizes, "box size (rlnImageSize)", tolerance=0.0)
         if size < 1 or size != round(size):
             raise ParticleFileError(f"{self.path}: rlnImageSize is {size:g}; expected a number of pixels")
@@ -139,8 +139,10 @@ class ParticleSet:
         return self.images.read(rows, self.box_px, self.table.where)
 
     def subset(self, indices: ArrayLike) -> "ParticleSet":
-        """The particles in ``indices`` (integers or a mask), in that order."""
+        """The particles in ``indices`` (integers or a mask), in that order; ValueError if there are none."""
         rows = np.arange(len(self))[_as_index(indices)]
+        if len(rows) == 0:
+            raise ValueError(f"{self.path}: no particles are chosen; a particle set holds at least one")
         return replace(
             self, table=self.table.take(rows), optics_group=self.optics_group[rows], images=self.images.take(rows)
         )
@@ -168,8 +170,8 @@ class ParticleSet:
         :func:`vitreous.particles.search_folders`), and become absolute where it would not.
         """
         path = Path(path)
-        own = {"optics": self.optics, self.block: self._table_for(path)}
-        write_star(path, {name: own.get(name) or self.blocks[name] for name in self.layout})
+        tables = self.blocks | {"optics": self.optics, self.block: self._table_for(path)}
+        write_star(path, {name: tables[name] for name in self.layout})
 
     def parameter(self, name: str) -> np.ndarray | None:
         """(n,) float64 of a parameter that particles or optics groups may have; None if neither has it."""
