@@ -5,7 +5,7 @@ import pytest
 
 from vitreous.particles import Table, check_particles, read_particles, write_mrc_stack, write_star
 
-N, L = 60, 16
+N, L = 60, 32
 
 
 def disc():

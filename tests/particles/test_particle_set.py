@@ -57,6 +57,8 @@ def test_reading_in_any_order(project):
         p.read([7])
     with pytest.raises(IndexError):
         p.read([0.5])
+    with pytest.raises(ValueError, match="no particles are chosen"):
+        p.subset([])
     assert (pickle.loads(pickle.dumps(p)).read([5]) == images[[5]]).all()
 
 
@@ -64,7 +66,7 @@ def test_reading_in_any_order(project):
 def test_subsets_of_subsets(project_once, choice, data):
     p, images = project_once
     q = p.subset(choice)
-    second = data.draw(st.lists(st.integers(0, len(choice) - 1), max_size=6))
+    second = data.draw(st.lists(st.integers(0, len(choice) - 1), min_size=1, max_size=6))
     r = q.subset(second)
     picked = [choice[i] for i in second]
     assert (r.read(slice(None)) == images[picked]).all()
@@ -205,7 +207,7 @@ def test_box_size_errors(project):
     root, _ = project
     with pytest.raises(ParticleFileError, match=r"star:\d+: mixed box size"):
         _ = read_particles(rewritten(root, optics={"rlnImageSize": [8, 10]})).box_px
-    with pytest.raises(ParticleFileError, match="rlnImageSize is 7.5"):
+    with pytest.raises(ParticleFileError, match=r"rlnImageSize is 7\.5"):
         _ = read_particles(rewritten(root, optics={"rlnImageSize": [7.5, 7.5]})).box_px
     with pytest.raises(ParticleFileError, match=r"particle 1 .*mixed boxes: images of .*a\.mrcs are 8 pixels wide"):
         read_particles(rewritten(root, optics={"rlnImageSize": [16, 16]})).read([0])
@@ -237,9 +239,7 @@ def test_image_errors(project):
     assert (p.subset(readable.mask).read(slice(None)) == images[:3]).all()
 
 
-@pytest.mark.parametrize(
-    "bad", ["0@a.mrcs", "-1@a.mrcs", "x@a.mrcs", "1@", "@a.mrcs", "1.5@a.mrcs", "9" * 30 + "@a.mrcs"]
-)
+@pytest.mark.parametrize("bad", ["0@a.mrcs", "-1@a.mrcs", "x@a.mrcs", "1@", "@a.mrcs", "1.5@a.mrcs", "9" * 30 + "@a"])
 def test_malformed_image_names(project, bad):
     root, _ = project
     path = rewritten(root, particles={"rlnImageName": [bad] * 7})
@@ -272,9 +272,7 @@ def test_table_errors(project):
     with pytest.raises(ParticleFileError, match="the table data_particles is empty"):
         read_particles(path)
     path.write_text("data_micrographs\nloop_\n_rlnMicrographName\nm1\n")
-    with pytest.raises(
-        ParticleFileError, match=r"no particles: no block has .*rlnImageName; blocks are data_micrographs"
-    ):
+    with pytest.raises(ParticleFileError, match=r"no block has .*rlnImageName; blocks are data_micrographs"):
         read_particles(path)
     with pytest.raises(ParticleFileError, match="is a directory; expected particles"):
         read_particles(root)

@@ -58,6 +58,7 @@ def test_star_agrees_with_starfile_and_survives(shared_data, tmp_path, name):
         assert all((again[block].text(c) == table.text(c)).all() for c in table.names)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # mrcfile complains of headers
 @pytest.mark.parametrize("name", MRC_FILES)
 def test_mrc_agrees_with_mrcfile(shared_data, name):
     stack = open_stack(shared_data / name)
@@ -96,6 +97,7 @@ def test_real_particles(shared_data, tmp_path, name, n, box, pixel):
     assert (read_particles(tmp_path / "a.star").read(slice(None)) == stack.data[order[:9]]).all()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # mrcfile complains of the header
 def test_cryosparc_with_its_stack(shared_data):
     p = read_particles(shared_data / "parsers/empiar_10076_7.cs")
     assert (len(p), p.box_px, p.has_ctf) == (7, 320, True)
