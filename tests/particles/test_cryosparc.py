@@ -133,6 +133,9 @@ def test_errors(exported, tmp_path):
         read_particles(save(tmp_path / "x.cs", np.zeros(3)))
     with pytest.raises(ParticleFileError, match="Python objects"):
         read_particles(save(tmp_path / "x.cs", np.zeros(3, dtype=[("a", object)])))
+    odd = np.zeros(2, dtype=[("blob/path", "S4"), ("blob/idx", "<u4", (2,))])
+    with pytest.raises(ParticleFileError, match="field blob/idx has 2 values of type uint32; expected 1 of kind iu"):
+        read_particles(save(tmp_path / "x.cs", odd))
     (tmp_path / "x.cs").write_bytes(cs.read_bytes()[:-5])
     with pytest.raises(ParticleFileError, match="truncated: 6 particles"):
         read_particles(tmp_path / "x.cs")

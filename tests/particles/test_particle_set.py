@@ -209,6 +209,10 @@ def test_box_size_errors(project):
         _ = read_particles(rewritten(root, optics={"rlnImageSize": [8, 10]})).box_px
     with pytest.raises(ParticleFileError, match=r"rlnImageSize is 7\.5"):
         _ = read_particles(rewritten(root, optics={"rlnImageSize": [7.5, 7.5]})).box_px
+    with pytest.raises(ParticleFileError, match="rlnImageSize is inf"):
+        _ = read_particles(rewritten(root, optics={"rlnImageSize": [np.inf, np.inf]})).box_px
+    with pytest.raises(ParticleFileError, match="mixed boxes"):
+        read_particles(rewritten(root, optics={"rlnImageSize": [10**6, 10**6]})).read([0, 1])
     with pytest.raises(ParticleFileError, match=r"particle 1 .*mixed boxes: images of .*a\.mrcs are 8 pixels wide"):
         read_particles(rewritten(root, optics={"rlnImageSize": [16, 16]})).read([0])
     write_mrc_stack(root / "Extract" / "b.mrcs", np.zeros((3, 6, 6)), 2.5)
@@ -263,6 +267,12 @@ def test_table_errors(project):
         read_particles(rewritten(root, optics={"rlnOpticsGroup": [1, 1]}))
     with pytest.raises(ParticleFileError, match=r"star:\d+: rlnOpticsGroup is 'one'; expected a number"):
         read_particles(rewritten(root, particles={"rlnOpticsGroup": ["one"] * 7}))
+    with pytest.raises(ParticleFileError, match=r"star:\d+: blob/sign is 0; expected 1 or -1"):
+        read_particles(rewritten(root, particles={"blob/sign": 0}))
+    old = root / "old.star"
+    old.write_text(OLD.format(name="images").replace(" 56000 14 13000", " 0 14 13000"))
+    with pytest.raises(ParticleFileError, match=r"old\.star:14: rlnMagnification is 0; expected more than 0"):
+        read_particles(old)
     with pytest.raises(ParticleFileError, match=r"no column rlnAmplitudeContrast .* needed for the CTF"):
         _ = read_particles(rewritten(root, drop=["rlnAmplitudeContrast"])).ctf
     with pytest.raises(ParticleFileError, match=r"star:\d+: rlnDefocusU is 'low'; expected a number"):

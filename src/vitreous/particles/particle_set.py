@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from vitreous.optics import CTFParameters
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.images import ImageFiles, locate_images, search_folders
+from vitreous.particles.mrc_header import MAX_SIDE
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import write_star
 from vitreous.particles.table import Table
@@ -52,7 +53,7 @@ class ParticleSet:
         if sizes is None:
             return self.images.first_found().box_px
         size = self._common(sizes, "box size (rlnImageSize)", tolerance=0.0)
-        if size < 1 or size != round(size):
+        if not 1 <= size <= MAX_SIDE or size != int(size):
             raise ParticleFileError(f"{self.path}: rlnImageSize is {size:g}; expected a number of pixels")
         return int(size)
 
@@ -78,7 +79,7 @@ class ParticleSet:
     @property
     def missing_ctf_columns(self) -> tuple[str, ...]:
         """Columns without which no CTF can be computed."""
-        return tuple(c for c in _CTF_COLUMNS if c not in self.table and c not in self.optics)
+        return tuple(c for c in _CTF_COLUMNS if not self.has(c))
 
     @cached_property
     def ctf(self) -> CTFParameters:
@@ -173,6 +174,10 @@ class ParticleSet:
         tables = self.blocks | {"optics": self.optics, self.block: self._table_for(path)}
         write_star(path, {name: tables[name] for name in self.layout})
 
+    def has(self, name: str) -> bool:
+        """Whether particles or optics groups have this column."""
+        return name in self.table or name in self.optics
+
     def parameter(self, name: str) -> np.ndarray | None:
         """(n,) float64 of a parameter that particles or optics groups may have; None if neither has it."""
         if name in self.table:
@@ -186,7 +191,7 @@ class ParticleSet:
         return np.broadcast_to(np.asarray(default), (len(self),)).copy() if values is None else values
 
     def _common(self, values: np.ndarray, what: str, tolerance: float) -> float:
-        different = np.abs(values - values[0]) > tolerance * np.abs(values[0])
+        different = ~np.isclose(values, values[0], rtol=tolerance, atol=0.0, equal_nan=True)
         if different.any():
             row = int(np.argmax(different))
             raise ParticleFileError(
