@@ -1,11 +1,15 @@
 """How a job is run, as opposed to what it computes."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-__all__ = ["RunOptions", "chosen_device", "use_threads"]
+from vitreous.jobs.history import to_json
+
+__all__ = ["RunOptions", "chosen_device", "tell", "use_threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +67,10 @@ def use_threads(options: RunOptions) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     return torch.get_num_threads()
+
+
+def tell(options: RunOptions, text: str, event: str, content: Mapping[str, Any]) -> None:
+    """Words for the human; with ``json`` they go to standard error and the event to standard output."""
+    print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+    if options.json:
+        print(to_json({"event": event, **content}), flush=True)
