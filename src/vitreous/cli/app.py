@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 the input or the settings are at fault (one sentence on st
 and completion do not wait for PyTorch.
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("`vitreous --help` and `vitreous COMMAND --help` list what there is.")
         return 2
     except KeyboardInterrupt:
-        _complain("vitreous: interrupted; the same command with --resume continues")
+        _complain("vitreous: interrupted")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more on its way out
@@ -70,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         _complain(f"vitreous: {_one_line(error)}")
+        if "--json" in words:
+            print(json.dumps({"event": "error", "message": _one_line(error)}), flush=True)
         return 1
 
 

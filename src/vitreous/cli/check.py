@@ -15,7 +15,7 @@ def check(
     particles: Path,
     *,
     project: Path | None = None,
-    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = (),
+    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
     pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
     sample: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,

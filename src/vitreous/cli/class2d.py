@@ -5,18 +5,22 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from vitreous.averages.class2d import Class2D
-from vitreous.cli.options import memory_bytes, options_from, plain
+from vitreous.cli.options import memory_bytes, memory_text, options_from, plain
 from vitreous.cli.relion import ALIASES
+from vitreous.iterate import Interrupted
 from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["class2d"]
 
-Settings = options_from(Class2D, aliases=ALIASES)
-Running = options_from(RunOptions, aliases=ALIASES, converters={"memory": memory_bytes})
+MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
+Settings = options_from(Class2D, group=Group("What is computed", sort_key=1), aliases=ALIASES)
+Running = options_from(
+    RunOptions, group=Group("How it is run", sort_key=2), aliases=ALIASES, special={"memory": MEMORY}
+)
 
 
 def class2d(
@@ -27,7 +31,7 @@ def class2d(
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     offset_range_px: Annotated[float | None, Parameter(name=("--offset-range-px", "--offset_range"))] = None,
     project: Path | None = None,
-    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = (),
+    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
     pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
 ) -> None:
     """2D classification: particles in, class averages and a report out.
@@ -51,14 +55,18 @@ def class2d(
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
     """
-    run_class2d(
-        particles,
-        output,
-        Class2D(**plain(settings)),
-        RunOptions(**plain(running)),
-        command=shlex.join(["vitreous", *sys.argv[1:]]),
-        project=project,
-        passthrough=passthrough,
-        pixel_size_A=pixel_size_A,
-        offset_range_px=offset_range_px,
-    )
+    try:
+        run_class2d(
+            particles,
+            output,
+            Class2D(**plain(settings)),
+            RunOptions(**plain(running)),
+            command=shlex.join(["vitreous", *sys.argv[1:]]),
+            project=project,
+            passthrough=passthrough,
+            pixel_size_A=pixel_size_A,
+            offset_range_px=offset_range_px,
+        )
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
+        raise KeyboardInterrupt from stop

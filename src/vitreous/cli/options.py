@@ -6,9 +6,9 @@ from dataclasses import asdict, field, fields, make_dataclass
 from inspect import getdoc
 from typing import Annotated, Any, get_type_hints
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 
-__all__ = ["memory_bytes", "options_from", "parameters_section", "plain"]
+__all__ = ["memory_bytes", "memory_text", "options_from", "parameters_section", "plain"]
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -16,30 +16,35 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 def options_from(
     settings: type,
     *,
+    group: Group,
     aliases: Mapping[str, tuple[str, ...]],
     help: Mapping[str, str] | None = None,
-    converters: Mapping[str, Any] | None = None,
+    special: Mapping[str, Parameter] | None = None,
 ) -> type:
     """A dataclass with the fields and defaults of ``settings`` that cyclopts shows as options; it checks no values.
 
     A field ``particle_diameter_A`` becomes ``--particle-diameter-A``, also known by its ``aliases``. Its help comes
-    from the Parameters section of the docstring of ``settings``, or from ``help``.
+    from the Parameters section of the docstring of ``settings``, or from ``help``; ``special`` adds to what cyclopts
+    is told about a field.
     """
     texts = {**parameters_section(settings), **(help or {})}
     hints = get_type_hints(settings)
 
-    def option(name: str) -> Parameter:
+    def option(name: str, default: Any) -> Parameter:
         long = f"--{name.replace('_', '-')}"
-        return Parameter(
+        several = isinstance(default, tuple)
+        base = Parameter(
             name=(long, *aliases.get(name, ())),
+            group=group,
             help=texts.get(name),
-            negative=f"--no-{long[2:]}" if hints[name] is bool else "",
-            consume_multiple=True if str(hints[name]).startswith("tuple") else None,
-            converter=(converters or {}).get(name),
+            negative=f"--no-{long[2:]}" if default is True else "",
+            consume_multiple=several or None,
+            show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
         )
+        return Parameter.combine(base, (special or {}).get(name))
 
     members = [
-        (f.name, Annotated[hints[f.name], option(f.name)], field(default=f.default, kw_only=True))
+        (f.name, Annotated[hints[f.name], option(f.name, f.default)], field(default=f.default, kw_only=True))
         for f in fields(settings)
     ]
     # cyclopts spreads the fields of a class of this package over the command, but not those of one without a module.
@@ -70,3 +75,9 @@ def memory_bytes(_: type, tokens: Sequence[Token]) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not an amount of memory; expected something like 8G or 500M")
     return int(float(match.group(1)) * UNITS[match.group(2).upper()])
+
+
+def memory_text(count: int) -> str:
+    """How an amount of memory is typed: "4G"."""
+    unit = next(u for u in reversed(UNITS) if count % UNITS[u] == 0)
+    return f"{count // UNITS[unit]}{unit}"

@@ -88,7 +88,9 @@ def translate(words: Sequence[str]) -> Translation:
     OptionError
         For an option that would change the result and has no counterpart.
     """
-    rest, out, notes = list(words), [], []
+    rest = list(words)
+    out: list[str] = []
+    notes: list[str] = []
     while rest:
         word = rest.pop(0)
         if word == "--":

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from vitreous.cli.options import options_from, plain
 from vitreous.jobs.run_options import RunOptions
@@ -50,7 +50,7 @@ HELP = {
     "junk_kinds": f"Some of {', '.join(JUNK_KINDS)}.",
     "seed": "Of everything random.",
 }
-Settings = options_from(SimulateSettings, aliases=ALIASES, help=HELP)
+Settings = options_from(SimulateSettings, group=Group("What is simulated", sort_key=1), aliases=ALIASES, help=HELP)
 
 
 def simulate(

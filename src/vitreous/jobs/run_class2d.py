@@ -97,9 +97,7 @@ def _lay_out(
     """Everything that can be found wrong before the folder is touched is found here."""
     device = chosen_device(options)
     warnings = warnings_before(particles, settings)
-    prepared = prepare_run(
-        particles, settings, device=device, memory_bytes=options.memory, store=output / STORE
-    )
+    prepared = prepare_run(particles, settings, device=device, memory_bytes=options.memory, store=output / STORE)
     recorded = {name: value for name, value in asdict(settings).items() if name != "seed"}
     if given_pixel_size_A is not None:
         recorded["pixel_size_A"] = given_pixel_size_A

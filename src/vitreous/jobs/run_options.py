@@ -33,7 +33,7 @@ class RunOptions:
     dry_run
         Say what is in the data, what memory is planned and how long it may take, and stop.
     every
-        Write RELION's files of every so manieth iteration (checkpoints are written at every one).
+        Write files of every N-th iteration for RELION (checkpoints are written at every one).
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

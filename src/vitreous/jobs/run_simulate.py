@@ -29,8 +29,8 @@ def run_simulate(
     options: RunOptions | None = None,
     *,
     command: str = "vitreous.run_simulate",
-) -> Path | None:
-    """Simulate particles into the folder ``output`` and return the path of their STAR file; None after a dry run.
+) -> Path:
+    """Simulate particles into the folder ``output`` and return the path of their STAR file (dry run: to be written).
 
     Written: ``particles.mrcs`` (as a stream, whatever its length); ``particles.star``, with what a microscope session
     would know, and the hidden truth in columns ``vtrTrueAngleRot``, ``vtrTrueOriginXAngst``, ``vtrTrueVolume``,
@@ -46,13 +46,11 @@ def run_simulate(
     use_threads(options)
     device, path = chosen_device(options), Path(output)
     volumes = load_volumes(settings)
-    first_screen = _describe(settings, path)
-    if options.dry_run:
-        tell(options, first_screen, "plan", {"settings": asdict(settings)})
-        return None
-    tell(options, first_screen, "plan", {"settings": asdict(settings)})
-    manifest = new_manifest("simulate", asdict(settings), seed=settings.seed)
+    tell(options, _describe(settings, path), "plan", {"settings": asdict(settings)})
     star = path / "particles.star"
+    if options.dry_run:
+        return star
+    manifest = new_manifest("simulate", asdict(settings), seed=settings.seed)
     try:
         with open_job(path, manifest, command=command, resume=True, overwrite=options.overwrite) as job:
             _write(job, volumes, settings, device=device, json=options.json)

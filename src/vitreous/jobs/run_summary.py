@@ -94,4 +94,7 @@ def describe_result(result: Class2DResult, *, seconds: float) -> tuple[str, dict
 
 def describe_bytes(count: float) -> str:
     """An amount of memory: "512 MB", "4.0 GB"."""
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+    for unit, size in (("GB", 2**30), ("MB", 2**20)):
+        if count >= size:
+            return f"{count / size:.{0 if count >= 10 * size else 1}f} {unit}"
+    return f"{count / 2**10:.0f} KB"
