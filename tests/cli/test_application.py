@@ -110,7 +110,7 @@ def test_errors_are_one_sentence_and_a_traceback_only_when_asked_for(vitreous, t
     assert ended.code == 1
     assert ended.err.count("\n") == 1
     assert "none.star does not exist" in ended.err
-    with pytest.raises(FileNotFoundError, match="none.star"):
+    with pytest.raises(FileNotFoundError, match=r"none\.star"):
         vitreous("check", tmp_path / "none.star", "--debug")
 
 

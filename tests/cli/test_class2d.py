@@ -10,7 +10,7 @@ import starfile
 from conftest import SMALL
 
 from vitreous.averages.class2d import Class2D, class2d
-from vitreous.jobs import job_status, read_history, read_manifest
+from vitreous.jobs import Job, job_status, read_history, read_manifest
 from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_options import RunOptions
 from vitreous.particles import Table, read_particles, read_star, write_mrc_stack, write_star
@@ -88,7 +88,7 @@ def test_first_screen_iterations_and_last_line(vitreous, simulated, tmp_path):
     ):
         assert any(text in line for line in lines[:5]), text
     assert [line.split()[1] for line in lines if line.startswith("iteration")] == ["1/2", "2/2"]
-    assert lines[-2].startswith("report") and lines[-1].startswith("results")
+    assert [line.split()[0] for line in lines[-2:]] == ["report", "results"]
 
 
 def test_json_lines(vitreous, simulated, tmp_path):
@@ -105,7 +105,7 @@ def test_dry_run_touches_nothing(vitreous, simulated, tmp_path):
     words = ("class2d", simulated / "particles.star", "-o", tmp_path / "out", "--dry-run")
     ended = vitreous(*words)
     assert ended.code == 0
-    assert "prepared images" in ended.out and "roughly" in ended.out
+    assert "prepared images" in ended.out
     assert [event["event"] for event in vitreous(*words, "--json").events] == ["plan"]
     assert not (tmp_path / "out").exists()
 
@@ -209,7 +209,9 @@ def broken(kind: str, folder, simulated):
         blocks["particles"] = blocks["particles"].with_columns(
             {"rlnImageName": [f"{i + 900}@{simulated}/particles.mrcs" for i in range(300)]}
         )
-    elif kind == "no pixel size":
+    elif kind != "no stack":
+        shutil.copy(simulated / "particles.mrcs", folder)
+    if kind == "no pixel size":
         blocks["optics"] = blocks["optics"].without(["rlnImagePixelSize"])
     elif kind == "no images":
         blocks["particles"] = blocks["particles"].without(["rlnImageName"])
@@ -273,7 +275,6 @@ def test_a_file_or_foreign_results_at_the_output(vitreous, simulated, tmp_path):
 def test_an_abort_file_stops_the_job_and_resume_finishes_it(vitreous, simulated, tmp_path, monkeypatch):
     out = tmp_path / "out"
     words = ("class2d", simulated / "particles.star", "-o", out, *FEW)
-    from vitreous.jobs.folder import Job
 
     def save_then_ask_to_stop(job, state, save=Job.save):
         save(job, state)

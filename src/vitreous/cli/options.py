@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-__all__ = ["memory_bytes", "memory_text", "options_from", "parameters_section", "plain"]
+__all__ = ["memory_bytes", "memory_text", "options_from", "parameters_section", "plain", "whole_number"]
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -39,6 +39,7 @@ def options_from(
             help=texts.get(name),
             negative=f"--no-{long[2:]}" if default is True else "",
             consume_multiple=several or None,
+            converter=whole_number if hints[name] in (int, int | None) else None,
             show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
         )
         return Parameter.combine(base, (special or {}).get(name))
@@ -66,6 +67,14 @@ def parameters_section(documented: type) -> dict[str, str]:
         elif line.strip() and found:
             found[next(reversed(found))].append(line.strip())
     return {name: " ".join(lines) for name, lines in found.items()}
+
+
+def whole_number(_: type, tokens: Sequence[Token]) -> int:
+    """The cyclopts converter of integers; its own rounds 2.7 to 3 without a word."""
+    text = tokens[0].value
+    if re.fullmatch(r"[+-]?\d+", text) is None:
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
 
 
 def memory_bytes(_: type, tokens: Sequence[Token]) -> int:

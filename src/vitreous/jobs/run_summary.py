@@ -9,7 +9,7 @@ import torch
 from vitreous.averages.class2d import Class2D, Class2DPlan
 from vitreous.averages.result import Class2DResult
 from vitreous.jobs.progress import describe_duration
-from vitreous.particles import ParticleSet, check_particles
+from vitreous.particles import CheckReport, ParticleSet, check_particles
 
 __all__ = ["describe_bytes", "describe_result", "describe_start", "warnings_before"]
 
@@ -23,7 +23,7 @@ def warnings_before(particles: ParticleSet, settings: Class2D) -> tuple[str, ...
     """
     report = check_particles(particles, sample=LOOKED_AT)
     if report.problems:
-        raise ValueError(report.problems[0])
+        raise ValueError(_reason(report))
     found = [text for text in report.warnings if "dark on light" not in text]
     verdict = report.contrast.verdict if report.contrast is not None else "unclear"
     if verdict == "dark" and not settings.invert_contrast:
@@ -32,6 +32,14 @@ def warnings_before(particles: ParticleSet, settings: Class2D) -> tuple[str, ...
         found.append("particles seem to be white already, and --invert-contrast makes them dark")
     found += [f"{len(rows):,} particles {kind} (get no weight)" for kind, rows in report.bad.items() if rows]
     return tuple(found)
+
+
+def _reason(report: CheckReport) -> str:
+    """Why a job cannot run, with what was found in the image files when that is the reason."""
+    if report.images_checked:
+        return report.problems[0]
+    faults = [f"{len(rows):,} particles {kind}" for kind, rows in report.bad.items() if rows]
+    return f"{report.path}: {'; '.join([*report.problems[:1], *report.warnings[:1], *faults])}"
 
 
 def describe_start(
