@@ -30,7 +30,7 @@ def class2d(particles: Path, folder: Path, *, threads: int = 1, **settings: Any)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     options = _options({"threads": threads, **settings})
-    command = [*PROGRAM, "class2d", particles, "-o", folder, *options]
+    command: list[str | Path] = [*PROGRAM, "class2d", particles, "-o", folder, *options]
     return run_child(command, folder.with_suffix(".log"), threads=threads)
 
 

@@ -29,7 +29,7 @@ def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -
         raise NotAvailable(f"the measuring sticks are not at {sticks} (make_data.py, metrics.py); give --sticks")
     if not (folder / "truth.star").is_file() or not (folder / "particles_snr0.02.star").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, script, folder, "--seed", str(seed), "--n", str(particles)]
+        command: list[str | Path] = [sys.executable, script, folder, "--seed", str(seed), "--n", str(particles)]
         run_child(command, folder / "make_data.log")
     return folder
 
@@ -37,7 +37,7 @@ def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -
 def score_class2d(sticks: Path, data: Path, star: Path, classes: Path) -> dict[str, Any]:
     """Score a classification against the truth (``metrics.py class2d``); its docstring explains each figure."""
     out = star.with_name("score.json")
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, REPOSITORY / sticks / "metrics.py", "class2d", "--data", star, "--classes", classes),
         *("--truth", data / "truth.star", "--vol", data / "vol_true_64.mrc", "--apix", "5", "--json", out),
     ]
