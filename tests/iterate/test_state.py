@@ -94,6 +94,7 @@ def test_a_non_finite_field_is_named_with_its_iteration(change, name):
 
 def test_a_finite_state_passes():
     check_finite(example())
+    check_finite(replace(example(), labels=np.array(["text", "is finite"])))
 
 
 def test_what_cannot_be_kept_is_refused_by_name():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vitreous.jobs.report.axes import axis, frequency_axis, number
 from vitreous.jobs.report.charts import Curve, curves, histogram, scatter, stacked
-from vitreous.jobs.report.images import GROUND, fourier_crop, png, show
+from vitreous.jobs.report.images import GROUND, fourier_crop, low_pass, png, show
 
 numbers = st.floats(-1e9, 1e9, allow_nan=False)
 
@@ -116,6 +116,11 @@ def test_fourier_crop_keeps_a_wave():
     wave = np.cos(2 * np.pi * 3 * (x - 30) / 60)[None, :] * np.ones((60, 1))
     expected = np.cos(2 * np.pi * 3 * (np.arange(20) - 10) / 20)[None, :] * np.ones((20, 1))
     np.testing.assert_allclose(fourier_crop(wave, 20), expected, atol=1e-12)
+
+
+def test_low_pass_halves_the_amplitude_where_it_says():
+    wave = np.cos(2 * np.pi * 5 * np.arange(40) / 40)[None, :] * np.ones((40, 1))
+    np.testing.assert_allclose(low_pass(wave, 5), wave / 2, atol=1e-12)
 
 
 def test_png_holds_the_pixels():

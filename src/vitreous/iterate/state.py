@@ -40,7 +40,7 @@ def check_finite(state: Any) -> None:
 def _count_non_finite(value: Any) -> tuple[int, int]:
     if isinstance(value, torch.Tensor):
         return int((~torch.isfinite(value)).sum()), value.numel()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
         return int((~np.isfinite(value)).sum()), value.size
     if isinstance(value, float):
         return int(not math.isfinite(value)), 1

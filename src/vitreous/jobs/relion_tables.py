@@ -2,7 +2,7 @@
 
 Names, block structure and units follow the files that RELION 3.1 writes and reads; columns of our own begin with
 ``vtr`` and are ignored by RELION. Spectra are converted to RELION's scale: transforms divided by L^2, and the power of
-the real or the imaginary part alone, so white noise of sd 1 has sigma^2 = 1 / (2 L^2).
+the real or the imaginary part alone. White noise of sd 1, whose ``Class2DResult.noise_power`` is 1, has 1 / (2 L^2).
 """
 
 from collections.abc import Mapping

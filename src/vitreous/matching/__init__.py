@@ -5,6 +5,7 @@ from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, accumulate_fixed, expect
 from vitreous.matching.grid import PoseGrid, disc_grid
 from vitreous.matching.prepare import ImagePreparation, PreparedParticles, prepare_particles
+from vitreous.matching.refine import refine_poses
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile, References, Rows, best_rows, make_references, row_maxima
 from vitreous.matching.search import SearchPlan, find_rows, plan_search
@@ -35,6 +36,7 @@ __all__ = [
     "merge_sums",
     "plan_search",
     "prepare_particles",
+    "refine_poses",
     "row_maxima",
     "soft",
     "stochastic",

@@ -76,7 +76,7 @@ class PoseGrid:
 
     @cached_property
     def synthesis(self) -> torch.Tensor:
-        """(n_psi, 2 Q): [m_q cos(q psi), -m_q sin(q psi)]; times (Re c; Im c) it is sum_q over all q of c_q e^{iq psi}."""
+        """(n_psi, 2 Q): [m_q cos(q psi), -m_q sin(q psi)]; times (Re c, Im c) it is sum_q m_q Re c_q e^{iq psi}."""
         angle = self.psi.double()[:, None] * torch.arange(self.harmonics, device=self.psi.device)
         m = self.basis.multiplicity.to(angle.device)
         return torch.cat([m * torch.cos(angle), -m * torch.sin(angle)], 1).float()

@@ -46,7 +46,7 @@ class ImagePreparation:
     def clean(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised images (n, L, L) and which are bad (n,) bool; bad images come back as zeros."""
         if self.normalise:
-            images, bad = normalise_images(images, self.radius_px)
+            images, bad = normalise_images(images, self.radius_px, remove_ramp=True)
         else:
             bad = ~torch.isfinite(images).all(-1).all(-1)
             images = torch.where(bad[:, None, None], 0.0, images)
@@ -71,7 +71,8 @@ class ImagePreparation:
 class PreparedParticles:
     """n particles as packed ring harmonics.
 
-    packed: (n, packed_size) float32, in memory or mapped from a file; ctf: of the particles, or None where the
+    packed: (n, packed_size) float32, in memory or mapped from a file, in units of the raw images' Fourier transform
+    whatever the working box; ctf: of the particles, or None where the
     images have no CTF; pixel_size_A: of the working images; noise_group: (n,) int64; group_power: (G, R) mean |X|^2
     of the masked images; bad: (n,) bool, images that cannot be used (their rings are zero).
     """
@@ -87,6 +88,17 @@ class PreparedParticles:
 
     def __len__(self) -> int:
         return len(self.packed)
+
+    @property
+    def white_noise_power(self) -> float:
+        """|X|^2 of a masked image of white noise with variance 1."""
+        return self.preparation.box_px**2 * self.basis.mask_power / self.basis.box_px**2
+
+    def picture(self, harmonics: torch.Tensor) -> torch.Tensor:
+        """Ring harmonics (K, R, Q) of fewer or as many rings -> images (K, L, L) at the size of the raw images."""
+        basis = self.basis.truncated(harmonics.shape[1])
+        small = basis.synthesise(harmonics) * (basis.box_px / self.preparation.box_px) ** 2
+        return resize_images(small, self.preparation.box_px)
 
     @property
     def pixel_size_A(self) -> float:
@@ -173,7 +185,7 @@ def prepare_particles(
         index = np.arange(start, min(start + batch, n))
         images = torch.from_numpy(np.ascontiguousarray(read(index), dtype=np.float32)).to(device)
         images, wrong = preparation.clean(images)
-        rings_of = basis.expand(resize_images(images, basis.box_px))
+        rings_of = basis.expand(resize_images(images, basis.box_px)) * (preparation.box_px / basis.box_px) ** 2
         packed[index] = rings_of.cpu().numpy()
         bad[index] = wrong.cpu().numpy()
         ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2).double().cpu()

@@ -10,7 +10,8 @@ harmonics of G,
 
     g_q(r) = (1 / 2 pi) int G(k_r, theta) exp(-i q theta) dtheta,      q = 0 .. q_max(r),   k_r = r / window,
 
-for ring radii r = 1 .. R and frequencies k in cycles per pixel. They follow from the pixels by one matrix product (the Jacobi-Anger expansion, exact):
+for ring radii r = 1 .. R and frequencies k in cycles per pixel. They follow from the pixels by one matrix product
+(the Jacobi-Anger expansion, exact):
 
     X(k, theta) = sum_p x_p exp(-2 pi i k rho_p cos(theta - phi_p))
                 = sum_q exp(i q theta) sum_p x_p (-i)^q J_q(2 pi k rho_p) exp(-i q phi_p)
@@ -149,13 +150,33 @@ class RingBasis:
         flat = images.reshape(len(images), -1)
         return flat[:, inside.to(images.device)] @ matrix.to(device=images.device, dtype=images.dtype)
 
+    def pack(self, harmonics: torch.Tensor) -> torch.Tensor:
+        """Complex (n, R, Q) -> packed (n, packed_size)."""
+        chosen = harmonics[:, self.used.to(harmonics.device)]
+        return torch.cat([chosen.real, chosen.imag], 1)
+
+    def synthesise(self, harmonics: torch.Tensor) -> torch.Tensor:
+        """Masked images (n, L, L) of ring harmonics (n, R, Q): the inverse transform by quadrature over the rings.
+
+        Frequencies below the first ring (the mean) and beyond the last are absent.
+        """
+        inside, matrix = self._analysis
+        area = 2 * np.pi * np.arange(1, self.rings + 1) / self.window_px**2
+        weight = torch.from_numpy(area).float()[:, None] * self.multiplicity
+        flat = self.pack(harmonics.cpu() * weight) @ matrix.T
+        out = torch.zeros(len(flat), self.box_px**2)
+        out[:, inside] = flat
+        return out.reshape(len(flat), self.box_px, self.box_px).to(harmonics.device)
+
     def unpack(self, packed: torch.Tensor, rings: int | None = None) -> torch.Tensor:
         """Packed (n, packed_size) -> complex (n, rings, harmonics of those rings), zero where not used."""
         rings = self.rings if rings is None else rings
         used = self.used[:rings].to(packed.device)
         harmonics = int(self.q_max[rings - 1]) + 1
         half, kept = packed.shape[1] // 2, int(used.sum())
-        out = torch.zeros(len(packed), rings * harmonics, dtype=torch.complex(packed[:0], packed[:0]).dtype, device=packed.device)
+        out = torch.zeros(
+            len(packed), rings * harmonics, dtype=torch.complex(packed[:0], packed[:0]).dtype, device=packed.device
+        )
         out[:, used[:, :harmonics].reshape(-1).nonzero().ravel()] = torch.complex(
             packed[:, :kept].contiguous(), packed[:, half : half + kept].contiguous()
         )

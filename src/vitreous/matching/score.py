@@ -51,9 +51,7 @@ class ImageTile:
 
     def truncated(self, grid: PoseGrid) -> "ImageTile":
         """The rings and harmonics that a grid uses."""
-        return ImageTile(
-            data=self.data[:, : grid.rings, : grid.harmonics], ctf_power=self.ctf_power[:, : grid.rings]
-        )
+        return ImageTile(data=self.data[:, : grid.rings, : grid.harmonics], ctf_power=self.ctf_power[:, : grid.rings])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +175,7 @@ def _reference_blocks(shifted: torch.Tensor, band: _Band) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Block:
-    """Some images against some references: c of even and odd harmonics, each (2, q, m, columns), and maxima (m, columns)."""
+    """Some images against some references: c of even and of odd harmonics (2, q, m, columns), maxima (m, columns)."""
 
     images: slice
     references: slice
@@ -212,14 +210,18 @@ def _sweep(tile: ImageTile, refs: References, tile_scores: int) -> Iterator[_Blo
             yield _Block(part, step, c[0], c[1], maxima.flatten(1))
 
 
+def _half_synthesis(grid: PoseGrid, parity: int) -> torch.Tensor:
+    """The first half of the rotations from the harmonics of one parity: (n_psi / 2, 2 q)."""
+    q = torch.arange(parity, grid.harmonics, 2, device=grid.synthesis.device)
+    return grid.synthesis[: grid.n_psi // 2, torch.cat([q, grid.harmonics + q])].contiguous()
+
+
 class _Wave:
-    """The harmonics of one parity: their bands and the first half of the rotations as a matrix (n_psi / 2, 2 q)."""
+    """The harmonics of one parity: their bands and their half of the synthesis."""
 
     def __init__(self, grid: PoseGrid, parity: int):
         self.bands = _bands(grid, parity)
-        q = torch.arange(parity, grid.harmonics, 2, device=grid.synthesis.device)
-        columns = torch.cat([q, grid.harmonics + q])
-        self.matrix = grid.synthesis[: grid.n_psi // 2, columns].contiguous()
+        self.matrix = _half_synthesis(grid, parity)
 
     def products(self, x: list[torch.Tensor], a: list[torch.Tensor], part: slice) -> torch.Tensor:
         """c of these harmonics: (2, q, m, columns)."""
@@ -244,20 +246,22 @@ def row_maxima(tile: ImageTile, refs: References, *, tile_scores: int = 1 << 19)
     return out
 
 
-def best_rows(tile: ImageTile, refs: References, keep: float, *, tile_scores: int = 1 << 19) -> Rows:
-    """All rows of every image within ``keep`` nats of its best one, evaluated at all rotations, sorted by image."""
-    grid, device = refs.grid, tile.data.device
-    best = torch.full((len(tile),), -torch.inf, device=device)
+def best_rows(
+    tile: ImageTile, refs: References, keep: float, *, known: torch.Tensor | None = None, tile_scores: int = 1 << 19
+) -> Rows:
+    """All rows of every image within ``keep`` nats of its best one, evaluated at all rotations, sorted by image.
+
+    known: (n,) a log posterior that is known to be reached by some hypothesis of each image (among other references,
+    say); it only spares work.
+    """
+    empty = torch.full((len(tile),), -torch.inf, device=tile.data.device)
+    best = empty if known is None else known.clone()
     parts = []
     for block in _sweep(tile, refs, tile_scores):
-        known = torch.maximum(best[block.images], block.maxima.amax(1))
-        best[block.images] = known
-        image, column = (block.maxima >= (known - keep)[:, None]).nonzero(as_tuple=True)
-        u, v = (
-            c[:, :, image, column].flatten(0, 1).T @ wave.matrix.T
-            for c, wave in ((block.even, _Wave(grid, 0)), (block.odd, _Wave(grid, 1)))
-        )
-        scores = torch.cat([u + v, u - v], 1)
+        reached = torch.maximum(best[block.images], block.maxima.amax(1))
+        best[block.images] = reached
+        image, column = (block.maxima >= (reached - keep)[:, None]).nonzero(as_tuple=True)
+        scores = _all_rotations(block, refs.grid, image, column)
         top = block.maxima[image, column]
         # The bias is what turns the maximum of the products into the maximum of the log posterior.
         scores += (top - scores.amax(1))[:, None]
@@ -271,3 +275,12 @@ def best_rows(tile: ImageTile, refs: References, keep: float, *, tile_scores: in
         shift=column[kept] % refs.shifts,
         log_weight=scores[kept],
     )
+
+
+def _all_rotations(block: _Block, grid: PoseGrid, image: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+    """Products of chosen rows at all rotations, without the bias: (m, n_psi)."""
+    parts = []
+    for parity, c in enumerate((block.even, block.odd)):
+        chosen = c.flatten(2)[:, :, image * c.shape[3] + column]
+        parts.append(chosen.flatten(0, 1).T @ _half_synthesis(grid, parity).T)
+    return torch.cat([parts[0] + parts[1], parts[0] - parts[1]], 1)

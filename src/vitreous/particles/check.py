@@ -162,8 +162,7 @@ def _problems(particles: ParticleSet, readable: Readable) -> tuple[list[str], in
     box: int | None = None
     pixel: float | None = None
     if not readable.mask.any():
-        first = readable.messages[0] if readable.messages else "every image number is beyond its stack"
-        problems.append(f"no particle has a readable image: {first}")
+        problems.append("no particle has a readable image")
     try:
         box = particles.box_px
     except ParticleFileError as error:
@@ -228,7 +227,7 @@ def _assumptions(particles: ParticleSet) -> list[str]:
         assumed.append(f"no optics table (RELION 3.0): {len(optics)} optics groups made from the particle table")
     elif "rlnOpticsGroup" not in table:
         assumed.append("no rlnOpticsGroup: all particles belong to the only optics group")
-    if particles.parameter("rlnImageSize") is None:
+    if not particles.has("rlnImageSize"):
         assumed.append("no rlnImageSize: the box is that of the first stack")
     if "rlnMicrographName" not in table:
         assumed.append("no rlnMicrographName: every image file counts as one micrograph")
@@ -240,7 +239,7 @@ def _assumptions(particles: ParticleSet) -> list[str]:
             ("rlnDefocusAngle", "astigmatism angle 0"),
             ("rlnPhaseShift", "no phase plate"),
         ):
-            if name not in table and name not in optics:
+            if not particles.has(name):
                 assumed.append(f"no {name}: {text}")
     if particles.images.sign is not None and (particles.images.sign < 0).any():
         assumed.append("blob/sign is -1: these images are inverted when they are read; RELION does not do so")

@@ -35,6 +35,37 @@ from vitreous.particles.table import Table
 
 __all__ = ["load_cs", "read_cryosparc"]
 
+# What a field that is translated must look like: kinds of NumPy type and components per particle.
+_REAL, _INTEGER, _TEXT = "iuf", "iu", "SU"
+_FORMS: dict[str, tuple[str, int]] = {
+    "uid": (_INTEGER, 1),
+    "blob/path": (_TEXT, 1),
+    "blob/idx": (_INTEGER, 1),
+    "blob/shape": (_INTEGER, 2),
+    "blob/psize_A": (_REAL, 1),
+    "blob/sign": (_REAL, 1),
+    "ctf/exp_group_id": (_INTEGER, 1),
+    "ctf/accel_kv": (_REAL, 1),
+    "ctf/cs_mm": (_REAL, 1),
+    "ctf/amp_contrast": (_REAL, 1),
+    "ctf/df1_A": (_REAL, 1),
+    "ctf/df2_A": (_REAL, 1),
+    "ctf/df_angle_rad": (_REAL, 1),
+    "ctf/phase_shift_rad": (_REAL, 1),
+    "alignments2D/pose": (_REAL, 1),
+    "alignments2D/shift": (_REAL, 2),
+    "alignments2D/psize_A": (_REAL, 1),
+    "alignments2D/class": (_INTEGER, 1),
+    "alignments3D/pose": (_REAL, 3),
+    "alignments3D/shift": (_REAL, 2),
+    "alignments3D/psize_A": (_REAL, 1),
+    "alignments3D/class": (_INTEGER, 1),
+    "alignments3D/split": (_INTEGER, 1),
+    "location/micrograph_path": (_TEXT, 1),
+    "location/micrograph_shape": (_INTEGER, 2),
+    "location/center_x_frac": (_REAL, 1),
+    "location/center_y_frac": (_REAL, 1),
+}
 _MAX_HEADER = 1 << 20  # a .cs with many fields exceeds NumPy's default of 10,000
 
 
@@ -45,9 +76,9 @@ def read_cryosparc(path: str | Path, *, passthrough: Sequence[str | Path] = ()) 
     passthrough files that do not hold every particle exactly once.
     """
     path = Path(path)
-    fields = _fields(load_cs(path))
+    fields = _fields(path)
     for other in passthrough:
-        _join(path, fields, Path(other), _fields(load_cs(other)))
+        _join(path, fields, Path(other), _fields(Path(other)))
     for name, purpose in (("blob/path", "finding the images"), ("blob/idx", "finding the images")):
         if name not in fields:
             raise ParticleFileError(
@@ -95,8 +126,24 @@ def _header(path: Path, file) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _fields(array: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: array[name] for name in array.dtype.names or ()}
+def _fields(path: Path) -> dict[str, np.ndarray]:
+    """The fields of a file by name; those that will be translated have the form that they must have."""
+    array = load_cs(path)
+    return {name: _checked(path, name, array[name]) for name in array.dtype.names or ()}
+
+
+def _checked(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    kinds, components = _FORMS.get(name, (_REAL + "b" + _TEXT, 0))
+    found = values.size // len(values)
+    if values.dtype.kind not in kinds or found != (components or found):
+        expected = f"{components or 'any number of'} of kind {kinds}"
+        raise ParticleFileError(f"{path}: field {name} has {found} values of type {values.dtype}; expected {expected}")
+    if values.dtype.kind == "U":
+        try:
+            values = np.char.encode(values, "utf-8")
+        except ValueError as error:
+            raise ParticleFileError(f"{path}: field {name} is not text: {error}") from error
+    return values.reshape(len(values)) if components == 1 else values
 
 
 def _join(path: Path, fields: dict[str, np.ndarray], other: Path, more: dict[str, np.ndarray]) -> None:
@@ -126,7 +173,7 @@ def _flatten(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _text(values: np.ndarray) -> list[str]:
-    return [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+    return [v.decode("utf-8", "surrogateescape") for v in values.tolist()]
 
 
 def _relion_columns(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]]:
@@ -174,7 +221,7 @@ def _pose(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return columns
     pose = fields[f"{alignment}/pose"].astype(np.float64)
     if alignment == "alignments2D":
-        columns["rlnAnglePsi"] = np.rad2deg(pose.reshape(len(pose), -1)[:, 0])
+        columns["rlnAnglePsi"] = np.rad2deg(pose)
     else:
         rot, tilt, psi = _euler(path, pose).T
         columns |= {"rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi}
@@ -225,4 +272,4 @@ def _optics(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, Table]:
 
 def _box(fields: dict[str, np.ndarray]) -> np.ndarray | None:
     shape = fields.get("blob/shape")
-    return None if shape is None else shape.reshape(len(shape), -1)[:, 0].astype(np.int64)
+    return None if shape is None else shape[:, 0].astype(np.int64)

@@ -12,7 +12,7 @@ from vitreous.particles.particle_set import ParticleSet
 __all__ = ["Readable", "Survey", "find_readable", "survey_images"]
 
 _BLOCK_BYTES = 1 << 25
-_DISC_RADIUS = 0.2  # of the box: inside nearly every particle
+_DISC_RADIUS = 0.25  # of the box: most of a particle; smaller discs see only the cavity of a hollow one
 _RING_RADIUS = 0.45  # of the box: outside nearly every particle
 
 
@@ -23,7 +23,7 @@ class Readable:
     mask: np.ndarray  # (n,) bool: the file is there, has the right box and contains the image
     beyond_stack: np.ndarray  # indices of particles whose image number exceeds the stack
     unreadable: np.ndarray  # indices of particles whose file is missing or malformed or has another box
-    messages: tuple[str, ...]  # one sentence for every file that cannot be used
+    messages: tuple[str, ...]  # what is wrong with the files that cannot be used
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +33,7 @@ class Survey:
     rows: np.ndarray  # (m,) particle indices
     finite: np.ndarray  # (m,) bool: no NaN, no infinity
     constant: np.ndarray  # (m,) bool: all pixels equal
-    disc_mean: np.ndarray  # (m,) mean inside 0.2 boxes of the centre
+    disc_mean: np.ndarray  # (m,) mean within 0.25 boxes of the centre
     ring_mean: np.ndarray  # (m,) mean beyond 0.45 boxes from the centre: the background
     ring_sd: np.ndarray  # (m,)
     digest: np.ndarray  # (m,) uint64 hash of the pixels
@@ -47,16 +47,17 @@ class Survey:
 def find_readable(particles: ParticleSet) -> Readable:
     """Open every stack once and say which particles have an image; nothing is raised for those that have none."""
     images = particles.images
-    messages: list[str] = []
-    box: int | None = None
+    messages = _not_found(particles)
+    box = _box(particles)
     length = np.zeros(len(images.names), dtype=np.int64)
     for code in np.unique(images.code).tolist():
+        if images.paths[code] is None:
+            continue
         try:
             stack = images.stack(code)
         except (ParticleFileError, FileNotFoundError) as error:
             messages.append(str(error))
             continue
-        box = _box(particles) if box is None else box
         if box is not None and stack.box_px != box:
             messages.append(f"{stack.path}: images are {stack.box_px} pixels wide, expected {box}")
             continue
@@ -99,6 +100,18 @@ def survey_images(particles: ParticleSet, rows: np.ndarray) -> Survey:
         ring_sd=means[2],
         digest=digest,
     )
+
+
+def _not_found(particles: ParticleSet) -> list[str]:
+    """One sentence for all files that were not found: as a rule the project directory is wrong for every one."""
+    images = particles.images
+    absent = [images.names[code] for code in np.unique(images.code).tolist() if images.paths[code] is None]
+    if not absent:
+        return []
+    tried = ", ".join(map(str, images.folders))
+    return [
+        f"{len(absent)} image files were not found, first {absent[0]}; looked in {tried}; give the project directory"
+    ]
 
 
 def _box(particles: ParticleSet) -> int | None:

@@ -54,31 +54,44 @@ class ImageFiles:
             )
         return self.stacks.open(path)
 
+    def first_found(self) -> MrcStack:
+        """The open stack of the first particle whose file was found; ParticleFileError if there is none."""
+        codes = self.code[np.sort(np.unique(self.code, return_index=True)[1])].tolist()
+        return self.stack(next((code for code in codes if self.paths[code] is not None), codes[0]))
+
     def read(self, rows: np.ndarray, box_px: int, where: Callable[[int], str]) -> np.ndarray:
         """Images of the particles ``rows``: float32 (m, L, L); ``where`` names a particle in an error."""
+        groups = _by_value(self.code[rows])
+        # Before anything is allocated: a damaged table may promise an absurd box.
+        if groups:
+            self._stack_for(rows[groups[0]], box_px, where)
         out = np.empty((len(rows), box_px, box_px), dtype=np.float32)
-        for places in _by_value(self.code[rows]):
-            first = int(rows[places[0]])
-            try:
-                stack = self.stack(int(self.code[first]))
-            except (ParticleFileError, FileNotFoundError) as error:
-                raise ParticleFileError(f"particle {first + 1} ({where(first)}): {error}") from error
-            if stack.box_px != box_px:
-                raise ParticleFileError(
-                    f"particle {first + 1} ({where(first)}): mixed boxes: images of {stack.path} are {stack.box_px} "
-                    f"pixels wide, expected {box_px}; rescale or re-extract them to one box"
-                )
-            frames = self.frame[rows[places]]
-            if (beyond := frames >= len(stack)).any():
-                bad = int(rows[places[np.argmax(beyond)]])
-                raise ParticleFileError(
-                    f"particle {bad + 1} ({where(bad)}): image {self.frame[bad] + 1} is beyond the stack {stack.path}, "
-                    f"which has {len(stack)} images"
-                )
-            stack.read_into(out, places, frames)
+        for places in groups:
+            self._stack_for(rows[places], box_px, where).read_into(out, places, self.frame[rows[places]])
         if self.sign is not None:
             out *= self.sign[rows][:, None, None]
         return out
+
+    def _stack_for(self, rows: np.ndarray, box_px: int, where: Callable[[int], str]) -> MrcStack:
+        """The stack of particles of one file, if it has all their images in this box."""
+        first = int(rows[0])
+        try:
+            stack = self.stack(int(self.code[first]))
+        except (ParticleFileError, FileNotFoundError) as error:
+            raise ParticleFileError(f"particle {first + 1} ({where(first)}): {error}") from error
+        if stack.box_px != box_px:
+            raise ParticleFileError(
+                f"particle {first + 1} ({where(first)}): mixed boxes: images of {stack.path} are {stack.box_px} "
+                f"pixels wide, expected {box_px}; rescale or re-extract them to one box"
+            )
+        beyond = self.frame[rows] >= len(stack)
+        if beyond.any():
+            bad = int(rows[np.argmax(beyond)])
+            raise ParticleFileError(
+                f"particle {bad + 1} ({where(bad)}): image {self.frame[bad] + 1} is beyond the stack {stack.path}, "
+                f"which has {len(stack)} images"
+            )
+        return stack
 
 
 def locate_images(table: Table, *, star_path: Path, project: Path | None) -> ImageFiles:
@@ -153,6 +166,9 @@ def _sign(table: Table) -> np.ndarray | None:
     if "blob/sign" not in table:
         return None
     sign = table.numbers("blob/sign").astype(np.float32)
+    if (odd := np.abs(sign) != 1).any():
+        row = int(np.argmax(odd))
+        raise ParticleFileError(f"{table.where(row)}: blob/sign is {sign[row]:g}; expected 1 or -1")
     return None if (sign == 1).all() else sign
 
 

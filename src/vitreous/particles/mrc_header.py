@@ -7,12 +7,12 @@ import numpy as np
 
 from vitreous.particles.errors import ParticleFileError
 
-__all__ = ["HEADER_BYTES", "MrcHeader", "build_header", "read_header"]
+__all__ = ["HEADER_BYTES", "MAX_SIDE", "MrcHeader", "build_header", "read_header"]
 
 HEADER_BYTES = 1024
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _UNSUPPORTED = {3: "complex int16", 4: "complex float32", 101: "4-bit integers", 16: "RGB"}
-_MAX_SIDE = 1 << 20
+MAX_SIDE = 1 << 20  # pixels; more is garbage
 _MAX_IMAGES = 1 << 31
 _IMOD_STAMP = 1146047817  # 'IMOD', in the bytes 152..155 of files written by IMOD
 
@@ -129,8 +129,8 @@ def _byte_order(path: Path, raw: bytes, size: int) -> tuple[str, np.void]:
 def _is_sensible(h: np.void) -> bool:
     return (
         int(h["mode"]) in _DTYPES
-        and 0 < int(h["nx"]) <= _MAX_SIDE
-        and 0 < int(h["ny"]) <= _MAX_SIDE
+        and 0 < int(h["nx"]) <= MAX_SIDE
+        and 0 < int(h["ny"]) <= MAX_SIDE
         and 0 < int(h["nz"]) <= _MAX_IMAGES
         and int(h["nsymbt"]) >= 0
     )
@@ -143,7 +143,7 @@ def _data_bytes(h: np.void) -> int:
 
 def _why_not(path: Path, headers: dict[str, np.void]) -> str:
     h = headers[">"] if int(headers[">"]["mode"]) in (*_DTYPES, *_UNSUPPORTED) else headers["<"]
-    if int(h["mode"]) in _UNSUPPORTED and 0 < int(h["nx"]) <= _MAX_SIDE:
+    if int(h["mode"]) in _UNSUPPORTED and 0 < int(h["nx"]) <= MAX_SIDE:
         return f"{path}: MRC mode {int(h['mode'])} ({_UNSUPPORTED[int(h['mode'])]}) is not read; convert to mode 2"
     return (
         f"{path}: not an MRC file: the header says {int(h['nx'])} x {int(h['ny'])} x {int(h['nz'])} pixels, mode "

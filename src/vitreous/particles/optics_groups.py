@@ -66,8 +66,9 @@ def _pixel_size(table: Table) -> np.ndarray | None:
     if "rlnDetectorPixelSize" not in table or "rlnMagnification" not in table:
         return None
     magnification = table.numbers("rlnMagnification")
-    if not (magnification > 0).all():
-        row = int(np.argmin(magnification > 0))
+    usable = np.isfinite(magnification) & (magnification > 0)
+    if not usable.all():
+        row = int(np.argmin(usable))
         raise ParticleFileError(f"{table.where(row)}: rlnMagnification is {magnification[row]:g}; expected more than 0")
     # RELION 3.0 writes six decimals of a micrometre figure; more digits than these are rounding noise.
     return np.round(table.numbers("rlnDetectorPixelSize") * 1e4 / magnification, 6)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from vitreous.optics import CTFParameters
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.images import ImageFiles, locate_images, search_folders
+from vitreous.particles.mrc_header import MAX_SIDE
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import write_star
 from vitreous.particles.table import Table
@@ -47,12 +48,12 @@ class ParticleSet:
 
     @cached_property
     def box_px(self) -> int:
-        """Side of the images: ``rlnImageSize``, else from the first stack. ParticleFileError if sizes are mixed."""
+        """Side of the images: ``rlnImageSize``, else from the first stack that is there; mixed sizes are an error."""
         sizes = self.parameter("rlnImageSize")
         if sizes is None:
-            return self.images.stack(int(self.images.code[0])).box_px
+            return self.images.first_found().box_px
         size = self._common(sizes, "box size (rlnImageSize)", tolerance=0.0)
-        if size < 1 or size != round(size):
+        if not 1 <= size <= MAX_SIDE or size != int(size):
             raise ParticleFileError(f"{self.path}: rlnImageSize is {size:g}; expected a number of pixels")
         return int(size)
 
@@ -78,7 +79,7 @@ class ParticleSet:
     @property
     def missing_ctf_columns(self) -> tuple[str, ...]:
         """Columns without which no CTF can be computed."""
-        return tuple(c for c in _CTF_COLUMNS if c not in self.table and c not in self.optics)
+        return tuple(c for c in _CTF_COLUMNS if not self.has(c))
 
     @cached_property
     def ctf(self) -> CTFParameters:
@@ -139,8 +140,10 @@ class ParticleSet:
         return self.images.read(rows, self.box_px, self.table.where)
 
     def subset(self, indices: ArrayLike) -> "ParticleSet":
-        """The particles in ``indices`` (integers or a mask), in that order."""
+        """The particles in ``indices`` (integers or a mask), in that order; ValueError if there are none."""
         rows = np.arange(len(self))[_as_index(indices)]
+        if len(rows) == 0:
+            raise ValueError(f"{self.path}: no particles are chosen; a particle set holds at least one")
         return replace(
             self, table=self.table.take(rows), optics_group=self.optics_group[rows], images=self.images.take(rows)
         )
@@ -168,8 +171,12 @@ class ParticleSet:
         :func:`vitreous.particles.search_folders`), and become absolute where it would not.
         """
         path = Path(path)
-        own = {"optics": self.optics, self.block: self._table_for(path)}
-        write_star(path, {name: own.get(name) or self.blocks[name] for name in self.layout})
+        tables = self.blocks | {"optics": self.optics, self.block: self._table_for(path)}
+        write_star(path, {name: tables[name] for name in self.layout})
+
+    def has(self, name: str) -> bool:
+        """Whether particles or optics groups have this column."""
+        return name in self.table or name in self.optics
 
     def parameter(self, name: str) -> np.ndarray | None:
         """(n,) float64 of a parameter that particles or optics groups may have; None if neither has it."""
@@ -184,7 +191,7 @@ class ParticleSet:
         return np.broadcast_to(np.asarray(default), (len(self),)).copy() if values is None else values
 
     def _common(self, values: np.ndarray, what: str, tolerance: float) -> float:
-        different = np.abs(values - values[0]) > tolerance * np.abs(values[0])
+        different = ~np.isclose(values, values[0], rtol=tolerance, atol=0.0, equal_nan=True)
         if different.any():
             row = int(np.argmax(different))
             raise ParticleFileError(

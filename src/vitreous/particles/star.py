@@ -48,11 +48,12 @@ def write_star(path: str | Path, blocks: StarFile) -> None:
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for name, table in blocks.items():
-            if name.split() != ([name] if name else []):
+            header = name.encode("utf-8", "surrogateescape")
+            if len(header.split()) > 1 or header != header.strip():
                 raise ParticleFileError(f"{path}: {name!r} cannot be the name of a block")
             # RELION 3.1 and later mark their own dialect, the one with an optics table, by this comment.
             file.write(b"\n# version 30001\n\n" if "optics" in blocks else b"\n")
-            file.write(b"data_" + name.encode() + b"\n\n")
+            file.write(b"data_" + header + b"\n\n")
             (_write_loop if table.loop else _write_pairs)(file, table, f"{path}, block {name!r}")
             file.write(b"\n")
 
@@ -220,9 +221,10 @@ def _write_pairs(file: BinaryIO, table: Table, where: str) -> None:
 
 
 def _name(name: str, where: str) -> bytes:
-    if name.split() != [name]:
+    header = name.encode("utf-8", "surrogateescape")
+    if header.split() != [header]:
         raise ParticleFileError(f"{where}: {name!r} cannot be the name of a column")
-    return name.encode("utf-8", "surrogateescape")
+    return header
 
 
 def _quoted(column: Column, name: str, where: str) -> list[bytes]:

@@ -31,7 +31,7 @@ class Column:
     @classmethod
     def from_values(cls, values: ArrayLike) -> "Column":
         """A column from a one-dimensional array of numbers, booleans or strings (ValueError otherwise)."""
-        array = np.asarray(values)
+        array = _as_array(values)
         if array.ndim != 1:
             raise ValueError(f"a column has one dimension; found an array of shape {array.shape}")
         if array.dtype.kind in "OUS":
@@ -145,7 +145,7 @@ class Table:
         """A table with columns replaced in place or added at the end; a single value is repeated in every row."""
         new = dict(self.columns)
         for name, values in columns.items():
-            array = np.asarray(values)
+            array = _as_array(values)
             if array.ndim == 0 and self.columns:
                 array = np.full(len(self), array)
             if self.columns and array.shape != (len(self),):
@@ -183,6 +183,13 @@ def concatenate_bytes(parts: Sequence[np.ndarray]) -> np.ndarray:
     if any(p.dtype.kind == "O" for p in parts) or max(p.itemsize for p in parts) * rows > 4096 + 8 * size:
         return _objects([token for p in parts for token in p.tolist()])
     return np.concatenate(parts)
+
+
+def _as_array(values: ArrayLike) -> np.ndarray:
+    # NumPy gives every string the width of the longest, which one long string turns into gigabytes.
+    if isinstance(values, list | tuple) and values and isinstance(values[0], str):
+        return _objects(values)
+    return np.asarray(values)
 
 
 def _objects(items: Sequence) -> np.ndarray:

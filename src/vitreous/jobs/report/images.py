@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-__all__ = ["data_address", "fourier_crop", "png", "show"]
+__all__ = ["data_address", "fourier_crop", "low_pass", "png", "show"]
 
 GROUND = 0.27  # grey level on which every picture lies, 0..1; the page uses the same
 
@@ -49,6 +49,13 @@ def fourier_crop(image: np.ndarray, size: int) -> np.ndarray:
     start = len(image) // 2 - size // 2
     cut = spectrum[start : start + size, start : start + size]
     return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(cut))).real * (size / len(image)) ** 2
+
+
+def low_pass(image: np.ndarray, cycles: float) -> np.ndarray:
+    """An image (L, L) without its fine detail: a Gaussian that halves the amplitude at ``cycles`` per box."""
+    axis = np.fft.fftfreq(len(image)) * len(image)
+    squared = axis[:, None] ** 2 + axis[None, :] ** 2
+    return np.fft.ifft2(np.fft.fft2(image) * np.exp(-np.log(2) * squared / cycles**2)).real
 
 
 def png(grey: np.ndarray) -> bytes:

@@ -12,12 +12,24 @@ from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.axes import Axis, axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram, scatter, stacked
 from vitreous.jobs.report.content import ReportContent
-from vitreous.jobs.report.images import data_address, show
+from vitreous.jobs.report.images import data_address, low_pass, show
 
-__all__ = ["ClassView", "class_views", "convergence", "distributions", "headline", "key_figures", "noise", "overview"]
+__all__ = [
+    "ClassView",
+    "class_views",
+    "convergence",
+    "distributions",
+    "example_resolution",
+    "headline",
+    "key_figures",
+    "noise",
+    "overview",
+    "populations",
+    "script_data",
+]
 
 THRESHOLD = 0.143
-EXAMPLE_BOX = 64  # pixels: single particles are shown without the frequencies that only carry noise
+EXAMPLE_CYCLES = 10  # per box: single particles are shown without the frequencies that carry noise only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +68,10 @@ def class_views(content: ReportContent) -> list[ClassView]:
                 halves=tuple(
                     data_address(show(half)) for half in (content.halves[k] if content.halves is not None else ())
                 ),
-                examples=tuple((data_address(show(image, largest=EXAMPLE_BOX)), number) for image, number in examples),
+                examples=tuple(
+                    (data_address(show(low_pass(image.astype(np.float64), EXAMPLE_CYCLES), largest=128)), number)
+                    for image, number in examples
+                ),
                 frc=_frc_curve(content, k) if k < len(content.frc) else "",
             )
         )
@@ -78,6 +93,11 @@ def _frc_axes(content: ReportContent, lines: list[Curve], title: str) -> str:
     vertical = axis(-0.2, 1, "FRC", count=6, widen=False)
     guides = [(THRESHOLD, "0.143"), (0.5, "0.5")]
     return curves(lines, x=frequency_axis(float(content.frequency[-1])), y=vertical, title=title, guides=guides)
+
+
+def example_resolution(content: ReportContent) -> str:
+    """The detail to which single particles are shown."""
+    return f"{content.box * content.pixel_size_A / EXAMPLE_CYCLES:.0f} Å"
 
 
 def headline(content: ReportContent) -> str:

@@ -46,6 +46,7 @@ def render(content: ReportContent) -> str:
         found_signal=content.found_signal,
         messages=content.manifest.messages if content.manifest else (),
         classes=classes,
+        example_resolution=view.example_resolution(content),
         overview=view.overview(content),
         convergence=view.convergence(content),
         populations=view.populations(content),

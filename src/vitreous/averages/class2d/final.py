@@ -1,0 +1,329 @@
+"""The last pass: every particle once, plain posterior, continuous poses, averages from the original pixels.
+
+Is there anything? Averages of aligned noise reproduce the reference that the noise was aligned to, so the halves of a
+class correlate even when nothing is there (model bias, seed 001). The program measures its own bias: images are
+replaced by noise of the same spectrum (their ring harmonics with random phases), matched to the same references and
+averaged in the same way. What their halves correlate by is taken off the FRC of the classes (as high-resolution noise
+substitution does for maps: Chen et al. 2013), and when real images match no better than the noise, nothing was found.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from vitreous.averages.class2d.em import State, data_limit, fold_references
+from vitreous.averages.class2d.model import FoldSums, wiener
+from vitreous.averages.class2d.restore import Averages, Poses, restore
+from vitreous.averages.class2d.settings import Class2D
+from vitreous.averages.result import Class2DResult
+from vitreous.iterate import generator, uniforms
+from vitreous.matching import Outcome, PreparedParticles, expect, plan_search, refine_poses
+from vitreous.quality import resolution_at
+
+__all__ = ["NoiseTest", "assign", "finish", "noise_test"]
+
+KEEP_NATS = 10.0
+FRC_THRESHOLD = 0.143
+SIGNAL_SIGMAS, SIGNAL_NATS = 6.0, 0.25  # how much better than noise the images must match
+NOISE_IMAGES_PER_CLASS = 40
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Outcome of particles ``index`` with continuous poses, and class sums over all of them (F, K)."""
+
+    index: np.ndarray
+    outcome: Outcome
+    members: np.ndarray  # (K,)
+    square_members: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseTest:
+    """frc: (R,) correlation of halves made of noise; excess: nats by which images match better; sigmas: of excess."""
+
+    frc: np.ndarray
+    excess: float
+    sigmas: float
+
+    @property
+    def found_signal(self) -> bool:
+        """Whether the images are more than noise to these references."""
+        return self.excess > SIGNAL_NATS and self.sigmas > SIGNAL_SIGMAS
+
+
+def assign(
+    state: State,
+    data: PreparedParticles,
+    settings: Class2D,
+    members: list[np.ndarray],
+    offset_range_A: float,
+    progress: Callable[[int, int], None],
+) -> Assignment:
+    """Plain posterior of every particle against averages without its own fold; sub-grid poses of its best class."""
+    rings = min(state.rings, data.basis.rings, data_limit(data, settings))
+    plan = plan_search(data.grid(rings, offset_range_A), offset_range_A / data.pixel_size_A, keep=KEEP_NATS)
+    offset_sd = _offset_sd_px(state, data, offset_range_A)
+    parts, totals, done = [], [], 0
+    for fold, index in enumerate(members):
+        references = fold_references(state.sums, fold, plan, data, settings, offset_sd)
+        sums, outcome = expect(data, index, plan, references, state.noise_power)
+        for start in range(0, len(index), 512):
+            piece = slice(start, start + 512)
+            label = torch.from_numpy(outcome.reference[piece]).to(data.device)
+            psi, shift = refine_poses(
+                data.tile(index[piece], rings, state.noise_power),
+                references[1].harmonics[label],
+                plan.fine,
+                torch.from_numpy(outcome.psi_rad[piece]).to(data.device),
+                torch.from_numpy(outcome.shift_px[piece]).to(data.device),
+                offset_sd_px=offset_sd,
+            )
+            outcome.psi_rad[piece] = psi.cpu().numpy()
+            outcome.shift_px[piece] = shift.cpu().numpy()
+        parts.append(outcome)
+        totals.append((sums.members, sums.square_members))
+        done += len(index)
+        progress(done, sum(len(m) for m in members))
+    return Assignment(
+        index=np.concatenate(members),
+        outcome=Outcome.join(parts),
+        members=sum(t[0] for t in totals).cpu().numpy(),
+        square_members=sum(t[1] for t in totals).cpu().numpy(),
+    )
+
+
+def _offset_sd_px(state: State, data: PreparedParticles, offset_range_A: float) -> float:
+    return (state.offset_sd_A or offset_range_A / 2) / data.pixel_size_A
+
+
+def noise_test(
+    state: State,
+    data: PreparedParticles,
+    settings: Class2D,
+    members: list[np.ndarray],
+    offset_range_A: float,
+    evidence: dict[int, float],
+) -> NoiseTest:
+    """Match noise instead of images (module docstring). evidence: log evidence of every particle, by index."""
+    rings = min(state.rings, data.basis.rings, data_limit(data, settings))
+    plan = plan_search(data.grid(rings, offset_range_A), offset_range_A / data.pixel_size_A, keep=KEEP_NATS)
+    offset_sd = _offset_sd_px(state, data, offset_range_A)
+    noise_only = _noise_particles(state, data, settings)
+    most = max(1, NOISE_IMAGES_PER_CLASS * settings.classes // len(members))
+    halves, null, real = [None, None], [], []
+    for fold, everyone in enumerate(members):
+        index = everyone[:most]
+        references = fold_references(state.sums, fold, plan, data, settings, offset_sd)
+        sums, outcome = expect(noise_only, index, plan, references, state.noise_power)
+        pair = (sums.signal, sums.power)
+        before = halves[fold % 2]
+        halves[fold % 2] = pair if before is None else (before[0] + pair[0], before[1] + pair[1])
+        null.append(outcome.log_evidence)
+        real.append(np.array([evidence[i] for i in index]))
+    null_evidence, real_evidence = np.concatenate(null), np.concatenate(real)
+    excess = float(real_evidence.mean() - null_evidence.mean())
+    error = np.sqrt(real_evidence.var() / len(real_evidence) + null_evidence.var() / len(null_evidence))
+    return NoiseTest(frc=_ring_frc(halves, data), excess=excess, sigmas=excess / max(float(error), 1e-9))
+
+
+def _noise_particles(state: State, data: PreparedParticles, settings: Class2D) -> PreparedParticles:
+    """The same particles with random phases and the power of the noise on every ring."""
+    used = data.basis.used.numpy()
+    ring = np.broadcast_to(np.arange(data.basis.rings)[:, None], used.shape)[used]
+    share = (state.noise_power / data.group_power[:, : state.noise_power.shape[1]]).clamp(0, 1).sqrt().cpu().numpy()
+
+    class Surrogate:
+        """Rows of the packed harmonics, made when they are asked for."""
+
+        def __len__(self) -> int:
+            return len(data.packed)
+
+        def __getitem__(self, index: np.ndarray) -> np.ndarray:
+            packed = np.asarray(data.packed[index])
+            half = packed.shape[1] // 2
+            values = (packed[:, :half] + 1j * packed[:, half:]) * share[data.noise_group[index]][:, ring]
+            turn = np.stack([generator(settings.seed, "noise test", index=int(i)).random(half) for i in index])
+            values = values * np.exp(2j * np.pi * turn)
+            return np.concatenate([values.real, values.imag], 1).astype(np.float32)
+
+    return replace(data, packed=Surrogate())
+
+
+def _ring_frc(halves: list, data: PreparedParticles) -> np.ndarray:
+    """Correlation of two half-sets on every ring, averaged over classes: (R,)."""
+    (signal_a, power_a), (signal_b, power_b) = halves
+    a, b = signal_a / (power_a[..., None] + 1e-12), signal_b / (power_b[..., None] + 1e-12)
+    m = data.basis.multiplicity[: a.shape[2]].to(a.device)
+    cross = ((a * b.conj()).real * m).sum(2)
+    norm = ((a.abs().square() * m).sum(2) * (b.abs().square() * m).sum(2)).sqrt().clamp_min(1e-30)
+    both = (power_a.sum(1) > 0) & (power_b.sum(1) > 0)
+    curve = (cross / norm)[both].mean(0) if both.any() else torch.zeros(a.shape[1])
+    return curve.clamp(0, 0.999).cpu().numpy()
+
+
+def finish(
+    state: State,
+    data: PreparedParticles,
+    settings: Class2D,
+    members: list[np.ndarray],
+    offset_range_A: float,
+    read: Callable[[np.ndarray], np.ndarray],
+    history: list[dict],
+    progress: Progress,
+) -> Class2DResult:
+    """The last pass and everything that the user gets."""
+    found = assign(state, data, settings, members, offset_range_A, partial(_say, progress, "final pass"))
+    evidence = dict(zip(found.index.tolist(), found.outcome.log_evidence.tolist(), strict=True))
+    noise = noise_test(state, data, settings, members, offset_range_A, evidence)
+    poses = _poses(found, state, data, settings, offset_range_A)
+    averages = restore(
+        read,
+        data.preparation,
+        data.ctf,
+        poses,
+        settings.classes,
+        device=data.device,
+        progress=partial(_say, progress, "averages"),
+    )
+    return _result(state, data, settings, found, poses, averages, noise, history)
+
+
+def _say(progress: Progress, what: str, done: int, total: int) -> None:
+    progress(done, total, what)
+
+
+def _poses(found: Assignment, state: State, data: PreparedParticles, settings: Class2D, offset_range_A: float) -> Poses:
+    """Poses in raw pixels, classes centred, halves dealt out in turn within every class."""
+    outcome, raw = found.outcome, data.pixel_size_A / data.preparation.pixel_size_A
+    shift = outcome.shift_px * raw + _centring(state.sums, data, settings, offset_range_A)[outcome.reference]
+    c, s = np.cos(outcome.psi_rad), np.sin(outcome.psi_rad)
+    origin = np.stack([c * shift[:, 0] + s * shift[:, 1], -s * shift[:, 0] + c * shift[:, 1]], 1)
+    key = uniforms(settings.seed, "half", ids=found.index)[:, 0]
+    half = np.zeros(len(key), np.int64)
+    for k in range(settings.classes):
+        mine = np.flatnonzero(outcome.reference == k)
+        half[mine[np.argsort(key[mine])]] = np.arange(len(mine)) % 2
+    return Poses(
+        particle=found.index, class_index=outcome.reference, half=half, psi_rad=outcome.psi_rad, origin_px=origin
+    )
+
+
+def _centring(sums: FoldSums, data: PreparedParticles, settings: Class2D, offset_range_A: float) -> np.ndarray:
+    """By how much every class must move to have its centre of mass in the centre, (K, 2) in raw pixels.
+
+    The mass is the density above a fifth of the maximum of the low-pass average; no class moves farther than a
+    particle may.
+    """
+    tau2 = _total_tau2(sums, data)
+    rings = min(8, data.basis.rings)
+    signal, power = sums.signal.sum(0), sums.power.sum(0)
+    averages = wiener(signal, power, tau2)[:, :rings, : int(data.basis.q_max[rings - 1]) + 1]
+    pictures = data.picture(averages).cpu()
+    peak = pictures.amax((1, 2), keepdim=True)
+    mass = (pictures - 0.2 * peak).clamp_min(0)
+    axis = torch.arange(pictures.shape[-1]) - pictures.shape[-1] // 2
+    total = mass.sum((1, 2)).clamp_min(1e-12)
+    centre = torch.stack([(mass.sum(1) * axis).sum(1) / total, (mass.sum(2) * axis).sum(1) / total], 1)
+    reach = offset_range_A / data.preparation.pixel_size_A
+    return (centre * (reach / centre.norm(dim=1).clamp_min(reach))[:, None]).numpy()
+
+
+def _total_tau2(sums: FoldSums, data: PreparedParticles) -> torch.Tensor:
+    from vitreous.averages.class2d.model import signal_power
+
+    return signal_power(sums, data.basis)
+
+
+def _result(
+    state: State,
+    data: PreparedParticles,
+    settings: Class2D,
+    found: Assignment,
+    poses: Poses,
+    averages: Averages,
+    noise: NoiseTest,
+    history: list[dict],
+) -> Class2DResult:
+    n, pixel, box = len(data), data.preparation.pixel_size_A, data.preparation.box_px
+    population = np.bincount(poses.class_index, minlength=settings.classes)
+    order = np.argsort(-population, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    frc = _corrected(averages.frc.cpu().numpy(), noise.frc, data)[order]
+    resolution = resolution_at(torch.from_numpy(frc), FRC_THRESHOLD, box, pixel).numpy()
+    outcome = found.outcome
+
+    def spread(values: np.ndarray, fill: float = 0.0, dtype: type = np.float64) -> np.ndarray:
+        out = np.full(n, fill, dtype)
+        out[found.index] = values
+        return out
+
+    unit = data.white_noise_power
+    shells = _ring_shells(data, box)
+    return Class2DResult(
+        pixel_size_A=pixel,
+        particle_diameter_A=data.preparation.particle_diameter_A,
+        averages=averages.full[order].cpu().numpy(),
+        averages_half=averages.halves[:, order].cpu().numpy(),
+        frc=frc,
+        ssnr=averages.ssnr[order].cpu().numpy(),
+        resolution_A=resolution,
+        population=population[order],
+        distribution=(found.members / found.members.sum())[order],
+        effective_number=(found.members**2 / np.maximum(found.square_members, 1e-12))[order],
+        class_number=spread(rank[outcome.reference] + 1, dtype=np.int64),
+        psi_deg=spread((np.rad2deg(outcome.psi_rad) + 180) % 360 - 180),
+        origin_x_A=spread(poses.origin_px[:, 0] * pixel),
+        origin_y_A=spread(poses.origin_px[:, 1] * pixel),
+        weight=spread(np.ones(len(found.index))),
+        max_probability=spread(outcome.max_probability),
+        entropy=spread(outcome.entropy),
+        effective_classes=spread(np.exp(outcome.entropy)),
+        significant=spread(outcome.significant, dtype=np.int64),
+        log_likelihood=spread(outcome.log_evidence),
+        noise_power=np.stack(
+            [np.interp(shells, *_curve(p, data, box)) for p in state.noise_power.cpu().numpy() / unit]
+        ),
+        noise_group=data.noise_group,
+        found_signal=noise.found_signal,
+        history=history,
+        messages=_messages(noise, data, population),
+    )
+
+
+def _ring_shells(data: PreparedParticles, box: int) -> np.ndarray:
+    return np.arange(box // 2 + 1, dtype=np.float64)
+
+
+def _curve(values: np.ndarray, data: PreparedParticles, box: int) -> tuple[np.ndarray, np.ndarray]:
+    """A curve over rings as (Fourier pixels of the raw box, values)."""
+    shells = data.basis.k_per_px * data.basis.box_px
+    return shells[: len(values)], values
+
+
+def _corrected(frc: np.ndarray, null: np.ndarray, data: PreparedParticles) -> np.ndarray:
+    """FRC (K, F) without the correlation that noise reaches by being aligned: (f - f0) / (1 - f0)."""
+    shells = np.arange(frc.shape[1], dtype=np.float64)
+    position, values = _curve(null, data, data.preparation.box_px)
+    bias = np.interp(shells, position, values, right=0.0)
+    return (frc - bias) / (1 - bias)
+
+
+def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray) -> list[str]:
+    lines = []
+    if not noise.found_signal:
+        lines.append(
+            "Nothing was found: the images match the class averages no better than pure noise does "
+            f"({noise.excess:+.2f} nats per image, {noise.sigmas:.1f} standard errors). The averages show aligned noise."
+        )
+    if data.bad.any():
+        lines.append(f"{int(data.bad.sum())} particles were refused (NaN, infinite or constant) and have weight 0.")
+    empty = int((population == 0).sum())
+    if empty:
+        lines.append(f"{empty} classes have no particles.")
+    return lines
