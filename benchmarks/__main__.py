@@ -1,7 +1,7 @@
 """``python -m benchmarks [NAME] [options]``: run one measurement, or list them all and run the quick ones.
 
-Every measurement writes ``bench-out/NAME.json``; ``python -m benchmarks tables`` turns what lies there into
-``docs/performance.md``.
+Every measurement writes ``bench-out/NAME.json``; ``python -m benchmarks tables`` copies the records that lie there to
+``docs/measurements`` and writes ``docs/performance.md`` from all that are kept.
 """
 
 import argparse
@@ -9,8 +9,10 @@ import importlib
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 
+from benchmarks.performance import performance_page
 from benchmarks.record import REPOSITORY, new_record, read_records, write_record
 from benchmarks.sticks import NotAvailable
 
@@ -25,6 +27,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "collapse": False,
 }
 OUT = REPOSITORY / "bench-out"
+RECORDS = REPOSITORY / "docs" / "measurements"
 
 
 def module_of(name: str) -> ModuleType:
@@ -55,13 +58,17 @@ def run_one(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def write_tables() -> int:
-    """Write ``docs/performance.md`` from the records in ``bench-out``."""
-    from benchmarks.performance import performance_page
+def page_of(records: Path) -> str:
+    """``docs/performance.md`` from a folder of records."""
+    return performance_page(read_records(records), {name: module_of(name) for name in MEASUREMENTS})
 
-    page = performance_page(read_records(OUT), {name: module_of(name) for name in MEASUREMENTS})
+
+def write_tables() -> int:
+    """Keep the records in ``bench-out`` and write the page from all that are kept."""
+    for record in read_records(OUT).values():
+        print(write_record(RECORDS, record).relative_to(REPOSITORY))
     path = REPOSITORY / "docs" / "performance.md"
-    path.write_text(page)
+    path.write_text(page_of(RECORDS))
     print(path.relative_to(REPOSITORY))
     return 0
 

@@ -17,7 +17,7 @@ To measure again (from the repository, after `make test` has made the environmen
 ```
 make bench                               # the list of measurements, then all quick ones
 python -m benchmarks class2d-quality     # one of them; --help lists its options
-python -m benchmarks tables              # rewrite this page from bench-out/*.json
+python -m benchmarks tables              # keep what was measured in docs/measurements, rewrite this page
 ```
 
 Measurements that need the benchmark data, the real particles or RELION say so and are skipped where these are not.
