@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +61,8 @@ def signature(name: str, value: Any) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
             lines.append("    *,")
-        lines.append(f"    {parameter},")
+        shown = re.sub(r"<function (\w+) at 0x\w+>", r"\1", str(parameter))
+        lines.append(f"    {shown},")
     return "\n".join([*lines, f") -> {inspect.formatannotation(found.return_annotation)}"])
 
 
