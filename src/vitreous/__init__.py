@@ -1,3 +1,100 @@
-"""Single-particle cryo-EM: from noisy particle images to structure."""
+"""Single-particle cryo-EM: from noisy particle images to validated class averages.
+
+>>> import vitreous as vt
+>>> settings = vt.Class2D(classes=100, particle_diameter_A=300.0)
+
+From there ``vt.class2d(vt.read_particles("particles.star"), settings)`` returns class averages and poses as arrays,
+and ``vt.run_class2d("particles.star", "out", settings)`` makes a folder with files for RELION and a report.
+Names are imported when they are first used: ``import vitreous`` itself is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vitreous.averages.class2d import Class2D, class2d
+    from vitreous.averages.result import Class2DResult
+    from vitreous.jobs import select_particles, write_report
+    from vitreous.jobs.run_class2d import run_class2d
+    from vitreous.jobs.run_options import RunOptions
+    from vitreous.jobs.run_simulate import run_simulate
+    from vitreous.particles import (
+        ParticleSet,
+        Volume,
+        check_particles,
+        open_stack,
+        read_images,
+        read_particles,
+        read_star,
+        read_volume,
+        write_mrc_stack,
+        write_star,
+        write_volume,
+    )
+    from vitreous.simulate import SimulateSettings, load_volumes, phantom, simulate_batches
+
+_HOMES = {
+    "vitreous.averages.class2d": ("Class2D", "class2d"),
+    "vitreous.averages.result": ("Class2DResult",),
+    "vitreous.jobs": ("select_particles", "write_report"),
+    "vitreous.jobs.run_class2d": ("run_class2d",),
+    "vitreous.jobs.run_options": ("RunOptions",),
+    "vitreous.jobs.run_simulate": ("run_simulate",),
+    "vitreous.particles": (
+        "ParticleSet",
+        "Volume",
+        "check_particles",
+        "open_stack",
+        "read_images",
+        "read_particles",
+        "read_star",
+        "read_volume",
+        "write_mrc_stack",
+        "write_star",
+        "write_volume",
+    ),
+    "vitreous.simulate": ("SimulateSettings", "load_volumes", "phantom", "simulate_batches"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Class2D",
+    "Class2DResult",
+    "ParticleSet",
+    "RunOptions",
+    "SimulateSettings",
+    "Volume",
+    "__version__",
+    "check_particles",
+    "class2d",
+    "load_volumes",
+    "open_stack",
+    "phantom",
+    "read_images",
+    "read_particles",
+    "read_star",
+    "read_volume",
+    "run_class2d",
+    "run_simulate",
+    "select_particles",
+    "simulate_batches",
+    "write_mrc_stack",
+    "write_report",
+    "write_star",
+    "write_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its room (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

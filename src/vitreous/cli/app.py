@@ -1,0 +1,84 @@
+"""The application: which commands there are, and how a run of one ends.
+
+Exit codes: 0 fine, 1 the input or the settings are at fault (one sentence on standard error, the traceback with
+``--debug``), 2 the command line is wrong, 130 interrupted. Commands are imported when they are called, so that help
+and completion do not wait for PyTorch.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import cyclopts
+
+import vitreous
+from vitreous.cli import relion
+
+__all__ = ["app", "main"]
+
+USER_ERRORS = (ValueError, OSError, MemoryError)
+EPILOGUE = """\
+Every job is a folder with its settings, log, results and report. --debug shows where an error comes from.
+Exit codes: 0 fine, 1 wrong input or settings, 2 wrong command line, 130 interrupted."""
+
+app = cyclopts.App(
+    name="vitreous",
+    help="Single-particle cryo-EM: from noisy particle images to validated class averages.",
+    help_epilogue=EPILOGUE,
+    help_format="plaintext",
+    version=f"vitreous {vitreous.__version__}",
+    version_flags=["--version"],
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+COMMANDS = {
+    "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
+    "class2d": "2D classification: particles in, class averages and a report out.",
+    "select": "Keep the particles of good classes.",
+    "report": "Write the report of a finished job again.",
+    "simulate": "Make particles with known truth.",
+    "demo": "Simulate particles, classify them, and compare the result with the truth.",
+}
+for _name, _help in COMMANDS.items():
+    app.command(f"vitreous.cli.{_name}:{_name}", name=_name, help=_help)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default) and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        if words[:1] == ["class2d"]:
+            translated = relion.translate(words[1:])
+            words = ["class2d", *translated.words]
+            for note in translated.notes:
+                _complain(f"note: {note}")
+        code = app(words, exit_on_error=False, print_error=False)
+        return int(code or 0)
+    except (cyclopts.CycloptsError, relion.OptionError) as error:
+        _complain(f"vitreous: {_one_line(error)}")
+        _complain("`vitreous --help` and `vitreous COMMAND --help` list what there is.")
+        return 2
+    except KeyboardInterrupt:
+        _complain("vitreous: interrupted")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more on its way out
+        return 0
+    except USER_ERRORS as error:
+        if debug:
+            raise
+        _complain(f"vitreous: {_one_line(error)}")
+        if "--json" in words:
+            print(json.dumps({"event": "error", "message": _one_line(error)}), flush=True)
+        return 1
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,72 @@
+"""``vitreous class2d``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from vitreous.averages.class2d import Class2D
+from vitreous.cli.options import memory_bytes, memory_text, options_from, plain
+from vitreous.cli.relion import ALIASES
+from vitreous.iterate import Interrupted
+from vitreous.jobs.run_class2d import run_class2d
+from vitreous.jobs.run_options import RunOptions
+
+__all__ = ["class2d"]
+
+MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
+Settings = options_from(Class2D, group=Group("What is computed", sort_key=1), aliases=ALIASES)
+Running = options_from(
+    RunOptions, group=Group("How it is run", sort_key=2), aliases=ALIASES, special={"memory": MEMORY}
+)
+
+
+def class2d(
+    particles: Annotated[Path, Parameter(name=("--particles", "--i"))],
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o", "--o"))],
+    settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # type: ignore[valid-type]  # noqa: B008
+    running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
+    offset_range_px: Annotated[float | None, Parameter(name=("--offset-range-px", "--offset_range"))] = None,
+    project: Path | None = None,
+    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
+    pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
+) -> None:
+    """2D classification: particles in, class averages and a report out.
+
+    RELION's own option names are understood (--i --o --K --iter --tau2_fudge --particle_diameter --offset_range --j
+    --gpu --continue ...); what has no meaning here is ignored with a note. Without a value for an option that says
+    None, one is chosen from the data and reported.
+
+    Parameters
+    ----------
+    particles
+        A .star file, a cryoSPARC .cs file or a bare .mrcs stack.
+    output
+        Folder for the results; made when it is not there.
+    offset_range_px
+        The same as --offset-range-A, in pixels, as RELION has it.
+    project
+        Directory that the paths in the particle file are relative to.
+    passthrough
+        Passthrough files of a cryoSPARC .cs file.
+    pixel_size_A
+        Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    """
+    try:
+        run_class2d(
+            particles,
+            output,
+            Class2D(**plain(settings)),
+            RunOptions(**plain(running)),
+            command=shlex.join(["vitreous", *sys.argv[1:]]),
+            project=project,
+            passthrough=passthrough,
+            pixel_size_A=pixel_size_A,
+            offset_range_px=offset_range_px,
+        )
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
+        raise KeyboardInterrupt from stop

@@ -1,0 +1,52 @@
+"""``vitreous demo``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vitreous.jobs.run_demo import run_demo
+from vitreous.jobs.run_options import RunOptions
+
+__all__ = ["demo"]
+
+
+def demo(
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("demo"),
+    particles: Annotated[int, Parameter(name=("--particles", "-n"))] = 3000,
+    classes: int = 30,
+    seed: int = 0,
+    threads: Annotated[int | None, Parameter(name=("--threads", "--j"))] = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Simulate particles, classify them, and compare the result with the truth.
+
+    Parameters
+    ----------
+    output
+        Folder for the results; made when it is not there.
+    particles
+        How many to simulate.
+    classes
+        Number of class averages.
+    seed
+        Of everything random.
+    threads
+        Processor threads. None: all.
+    overwrite
+        Remove the results of an earlier demo in the folder and start again.
+    json
+        One line of JSON per event on standard output; text for humans goes to standard error.
+    """
+    run_demo(
+        output,
+        particles=particles,
+        classes=classes,
+        seed=seed,
+        options=RunOptions(threads=threads, overwrite=overwrite, resume=not overwrite, json=json),
+        command=shlex.join(["vitreous", *sys.argv[1:]]),
+    )

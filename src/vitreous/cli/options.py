@@ -1,0 +1,92 @@
+"""Settings dataclasses as command-line options."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field, fields, make_dataclass
+from inspect import getdoc
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Group, Parameter, Token
+
+__all__ = ["memory_bytes", "memory_text", "options_from", "parameters_section", "plain", "whole_number"]
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def options_from(
+    settings: type,
+    *,
+    group: Group,
+    aliases: Mapping[str, tuple[str, ...]],
+    help: Mapping[str, str] | None = None,
+    special: Mapping[str, Parameter] | None = None,
+) -> type:
+    """A dataclass with the fields and defaults of ``settings`` that cyclopts shows as options; it checks no values.
+
+    A field ``particle_diameter_A`` becomes ``--particle-diameter-A``, also known by its ``aliases``. Its help comes
+    from the Parameters section of the docstring of ``settings``, or from ``help``; ``special`` adds to what cyclopts
+    is told about a field.
+    """
+    texts = {**parameters_section(settings), **(help or {})}
+    hints = get_type_hints(settings)
+
+    def option(name: str, default: Any) -> Parameter:
+        long = f"--{name.replace('_', '-')}"
+        several = isinstance(default, tuple)
+        base = Parameter(
+            name=(long, *aliases.get(name, ())),
+            group=group,
+            help=texts.get(name),
+            negative=f"--no-{long[2:]}" if default is True else "",
+            consume_multiple=several or None,
+            converter=whole_number if hints[name] in (int, int | None) else None,
+            show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
+        )
+        return Parameter.combine(base, (special or {}).get(name))
+
+    members = [
+        (f.name, Annotated[hints[f.name], option(f.name, f.default)], field(default=f.default, kw_only=True))
+        for f in fields(settings)
+    ]
+    # cyclopts spreads the fields of a class of this package over the command, but not those of one without a module.
+    return make_dataclass(f"{settings.__name__}Options", members, frozen=True, namespace={"__module__": __name__})
+
+
+def plain(options: Any) -> dict[str, Any]:
+    """What was given, for the constructor of the settings."""
+    return asdict(options)
+
+
+def parameters_section(documented: type) -> dict[str, str]:
+    """Parameter name -> text, from a docstring in NumPy's form."""
+    _, _, section = (getdoc(documented) or "").partition("Parameters\n----------\n")
+    found: dict[str, list[str]] = {}
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            found[line.strip()] = []
+        elif line.strip() and found:
+            found[next(reversed(found))].append(line.strip())
+    return {name: " ".join(lines) for name, lines in found.items()}
+
+
+def whole_number(_: type, tokens: Sequence[Token]) -> int:
+    """The cyclopts converter of integers; its own rounds 2.7 to 3 without a word."""
+    text = tokens[0].value
+    if re.fullmatch(r"[+-]?\d+", text) is None:
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def memory_bytes(_: type, tokens: Sequence[Token]) -> int:
+    """The cyclopts converter of "8G", "500M", "2.5GB" or a number of bytes."""
+    text = tokens[0].value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{text!r} is not an amount of memory; expected something like 8G or 500M")
+    return int(float(match.group(1)) * UNITS[match.group(2).upper()])
+
+
+def memory_text(count: int) -> str:
+    """How an amount of memory is typed: "4G"."""
+    unit = next(u for u in reversed(UNITS) if count % UNITS[u] == 0)
+    return f"{count // UNITS[unit]}{unit}"

@@ -1,0 +1,18 @@
+"""``vitreous report``."""
+
+from pathlib import Path
+
+from vitreous.jobs import write_report
+
+__all__ = ["report"]
+
+
+def report(job: Path) -> None:
+    """Write the report of a finished job again, from the files in its folder.
+
+    Parameters
+    ----------
+    job
+        Folder of a finished 2D classification.
+    """
+    print(write_report(job))
