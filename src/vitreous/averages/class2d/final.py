@@ -30,6 +30,8 @@ KEEP_NATS = 10.0
 FRC_THRESHOLD = 0.143
 SIGNAL_SIGMAS, SIGNAL_NATS = 4.0, 0.25  # how much better than noise the images must match
 NOISE_IMAGES_PER_CLASS = 40
+CENTRING_DISC = 0.75  # of the particle's radius
+FIRST_SHELLS = 5  # where the CTF may hide the signal of a class that has some at finer resolution
 Progress = Callable[[int, int, str], None]
 
 
@@ -129,7 +131,8 @@ class _NoiseRows:
     """Packed ring harmonics of noise images with the spectrum of their particles' group, made when they are asked for.
 
     The spectrum is the whole one of the images, signal included: if nothing is there, all of it is noise, and what
-    the averages seem to explain must not be taken off. White noise goes through mask and expansion like an image, so neighbouring rings are correlated as they are there.
+    the averages seem to explain must not be taken off. White noise goes through mask and expansion like an image, so
+    neighbouring rings are correlated as they are there.
     """
 
     def __init__(self, data: PreparedParticles, seed: int):
@@ -213,19 +216,23 @@ def _poses(found: Assignment, state: State, data: PreparedParticles, settings: C
 def _centring(sums: FoldSums, data: PreparedParticles, settings: Class2D, offset_range_A: float) -> np.ndarray:
     """By how much every class must move to have its centre of mass in the centre, (K, 2) in raw pixels.
 
-    The mass is the density above a fifth of the maximum of the low-pass average; no class moves farther than a
-    particle may.
+    The mass is the density above a fifth of the maximum of the low-pass average, within a disc that follows it, so that
+    neighbours at the rim do not pull; no class moves farther than a particle may.
     """
     tau2 = signal_power(sums, data.basis)
     rings = min(8, data.basis.rings)
     signal, power = sums.signal.sum(0), sums.power.sum(0)
     averages = wiener(signal, power, tau2)[:, :rings, : int(data.basis.q_max[rings - 1]) + 1]
     pictures = data.picture(averages).cpu()
-    peak = pictures.amax((1, 2), keepdim=True)
-    mass = (pictures - 0.2 * peak).clamp_min(0)
+    mass = (pictures - 0.2 * pictures.amax((1, 2), keepdim=True)).clamp_min(0)
     axis = torch.arange(pictures.shape[-1]) - pictures.shape[-1] // 2
-    total = mass.sum((1, 2)).clamp_min(1e-12)
-    centre = torch.stack([(mass.sum(1) * axis).sum(1) / total, (mass.sum(2) * axis).sum(1) / total], 1)
+    radius = CENTRING_DISC * data.preparation.radius_px
+    centre = torch.zeros(len(mass), 2)
+    for _ in range(4):
+        x, y = (axis - centre[:, i : i + 1] for i in (0, 1))
+        near = mass * (x.square()[:, None, :] + y.square()[:, :, None] < radius**2)
+        total = near.sum((1, 2)).clamp_min(1e-12)
+        centre = torch.stack([(near.sum(1) * axis).sum(1) / total, (near.sum(2) * axis).sum(1) / total], 1)
     reach = offset_range_A / data.preparation.pixel_size_A
     return (centre * (reach / centre.norm(dim=1).clamp_min(reach))[:, None]).numpy()
 
@@ -246,7 +253,7 @@ def _result(
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     frc = _corrected(averages.frc.cpu().numpy(), noise.frc, data)[order]
-    resolution = resolution_at(torch.from_numpy(_smooth(frc)), FRC_THRESHOLD, box, pixel).numpy()
+    resolution = resolution_at(torch.from_numpy(_scanned(frc)), FRC_THRESHOLD, box, pixel).numpy()
     outcome = found.outcome
 
     def spread(values: np.ndarray, fill: float = 0.0, dtype: type = np.float64) -> np.ndarray:
@@ -299,10 +306,18 @@ def _corrected(frc: np.ndarray, null: np.ndarray, data: PreparedParticles) -> np
     return (frc - bias) / (1 - bias)
 
 
-def _smooth(frc: np.ndarray) -> np.ndarray:
-    """Weights 1/4, 1/2, 1/4 over neighbouring shells: one shell of a small class scatters by more than the threshold."""
+def _scanned(frc: np.ndarray) -> np.ndarray:
+    """The curves (K, F) in which the resolution is looked for.
+
+    Smoothed with weights 1/4, 1/2, 1/4, because one shell of a small class scatters by more than the threshold; and
+    without dips before the best of the first shells, where the CTF is weak.
+    """
     padded = np.pad(frc, ((0, 0), (1, 1)), mode="edge")
-    return 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
+    curve = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
+    first = curve[:, 1 : FIRST_SHELLS + 1]
+    before = np.arange(1, first.shape[1] + 1) <= first.argmax(1)[:, None]
+    curve[:, 1 : FIRST_SHELLS + 1] = np.where(before, first.max(1, keepdims=True), first)
+    return curve
 
 
 def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray) -> list[str]:
