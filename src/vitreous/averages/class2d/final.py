@@ -200,7 +200,7 @@ def _say(progress: Progress, what: str, done: int, total: int) -> None:
 def _poses(found: Assignment, state: State, data: PreparedParticles, settings: Class2D, offset_range_A: float) -> Poses:
     """Poses in raw pixels, classes centred, halves dealt out in turn within every class."""
     outcome, raw = found.outcome, data.pixel_size_A / data.preparation.pixel_size_A
-    shift = outcome.shift_px * raw + _centring(state.sums, data, settings, offset_range_A)[outcome.reference]
+    shift = outcome.shift_px * raw - _centring(state.sums, data, settings, offset_range_A)[outcome.reference]
     c, s = np.cos(outcome.psi_rad), np.sin(outcome.psi_rad)
     origin = np.stack([c * shift[:, 0] + s * shift[:, 1], -s * shift[:, 0] + c * shift[:, 1]], 1)
     key = uniforms(settings.seed, "half", ids=found.index)[:, 0]
@@ -214,7 +214,7 @@ def _poses(found: Assignment, state: State, data: PreparedParticles, settings: C
 
 
 def _centring(sums: FoldSums, data: PreparedParticles, settings: Class2D, offset_range_A: float) -> np.ndarray:
-    """By how much every class must move to have its centre of mass in the centre, (K, 2) in raw pixels.
+    """Centre of mass of every class average with respect to the centre of the box, (K, 2) in raw pixels.
 
     The mass is the density above a fifth of the maximum of the low-pass average, within a disc that follows it, so that
     neighbours at the rim do not pull; no class moves farther than a particle may.
