@@ -24,12 +24,12 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 check: $(READY)
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 
 docs: $(READY)
-	$(BIN)/python -m pytest -q --doctest-glob='*.md' docs README.md
+	$(BIN)/python -m pytest -q tests/test_docs.py
 	$(BIN)/python docs/make_reference.py
 
 clean:

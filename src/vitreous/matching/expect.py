@@ -20,7 +20,7 @@ class Outcome:
     """The best hypothesis of n particles and how sure it is; NumPy arrays of shape (n,), shift_px (n, 2).
 
     reference: int; psi_rad; shift_px: u in the class frame, pixels of the working images; max_probability: of the
-    single best hypothesis; class_probability: of its class; entropy: of the class posterior in nats;
+    single best hypothesis; class_probability: of its class; next_probability: of the next best class; entropy: of the class posterior in nats;
     significant: number of hypotheses within the pruning margin; log_evidence: log marginal likelihood.
     """
 
@@ -29,6 +29,7 @@ class Outcome:
     shift_px: np.ndarray
     max_probability: np.ndarray
     class_probability: np.ndarray
+    next_probability: np.ndarray
     entropy: np.ndarray
     significant: np.ndarray
     log_evidence: np.ndarray
@@ -71,6 +72,7 @@ def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: i
     first = torch.full((n,), len(top), device=device).scatter_reduce_(0, rows.image[at], at, "amin")
     posterior = class_posteriors(rows, chosen, n, n_references)
     reference = rows.reference[first]
+    others = posterior.scatter(1, reference[:, None], 0.0)
     close = (rows.log_weight >= rows.log_weight[first].amax(1)[rows.image, None] - 10).sum(1)
     return Outcome(
         reference=reference.cpu().numpy(),
@@ -78,6 +80,7 @@ def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: i
         shift_px=grid.shifts_px[rows.shift[first]].cpu().numpy(),
         max_probability=best.cpu().numpy(),
         class_probability=posterior.gather(1, reference[:, None])[:, 0].cpu().numpy(),
+        next_probability=others.amax(1).cpu().numpy(),
         entropy=torch.special.entr(posterior).sum(1).cpu().numpy(),
         significant=torch.zeros(n, dtype=torch.long, device=device).index_add_(0, rows.image, close).cpu().numpy(),
         log_evidence=chosen.log_evidence.cpu().numpy(),

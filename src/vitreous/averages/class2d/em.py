@@ -10,6 +10,9 @@ The posterior is sharpened (to the power 3, later 1.5): around the random start 
 at low SNR stays on that plateau for dozens of passes. Without self-attraction this costs nothing; reported
 probabilities come from the plain posterior of the final pass.
 
+Classes move: one that has nearly died, or whose particles another class explains as well, takes half of the folds of
+the largest class (:func:`redundant`, :func:`move_classes`).
+
 Resolution marches ring by ring: a ring is added when the classification has settled at the present resolution, and
 never beyond what the averages resolve (SSNR of a class of average size above 1) plus two rings.
 """
@@ -34,6 +37,9 @@ SETTLED = 0.15  # share of particles that still change class below which a ring 
 PATIENCE = 4  # passes at one resolution after which a ring is added anyway
 CONVERGED = 0.03  # share of changes below which the classification ends, at the final resolution
 RESCUE_BELOW = 0.1  # of the average class size
+REDUNDANT_BELOW = 0.6  # of the median cost of doing without a class
+MOVES_PER_CLASS = 0.06  # at most, in one pass
+MOVES_FROM_RINGS = 7  # before, the averages are too alike to tell which ones are redundant
 NOISE_FLOOR = 0.1  # of the total power of a ring: what the noise cannot fall below
 SUBSET_GROWTH = 1.25
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
@@ -201,7 +207,13 @@ def _next_state(
     advance = state.rings < limit and (changed < SETTLED or state.passes_at_rings + 1 >= PATIENCE)
     converged = not advance and state.rings >= limit and changed < CONVERGED
     last = converged or state.iteration + 1 >= settings.iterations
-    sums, rescued = (sums, 0) if last or changed < 2 * CONVERGED else rescue(sums)
+    free: list[int] = []
+    if not last and changed >= 2 * CONVERGED:
+        free = dying(sums)
+        if MOVES_FROM_RINGS <= state.rings < limit - 1:
+            free += [k for k in redundant(outcome, settings.classes) if k not in free]
+    if free:
+        sums = move_classes(sums, free)
     total = sums.members.sum()
     offset_sd = float((sums.offset_square_px2.sum() / (2 * total)).sqrt().clamp_min(0.5)) * data.pixel_size_A
     following = replace(
@@ -239,7 +251,7 @@ def _next_state(
         "significant": float(outcome.significant.mean()),
         "populations": [round(float(m), 1) for m in members],
         "sigma_offset_A": offset_sd,
-        "rescued": rescued,
+        "moved_classes": len(free),
         "converged": converged,
     }
     return following, info
@@ -254,24 +266,41 @@ def data_limit(data: PreparedParticles, settings: Class2D) -> int:
     return max(1, min(full, int(window_A / settings.resolution_limit_A)))
 
 
-def rescue(sums: FoldSums) -> tuple[FoldSums, int]:
-    """Give every class that has nearly died half of the folds of one of the largest: (sums, how many).
+def redundant(outcome: Outcome, n_classes: int) -> list[int]:
+    """Classes that would be missed least: their particles fit the next best class nearly as well.
+
+    The cost of doing without a class is the sum over its particles of the log odds between it and the next best
+    class. A rare view that nothing else explains is expensive, however few its particles; one of two classes of the
+    same view is cheap.
+    """
+    floor = np.exp(-KEEP_NATS)
+    odds = np.log(np.maximum(outcome.class_probability, floor) / np.maximum(outcome.next_probability, floor))
+    cost = np.bincount(outcome.reference, weights=np.maximum(odds, 0), minlength=n_classes)
+    most = round(MOVES_PER_CLASS * n_classes)
+    return [int(k) for k in np.argsort(cost, kind="stable")[:most] if cost[k] < REDUNDANT_BELOW * np.median(cost)]
+
+
+def dying(sums: FoldSums) -> list[int]:
+    """Classes with less than a tenth of the average number of members."""
+    members = sums.members.sum(0)
+    return [int(k) for k in (members < RESCUE_BELOW * members.mean()).nonzero().ravel()]
+
+
+def move_classes(sums: FoldSums, free: list[int]) -> FoldSums:
+    """Give every class in ``free`` half of the folds of one of the largest classes.
 
     The two then differ by the noise of their halves only, and the next passes let them part if their particles do.
     """
     members = sums.members.sum(0)
-    dead = (members < RESCUE_BELOW * members.mean()).nonzero().ravel().tolist()
-    if not dead:
-        return sums, 0
-    largest = torch.argsort(members, descending=True)[: len(dead)].tolist()
+    largest = [k for k in torch.argsort(members, descending=True, stable=True).tolist() if k not in free]
     fields = {name: getattr(sums, name).clone() for name in sums.__dataclass_fields__}
     odd = torch.arange(len(sums.members)) % 4 >= 2  # each half keeps even and odd folds, for its signal power
-    for empty, full in zip(dead, largest, strict=False):
+    for empty, full in zip(free, largest, strict=False):
         for value in fields.values():
             value[odd, empty] = value[odd, full]
             value[~odd, empty] = 0
             value[odd, full] = 0
-    return FoldSums(**fields), len(dead)
+    return FoldSums(**fields)
 
 
 def _noise(noise: torch.Tensor, data: PreparedParticles, tau2: torch.Tensor, rings: int) -> torch.Tensor:

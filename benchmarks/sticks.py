@@ -1,0 +1,46 @@
+"""The measuring sticks that lie beside the project: benchmark data with ground truth, and their scores.
+
+They import nothing of the project, so every program is measured in the same way.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.child import run_child
+from benchmarks.record import REPOSITORY
+
+__all__ = ["DEFAULT", "NotAvailable", "make_data", "score_class2d"]
+
+DEFAULT = Path(os.path.relpath(REPOSITORY.parent / "shared" / "bench", REPOSITORY))
+SCORES = ("pair_deg", "pair_fold_deg", "med_deg", "cc", "frc05_A", "frc05_median_A", "inplane_med_deg", "n_nonempty")
+
+
+class NotAvailable(Exception):
+    """Something that the measurement needs is not on this machine; the message says what."""
+
+
+def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -> Path:
+    """The 70S benchmark data of one seed in ``folder``, made once. Raises NotAvailable without the scripts."""
+    script = REPOSITORY / sticks / "make_data.py"
+    if not script.is_file():
+        raise NotAvailable(f"the measuring sticks are not at {sticks} (make_data.py, metrics.py); give --sticks")
+    if not (folder / "truth.star").is_file() or not (folder / "particles_snr0.02.star").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        command: list[str | Path] = [sys.executable, script, folder, "--seed", str(seed), "--n", str(particles)]
+        run_child(command, folder / "make_data.log")
+    return folder
+
+
+def score_class2d(sticks: Path, data: Path, star: Path, classes: Path) -> dict[str, Any]:
+    """Score a classification against the truth (``metrics.py class2d``); its docstring explains each figure."""
+    out = star.with_name("score.json")
+    command: list[str | Path] = [
+        *(sys.executable, REPOSITORY / sticks / "metrics.py", "class2d", "--data", star, "--classes", classes),
+        *("--truth", data / "truth.star", "--vol", data / "vol_true_64.mrc", "--apix", "5", "--json", out),
+    ]
+    run_child(command, star.with_name("score.log"))
+    score = json.loads(out.read_text())
+    return {name: round(score[name], 3) for name in SCORES}

@@ -1,0 +1,156 @@
+"""The documents are true: links, examples, commands, options, settings and columns that they name exist."""
+
+import ast
+import doctest
+import importlib.util
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import vitreous
+from vitreous.averages.class2d import Class2D
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(
+    page for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")] if page.name != "reference.md"
+)  # reference.md is written by `make docs`
+PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+each_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OPTION = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]*)")
+
+
+def code_lines(page: Path) -> list[str]:
+    """Lines of code blocks (fenced or indented) and pieces of inline code."""
+    text = page.read_text()
+    fenced = [line for _, block in FENCE.findall(text) for line in block.splitlines()]
+    rest = FENCE.sub("", text)
+    indented = [line.strip() for line in rest.splitlines() if line.startswith("    ")]
+    return [*fenced, *indented, *re.findall(r"`([^`\n]+)`", rest)]
+
+
+def anchors(page: Path) -> set[str]:
+    """What headings are called in links."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_links_between_documents_resolve(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.is_file(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}"
+
+
+@each_page
+def test_python_blocks_are_python_and_import_what_exists(page: Path) -> None:
+    for language, block in FENCE.findall(page.read_text()):
+        if language != "python":
+            continue
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "vitreous":
+                module = importlib.import_module(node.module)
+                assert [a.name for a in node.names if not hasattr(module, a.name)] == []
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if ">>>" in p.read_text()], ids=lambda p: p.name)
+def test_examples_run(page: Path) -> None:
+    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def options_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The options that the help of a command shows."""
+    from vitreous.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([command, "--help"]) == 0
+    return set(OPTION.findall(capsys.readouterr().out)) | {"--help", "--debug"}
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """(name, options) of every use of the command line in a document."""
+    found = []
+    for line in code_lines(page):
+        if match := re.match(r"(?:\$ )?vitreous ([a-z]\w*)(.*?)(?:\s#.*)?$", line):
+            found.append((match[1], OPTION.findall(match[2])))
+    return found
+
+
+def test_commands_and_options_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("vitreous.cli", reason="the command line is not there yet")
+    from vitreous.cli.app import COMMANDS
+
+    known = {command: options_of(command, capsys, monkeypatch) for command in COMMANDS}
+    for page in PAGES:
+        for command, options in commands(page):
+            assert command in known, f"{page.name}: vitreous {command}"
+            assert set(options) <= known[command], f"{page.name}: vitreous {command}"
+
+
+def test_options_named_without_their_command_exist(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("vitreous.cli", reason="the command line is not there yet")
+    from vitreous.cli.app import COMMANDS
+
+    known = set().union(*(options_of(command, capsys, monkeypatch) for command in COMMANDS))
+    for page in PAGES:
+        named = {option for line in code_lines(page) if line.startswith("--") for option in OPTION.findall(line)}
+        assert named <= known, f"{page.name} names options that no command has"
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = {match[1] for line in code_lines(page) if (match := re.match(r"make ([\w-]+)(?:\s|$)", line))}
+        assert named <= targets, f"{page.name} names make targets that do not exist"
+
+
+def test_guide_explains_every_setting() -> None:
+    guide = (ROOT / "docs" / "class2d.md").read_text()
+    table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", guide, re.MULTILINE))
+    assert list(table) == [f.name for f in fields(Class2D)]
+    for f in fields(Class2D):
+        if f.default is not None:
+            expected = ("off", "on")[f.default] if isinstance(f.default, bool) else f"{f.default:g}"
+            assert table[f.name].strip() == expected, f.name
+
+
+def test_columns_of_our_own_are_explained() -> None:
+    sources = "\n".join(path.read_text() for path in Path(vitreous.__path__[0]).rglob("*.py"))
+    written = set(re.findall(r"[\"'](vtr[A-Z]\w+)[\"']", sources))
+    explained = set(re.findall(r"`(vtr[A-Z]\w+)`", (ROOT / "docs" / "files.md").read_text()))
+    assert written - explained == set()
+
+
+def test_page_of_measurements_is_what_the_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.__main__ import MEASUREMENTS, RECORDS, page_of
+
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert re.findall(r"^## ([\w-]+)$", page, re.MULTILINE) == list(MEASUREMENTS)
+    assert page == page_of(RECORDS), "docs/performance.md is not what `python -m benchmarks tables` writes"
+
+
+def test_reference_has_every_public_name() -> None:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generator = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generator)
+    names = {module.__name__: module.__all__ for module in generator.rooms()}
+    assert {"vitreous.conventions", "vitreous.particles", "vitreous.averages.class2d"} <= set(names)
+    for module in generator.rooms():
+        section = generator.room_section(module)
+        assert [name for name in module.__all__ if f"\n### {name}\n" not in section] == []
+        assert sys.modules[module.__name__].__doc__
