@@ -112,9 +112,11 @@ def make_references(
     """
     weight = grid.basis.ring_weight.to(harmonics.device)
     shifted = grid.shift_references(harmonics * weight[:, None])
-    on_angles = torch.fft.irfft(harmonics, n=2 * grid.n_psi, norm="forward")
+    # Strong astigmatism may ask for more harmonics of |A|^2 than the rotations of a small grid resolve.
+    half = max(grid.n_psi, 2 * ctf_harmonics)
+    on_angles = torch.fft.irfft(harmonics, n=2 * half, norm="forward")
     # |X|^2 has even harmonics only and those of Re^2 + Im^2; G^2 = |X|^2 + 2 Re Im adds others, hence both parts.
-    flipped = on_angles.roll(grid.n_psi, -1)
+    flipped = on_angles.roll(half, -1)
     even, odd = (on_angles + flipped) / 2, (on_angles - flipped) / 2
     spectrum = torch.fft.rfft(even.square() + odd.square(), norm="forward")[..., : 2 * ctf_harmonics : 2]
     prior = torch.log_softmax(-grid.shifts_px.square().sum(1) / (2 * offset_sd_px**2), 0) - math.log(grid.n_psi)
