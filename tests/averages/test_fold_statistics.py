@@ -10,7 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vitreous.averages.class2d import Class2D
-from vitreous.averages.class2d.em import class_log_prior, dying, fold_members, move_classes, pass_size, redundant
+from vitreous.averages.class2d.em import class_log_prior, dying, move_classes, pass_size, redundant
 from vitreous.averages.class2d.model import FoldSums, left_out, resolved_rings, signal_power, wiener
 from vitreous.matching import Outcome, RingBasis
 
