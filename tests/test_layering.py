@@ -10,7 +10,10 @@ import vitreous
 ROOT = Path(vitreous.__file__).parent
 METHODS = {"averages", "mixtures", "volumes"}  # side by side: none imports another
 FLOORS: list[set[str]] = [
-    *({name} for name in ("conventions", "rotations", "fourier", "optics", "particles", "quality", "simulate")),
+    *(
+        {name}
+        for name in ("conventions", "randomness", "rotations", "fourier", "optics", "particles", "quality", "simulate")
+    ),
     *({name} for name in ("matching", "iterate")),
     METHODS,
     *({name} for name in ("jobs", "cli")),

@@ -53,9 +53,7 @@ def test_origins_are_found_up_to_one_shift_per_class():
     _, truth, result = classified(0.2, None)
     label = result.class_number - 1
     origin = np.stack([result.origin_x_A, result.origin_y_A], 1) / PIXEL_A
-    u = np.stack(
-        [in_plane_matrix(p) @ d for p, d in zip(truth.psi_deg, truth.origin_px - origin, strict=True)]
-    )
+    u = np.stack([in_plane_matrix(p) @ d for p, d in zip(truth.psi_deg, truth.origin_px - origin, strict=True)])
     for k in range(4):
         mine = u[label == k]
         assert np.median(np.abs(mine - np.median(mine, 0))) < 0.25
@@ -212,7 +210,7 @@ def test_averages_are_centred():
 
 
 def test_contrast_may_be_inverted():
-    particles, truth, result = classified(0.2, None)
+    particles, _, result = classified(0.2, None)
     dark = ArrayParticles(images=-particles.images, pixel_size_A=PIXEL_A)
     inverted = class2d(dark, settings(invert_contrast=True))
     np.testing.assert_array_equal(inverted.class_number, result.class_number)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitreous.iterate import Algorithm, generator, run
+from vitreous.iterate import Algorithm, run
 from vitreous.jobs.folder import open_job
 from vitreous.jobs.manifest import new_manifest
+from vitreous.randomness import generator
 
 STEPS = 40
 

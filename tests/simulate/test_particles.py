@@ -19,7 +19,6 @@ from vitreous.simulate import (
     simulate_batches,
 )
 from vitreous.simulate.draws import draw_classes, draw_junk, draw_shifts_px, draw_views
-from vitreous.simulate.randomness import normal_images, uniforms
 
 SMALL = SimulateSettings(source=("small",), particles=150, box_px=32, pixel_size_A=5.0, snr=0.5, seed=3)
 
@@ -198,19 +197,6 @@ def test_shifts():
     assert kstest(uniform[:, 0], "uniform", args=(-2, 4)).pvalue > 1e-3
     gaussian = draw_shifts_px(dataclasses.replace(SMALL, shift_sd_px=1.5), "shift", np.arange(5000))
     assert kstest(gaussian[:, 1], "norm", args=(0, 1.5)).pvalue > 1e-3
-
-
-def test_random_numbers_belong_to_id_purpose_and_seed():
-    ids = np.arange(1000)
-    u = uniforms(1, "a", ids, 3)
-    assert np.array_equal(u[500:], uniforms(1, "a", ids[500:], 3))
-    assert kstest(u.ravel(), "uniform").pvalue > 1e-3
-    for other in (uniforms(2, "a", ids, 3), uniforms(1, "b", ids, 3), uniforms(1, "a", ids + 1000, 3)):
-        assert abs(np.corrcoef(u.ravel(), other.ravel())[0, 1]) < 0.1
-    assert np.abs(np.corrcoef(u.T) - np.eye(3)).max() < 0.12
-    noise = normal_images(1, "noise", ids[:40], 32)
-    assert kstest(noise.ravel(), "norm").pvalue > 1e-3
-    assert np.array_equal(noise[7:9], normal_images(1, "noise", ids[7:9], 32))
 
 
 def test_signal_variance_is_that_of_the_set():

@@ -2,7 +2,6 @@
 
 from vitreous.iterate.algorithm import Algorithm, IterativeState
 from vitreous.iterate.driver import Interrupted, run
-from vitreous.iterate.randomness import generator, torch_generator, uniforms
 from vitreous.iterate.state import NonFiniteStateError, check_finite, state_from_arrays, state_to_arrays
 
 __all__ = [
@@ -11,10 +10,7 @@ __all__ = [
     "IterativeState",
     "NonFiniteStateError",
     "check_finite",
-    "generator",
     "run",
     "state_from_arrays",
     "state_to_arrays",
-    "torch_generator",
-    "uniforms",
 ]

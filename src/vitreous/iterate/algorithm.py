@@ -27,7 +27,7 @@ class Algorithm(Generic[S, R]):
     """Four functions that make an iterative algorithm; data and settings are bound into them by its author.
 
     A step depends on its state alone: no clock, no hidden counters, randomness from
-    :func:`vitreous.iterate.generator` with the state's iteration as part of the purpose. Then a resumed run ends
+    :func:`vitreous.randomness.generator` with the state's iteration as part of the purpose. Then a resumed run ends
     with the same bits as an uninterrupted one.
     """
 

@@ -127,7 +127,7 @@ def _work(job: Job, layout: _Layout) -> str:
     store.mkdir()
     job.describe(
         summary={"particles": plan.n_particles, "box_px": plan.box_px, **_chosen_values(layout)},
-        messages=(*plan.notes, *layout.warnings),
+        messages=layout.warnings,
     )
     with (
         torch.no_grad(),

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from vitreous.fourier import central_slices, centred_irfft2, prepare_volume
-from vitreous.iterate import generator
 from vitreous.particles import Table, open_stack, read_star, read_volume
 from vitreous.quality import soft_disc
+from vitreous.randomness import generator
 from vitreous.rotations import direction_distance_deg, euler_to_matrix, rotation_distance_deg, viewing_directions
 
 __all__ = ["Truth", "class_directions", "compare_with_truth", "pair_angle_deg", "projection_match"]

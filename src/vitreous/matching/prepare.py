@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -73,6 +74,16 @@ class ImagePreparation:
             scale = box / self.box_px
 
 
+class PackedRows(Protocol):
+    """Rows of packed ring harmonics: an array, a mapped file, or rows that are made when they are asked for."""
+
+    def __len__(self) -> int:
+        """Number of particles."""
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        """(m, packed_size) float32 of particles ``index`` (m,)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreparedParticles:
     """n particles as packed ring harmonics.
@@ -86,7 +97,7 @@ class PreparedParticles:
 
     preparation: ImagePreparation
     basis: RingBasis
-    packed: np.ndarray
+    packed: PackedRows
     ctf: CTFParameters | None
     noise_group: np.ndarray
     group_power: torch.Tensor
@@ -162,7 +173,7 @@ class PreparedParticles:
     def grid(self, rings: int, offset_range_A: float, **options: float) -> PoseGrid:
         """The pose grid for a number of rings."""
         reach = offset_range_A / self.pixel_size_A
-        return PoseGrid.for_rings(self.basis, rings, reach, device=self.device, **options)  # type: ignore[arg-type]
+        return PoseGrid.for_rings(self.basis, rings, reach, device=self.device, **options)
 
 
 def prepare_particles(

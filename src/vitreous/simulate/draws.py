@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.optics import CTFParameters
-from vitreous.simulate.randomness import uniforms
+from vitreous.randomness import uniforms
 from vitreous.simulate.settings import SimulateSettings
 
 __all__ = ["Micrographs", "draw_classes", "draw_junk", "draw_micrographs", "draw_shifts_px", "draw_views"]
@@ -23,19 +23,19 @@ def draw_classes(settings: SimulateSettings, ids: np.ndarray) -> np.ndarray:
     """Which source every particle shows, from 0: (b,)."""
     share = np.array(settings.proportions or (1.0,) * len(settings.source))
     edges = np.cumsum(share) / share.sum()
-    return np.searchsorted(edges[:-1], uniforms(settings.seed, "class", ids, 1)[:, 0], side="right")
+    return np.searchsorted(edges[:-1], uniforms(settings.seed, "class", ids=ids, count=1)[:, 0], side="right")
 
 
 def draw_junk(settings: SimulateSettings, ids: np.ndarray) -> np.ndarray:
     """The word none, or the kind of junk of every particle: (b,) of str."""
-    u = uniforms(settings.seed, "junk", ids, 2)
+    u = uniforms(settings.seed, "junk", ids=ids, count=2)
     kind = np.array(settings.junk_kinds)[(u[:, 1] * len(settings.junk_kinds)).astype(int)]
     return np.where(u[:, 0] < settings.junk_fraction, kind, "none")
 
 
 def draw_shifts_px(settings: SimulateSettings, purpose: str, ids: np.ndarray) -> np.ndarray:
     """Where every particle sits, (x, y) in pixels from the centre: (b, 2)."""
-    u = uniforms(settings.seed, purpose, ids, 2)
+    u = uniforms(settings.seed, purpose, ids=ids, count=2)
     if settings.shift_sd_px > 0:
         radius = np.sqrt(-2.0 * np.log(u[:, 0]))  # Box and Muller
         angle = 2.0 * np.pi * u[:, 1]
@@ -48,7 +48,7 @@ def draw_views(settings: SimulateSettings, purpose: str, ids: np.ndarray) -> np.
 
     Returns (b, 3) rot, tilt, psi in degrees.
     """
-    u = uniforms(settings.seed, purpose, ids, 4)
+    u = uniforms(settings.seed, purpose, ids=ids, count=4)
     psi = 360.0 * u[:, 2] - 180.0
     if settings.orientations == "uniform":
         rot, tilt = 360.0 * u[:, 0] - 180.0, np.rad2deg(np.arccos(2.0 * u[:, 1] - 1.0))
@@ -67,10 +67,10 @@ def draw_views(settings: SimulateSettings, purpose: str, ids: np.ndarray) -> np.
 def draw_micrographs(settings: SimulateSettings, ids: np.ndarray) -> Micrographs:
     """A micrograph for every particle; a micrograph has one defocus and one astigmatism."""
     groups = settings.defocus_groups
-    index = (uniforms(settings.seed, "micrograph", ids, 1)[:, 0] * groups).astype(int)
+    index = (uniforms(settings.seed, "micrograph", ids=ids, count=1)[:, 0] * groups).astype(int)
     step = (settings.defocus_max_A - settings.defocus_min_A) / max(groups - 1, 1)
     mean = settings.defocus_min_A + step * index
-    angle = 180.0 * uniforms(settings.seed, "astigmatism", index, 1)[:, 0]
+    angle = 180.0 * uniforms(settings.seed, "astigmatism", ids=index, count=1)[:, 0]
     ones = np.ones(len(ids))
     ctf = CTFParameters(
         defocus_u_A=mean + settings.astigmatism_A / 2.0,
@@ -86,7 +86,7 @@ def draw_micrographs(settings: SimulateSettings, ids: np.ndarray) -> Micrographs
 
 
 def _preferred_axes(settings: SimulateSettings) -> np.ndarray:
-    u = uniforms(settings.seed, "preferred axes", np.arange(settings.preferred_axes), 2)
+    u = uniforms(settings.seed, "preferred axes", ids=np.arange(settings.preferred_axes), count=2)
     z, phi = 2.0 * u[:, 0] - 1.0, 2.0 * np.pi * u[:, 1]
     radius = np.sqrt(1.0 - z**2)
     return np.stack([radius * np.cos(phi), radius * np.sin(phi), z], axis=1)

@@ -13,9 +13,9 @@ import torch
 
 from vitreous.fourier import central_slices, centred_irfft2, prepare_volume, shift_phase
 from vitreous.optics import colour_noise, ctf_2d, normalise_images
+from vitreous.randomness import normal_images, uniforms
 from vitreous.rotations import euler_to_matrix
 from vitreous.simulate.draws import Micrographs, draw_classes, draw_junk, draw_micrographs, draw_shifts_px, draw_views
-from vitreous.simulate.randomness import normal_images, uniforms
 from vitreous.simulate.settings import SimulateSettings
 
 __all__ = ["clean_images", "coloured_noise_power", "signal_variance", "simulate_batches"]
@@ -56,7 +56,7 @@ def simulate_batches(
     for start in range(0, settings.particles, batch):
         ids = np.arange(start, min(start + batch, settings.particles))
         clean, truth = clean_images(prepared, settings, ids)
-        noise = torch.from_numpy(normal_images(settings.seed, "noise", ids, settings.box_px)).to(device)
+        noise = torch.from_numpy(normal_images(settings.seed, "noise", ids=ids, box_px=settings.box_px)).to(device)
         if settings.noise == "coloured":
             noise = colour_noise(noise, power)
         images, _ = normalise_images(clean + noise_sd * noise, radius)
@@ -134,7 +134,7 @@ def coloured_noise_power(n: int, pixel_size_A: float) -> torch.Tensor:
 def _placements(settings: SimulateSettings, ids: np.ndarray, junk: np.ndarray) -> _Placements:
     """The particle itself first (rows 0..b-1), then the extra ones of junk images."""
     shifts = draw_shifts_px(settings, "shift", ids)
-    u = uniforms(settings.seed, "junk placement", ids, 2 + 2 * _COPIES)
+    u = uniforms(settings.seed, "junk placement", ids=ids, count=2 + 2 * _COPIES)
     far = settings.box_px * (0.25 + 0.2 * u[:, 0])
     away = 2.0 * np.pi * u[:, 1]
     off = (junk == "off-centre")[:, None]

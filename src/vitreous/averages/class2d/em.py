@@ -27,8 +27,8 @@ import torch
 
 from vitreous.averages.class2d.model import FoldSums, left_out, resolved_rings, signal_power, wiener
 from vitreous.averages.class2d.settings import Class2D
-from vitreous.iterate import uniforms
 from vitreous.matching import Outcome, PreparedParticles, SearchPlan, Sums, accumulate_fixed, expect, plan_search, soft
+from vitreous.randomness import uniforms
 
 __all__ = ["Members", "State", "class_log_prior", "deal", "initial_state", "one_pass"]
 
@@ -38,6 +38,7 @@ PATIENCE = 4  # passes at one resolution after which a ring is added anyway
 CONVERGED = 0.03  # share of changes below which the classification ends, at the final resolution
 RESCUE_BELOW = 0.1  # of the average class size
 REDUNDANT_BELOW = 0.6  # of the median cost of doing without a class
+UNSURE_NATS = 5.0  # log odds below which a particle fits another class nearly as well
 MOVES_PER_CLASS = 0.06  # at most, in one pass
 MOVES_FROM_RINGS = 7  # before, the averages are too alike to tell which ones are redundant
 NOISE_FLOOR = 0.1  # of the total power of a ring: what the noise cannot fall below
@@ -201,7 +202,7 @@ def _replace_fold(sums: FoldSums, fold: int, new: Sums) -> FoldSums:
     def put(old: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         out = old.clone()
         out[fold] = 0
-        out[(fold, *(slice(0, s) for s in value.shape))] = value
+        out[fold][tuple(slice(0, size) for size in value.shape)] = value
         return out
 
     return FoldSums(
@@ -285,17 +286,19 @@ def data_limit(data: PreparedParticles, settings: Class2D) -> int:
 
 
 def redundant(outcome: Outcome, n_classes: int) -> list[int]:
-    """Classes that would be missed least: their particles fit the next best class nearly as well.
+    """Classes that would be missed least: their particles fit another class nearly as well.
 
     The cost of doing without a class is the sum over its particles of the log odds between it and the next best
-    class. A rare view that nothing else explains is expensive, however few its particles; one of two classes of the
-    same view is cheap.
+    class. It must be small compared with other classes, and the odds of a typical particle must be small too: a rare
+    view that nothing else explains stays, however few its particles; one of two classes of the same view may go.
     """
     floor = np.exp(-KEEP_NATS)
     odds = np.log(np.maximum(outcome.class_probability, floor) / np.maximum(outcome.next_probability, floor))
     cost = np.bincount(outcome.reference, weights=np.maximum(odds, 0), minlength=n_classes)
+    typical = cost / np.maximum(np.bincount(outcome.reference, minlength=n_classes), 1)
     most = round(MOVES_PER_CLASS * n_classes)
-    return [int(k) for k in np.argsort(cost, kind="stable")[:most] if cost[k] < REDUNDANT_BELOW * np.median(cost)]
+    cheap = (cost < REDUNDANT_BELOW * np.median(cost)) & (typical < UNSURE_NATS)
+    return [int(k) for k in np.argsort(cost, kind="stable") if cheap[k]][:most]
 
 
 def dying(sums: FoldSums) -> list[int]:

@@ -20,9 +20,9 @@ from vitreous.averages.class2d.model import FoldSums, signal_power, wiener
 from vitreous.averages.class2d.restore import Averages, Poses, restore
 from vitreous.averages.class2d.settings import Class2D
 from vitreous.averages.result import Class2DResult
-from vitreous.iterate import generator, uniforms
 from vitreous.matching import Outcome, PreparedParticles, Sums, expect, plan_search, refine_poses
 from vitreous.quality import resolution_at
+from vitreous.randomness import normal_images, uniforms
 
 __all__ = ["NoiseTest", "assign", "finish", "noise_test"]
 
@@ -95,8 +95,8 @@ def assign(
     return Assignment(
         index=np.concatenate([m for _, m in members.groups]),
         outcome=Outcome.join(parts),
-        members=sum(t[0] for t in totals).cpu().numpy(),
-        square_members=sum(t[1] for t in totals).cpu().numpy(),
+        members=torch.stack([t[0] for t in totals]).sum(0).cpu().numpy(),
+        square_members=torch.stack([t[1] for t in totals]).sum(0).cpu().numpy(),
     )
 
 
@@ -147,9 +147,7 @@ class _NoiseRows:
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         box = self.data.basis.box_px
-        white = np.stack(
-            [generator(self.seed, "noise test", index=int(i)).standard_normal((box, box), np.float32) for i in index]
-        )
+        white = normal_images(self.seed, "noise test", ids=index, box_px=box)
         rows = self.data.basis.expand(torch.from_numpy(white)).numpy()
         scale = self.scale[self.data.noise_group[index]][:, self.ring]
         return rows * np.concatenate([scale, scale], 1)
@@ -257,7 +255,7 @@ def _result(
     outcome = found.outcome
 
     def spread(values: np.ndarray, fill: float = 0.0, dtype: type = np.float64) -> np.ndarray:
-        out = np.full(n, fill, dtype)
+        out: np.ndarray = np.full(n, fill, dtype)
         out[found.index] = values
         return out
 

@@ -26,7 +26,8 @@ class Class2D:
     subset
         Particles in the first pass; every pass sees a quarter more. None: 100 per class, at least 5000.
     folds
-        The data are split in this many parts; a particle is never compared with averages that its own part is in. At least 4.
+        The data are split in this many parts (at least 4); a particle is never compared with averages that its own
+        part is in.
     seed
         Of everything random.
     ctf

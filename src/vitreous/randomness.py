@@ -13,7 +13,7 @@ import hashlib
 import numpy as np
 import torch
 
-__all__ = ["generator", "torch_generator", "uniforms"]
+__all__ = ["generator", "normal_images", "torch_generator", "uniforms"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # odd, 2^64 / golden ratio: consecutive ids fall far apart
 
@@ -42,6 +42,17 @@ def uniforms(seed: int, *purpose: str | int, ids: np.ndarray, count: int = 1) ->
         row = _mix(key + np.asarray(ids).astype(np.uint64) * GOLDEN)
         cell = _mix(row[:, None] + np.arange(1, count + 1, dtype=np.uint64) * GOLDEN)
     return (cell >> np.uint64(11)) * 2.0**-53
+
+
+def normal_images(seed: int, *purpose: str | int, ids: np.ndarray, box_px: int) -> np.ndarray:
+    """White noise of variance 1, one image for every id: float32 (len(ids), box_px, box_px)."""
+    key = np.uint64(_key(seed, purpose, None, size=8))
+    with np.errstate(over="ignore"):
+        keys = _mix(key + np.asarray(ids).astype(np.uint64) * GOLDEN)
+    out = np.empty((len(ids), box_px, box_px), np.float32)
+    for row, own in zip(out, keys, strict=True):
+        np.random.Generator(np.random.SFC64(int(own))).standard_normal(dtype=np.float32, out=row)
+    return out
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

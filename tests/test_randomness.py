@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vitreous.iterate import generator, torch_generator, uniforms
+from vitreous.randomness import generator, normal_images, torch_generator, uniforms
 
 
 @given(st.integers(), st.lists(st.text() | st.integers(), max_size=3), st.none() | st.integers(0, 10**12))
@@ -40,3 +40,12 @@ def test_uniforms_are_uniform_and_uncorrelated():
     assert stats.kstest(u[:, 0], "uniform").pvalue > 1e-3
     assert abs(np.corrcoef(u[:, 0], u[:, 1])[0, 1]) < 0.03
     assert abs(np.corrcoef(u[:-1, 0], u[1:, 0])[0, 1]) < 0.03
+
+
+def test_noise_images_belong_to_their_ids():
+    ids = np.arange(40)
+    noise = normal_images(1, "noise", ids=ids, box_px=32)
+    assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
+    assert np.array_equal(noise[7:9], normal_images(1, "noise", ids=ids[7:9], box_px=32))
+    assert abs(np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]) < 0.03
+    assert not np.array_equal(noise, normal_images(2, "noise", ids=ids, box_px=32))
