@@ -2,7 +2,7 @@
 
 Is there anything? Averages of aligned noise reproduce the reference that the noise was aligned to, so the halves of a
 class correlate even when nothing is there (model bias, seed 001). The program measures its own bias: images are
-replaced by noise of the same spectrum (their ring harmonics with random phases), matched to the same references and
+replaced by masked noise of the same spectrum, matched to the same references and
 averaged in the same way. What their halves correlate by is taken off the FRC of the classes (as high-resolution noise
 substitution does for maps: Chen et al. 2013), and when real images match no better than the noise, nothing was found.
 """
@@ -132,10 +132,15 @@ def noise_test(
 
 
 def _noise_particles(state: State, data: PreparedParticles, settings: Class2D) -> PreparedParticles:
-    """The same particles with random phases and the power of the noise on every ring."""
+    """The same particles as masked noise with the power of the noise on every ring.
+
+    White noise goes through the mask and the expansion like an image: what neighbouring rings of a masked image have
+    in common is a third of the variance of a score, and random phases on every ring would lose it.
+    """
     used = data.basis.used.numpy()
     ring = np.broadcast_to(np.arange(data.basis.rings)[:, None], used.shape)[used]
-    share = (state.noise_power / data.group_power[:, : state.noise_power.shape[1]]).clamp(0, 1).sqrt().cpu().numpy()
+    scale = (state.noise_power / data.basis.mask_power).sqrt().cpu().numpy()
+    box = data.basis.box_px
 
     class Surrogate:
         """Rows of the packed harmonics, made when they are asked for."""
@@ -144,12 +149,9 @@ def _noise_particles(state: State, data: PreparedParticles, settings: Class2D) -
             return len(data.packed)
 
         def __getitem__(self, index: np.ndarray) -> np.ndarray:
-            packed = np.asarray(data.packed[index])
-            half = packed.shape[1] // 2
-            values = (packed[:, :half] + 1j * packed[:, half:]) * share[data.noise_group[index]][:, ring]
-            turn = np.stack([generator(settings.seed, "noise test", index=int(i)).random(half) for i in index])
-            values = values * np.exp(2j * np.pi * turn)
-            return np.concatenate([values.real, values.imag], 1).astype(np.float32)
+            white = [generator(settings.seed, "noise test", index=int(i)).standard_normal((box, box)) for i in index]
+            packed = data.basis.expand(torch.from_numpy(np.stack(white)).float()).numpy()
+            return packed * np.tile(scale[data.noise_group[index]][:, ring], 2)
 
     return replace(data, packed=Surrogate())
 
