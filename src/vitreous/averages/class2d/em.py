@@ -290,7 +290,10 @@ def move_classes(sums: FoldSums, free: list[int]) -> FoldSums:
     """Give every class in ``free`` half of the folds of one of the largest classes.
 
     The two then differ by the noise of their halves only, and the next passes let them part if their particles do.
+    Two folds cannot be shared so that each class remains when a fold is left out: nothing moves.
     """
+    if len(sums.members) < 3:
+        return sums
     members = sums.members.sum(0)
     largest = [k for k in torch.argsort(members, descending=True, stable=True).tolist() if k not in free]
     fields = {name: getattr(sums, name).clone() for name in sums.__dataclass_fields__}
