@@ -204,3 +204,10 @@ def test_redundant_classes_are_those_that_another_class_replaces():
     keep = np.flatnonzero((reference != 11) | (np.arange(200) % 10 < 8))  # class 11 has 8 members
     found = redundant(outcome_of(reference[keep], own[keep], following[keep]), 20)
     assert found == [4]
+
+
+def test_two_folds_cannot_be_shared():
+    sums = made_up(averages(torch.ones(BASIS.rings)))
+    two = FoldSums(**{name: getattr(sums, name)[:2] for name in sums.__dataclass_fields__})
+    moved = move_classes(two, [7])
+    assert torch.equal(moved.signal, two.signal)
