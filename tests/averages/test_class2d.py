@@ -295,3 +295,21 @@ def test_examples_are_members_of_their_class_turned_into_its_frame():
         assert result.class_number[row] == number
         inside = np.hypot(*(np.indices((BOX, BOX)) - BOX // 2)) < 12
         assert np.corrcoef(image[inside], result.averages[number - 1][inside])[0, 1] > 0.2
+
+
+@pytest.mark.parametrize("stop", [13, 16])
+def test_a_run_that_needs_more_rings_prepares_them_and_resumes_with_the_same_bits(stop):
+    shapes = [Blobs.random(400 + k, count=10, reach_px=16, width_px=1.0) for k in range(2)]
+    particles, truth = simulate(96, 1.0, 5, shapes=shapes, box=64)
+    options = {"classes": 2, "particle_diameter_A": 240.0, "folds": 4, "iterations": 20}
+    result = class2d(particles, settings(**options))
+    rings = [h["rings"] for h in result.history]
+    assert max(rings) > 16  # more than are prepared at the start
+    assert adjusted_rand_index(result.class_number - 1, truth.label) == 1
+    first, state = ready(particles, **options)
+    with torch.no_grad():
+        for _ in range(stop):
+            state, _ = first.algorithm.step(state)
+        kept = state_from_arrays(State, state_to_arrays(state))
+        resumed, _ = run(prepare_run(particles, settings(**options)).algorithm, seed=99, state=kept)
+    assert same(result, resumed)
