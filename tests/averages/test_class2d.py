@@ -1,5 +1,6 @@
 """The whole of 2D classification on a few hundred small particles with known truth."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +21,7 @@ from sets import (
 
 from vitreous.averages.class2d import class2d, prepare_run
 from vitreous.averages.class2d.em import State
-from vitreous.averages.class2d.final import _noise_particles
+from vitreous.averages.class2d.final import _NoiseRows
 from vitreous.averages.result import Class2DResult
 from vitreous.conventions import in_plane_matrix
 from vitreous.fourier import resize_images
@@ -186,16 +187,8 @@ def test_passes_may_see_a_part_of_the_data():
     assert adjusted_rand_index(result.class_number - 1, truth.label) > 0.9
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(1, marks=pytest.mark.xfail(reason="particles shaped the averages that they are compared with")),
-        2,
-        3,
-    ],
-)
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_is_found_in_noise(seed):
-    """Seed 1: EM leaves the plateau, and every particle has had a hand in how the other folds were aligned."""
     particles, _ = simulate(N, 0, seed)
     result = class2d(particles, settings(seed=seed))
     assert not result.found_signal
@@ -208,7 +201,7 @@ def test_the_stand_ins_for_images_are_like_real_noise():
     particles, _ = simulate(n, 0, 1)
     prepared, state = ready(particles)
     data = prepared.data(16)
-    stand_ins = _noise_particles(state, data, settings())
+    stand_ins = replace(data, packed=_NoiseRows(data, seed=1))
     shape = torch.from_numpy(SHAPES[0].image(BOX)).float()[None]
     reference = data.basis.unpack(data.basis.expand(resize_images(shape, data.basis.box_px)), rings)
     m = data.basis.multiplicity[: reference.shape[2]]
@@ -253,7 +246,7 @@ def test_a_resolution_limit_is_kept():
     assert min(h["search_resolution_A"] for h in result.history) >= 25.0
 
 
-@pytest.mark.parametrize("folds", [2, 3])
+@pytest.mark.parametrize("folds", [4, 5])
 def test_few_folds_will_do(folds):
     particles, truth, _ = classified(0.2, None)
     result = class2d(particles, settings(folds=folds))
@@ -280,7 +273,7 @@ def test_a_snapshot_shows_the_state():
     snapshot = prepared.snapshot(state)
     assert snapshot["averages"].shape == (4, BOX, BOX)
     assert snapshot["distribution"].sum() == pytest.approx(1)
-    assert set(snapshot["class_number"]) <= {1, 2, 3, 4}
+    assert set(snapshot["class_number"]) <= {0, 1, 2, 3, 4}  # 0: the jury, which waits for the final pass
     c, s = np.cos(state.psi_rad), np.sin(state.psi_rad)
     x, y = snapshot["origin_x_A"], snapshot["origin_y_A"]
     np.testing.assert_allclose(np.stack([c * x - s * y, s * x + c * y], 1), state.shift_A, atol=1e-4)

@@ -98,11 +98,13 @@ def test_version(vitreous):
         (["select"], "job"),
     ],
 )
-def test_wrong_command_lines_exit_with_2(vitreous, words, said):
+def test_wrong_command_lines_exit_with_2(vitreous, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
     ended = vitreous(*words)
     assert (ended.code, ended.out) == (2, "")
     assert said.lower() in ended.err.lower()
     assert "Traceback" not in ended.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_are_one_sentence_and_a_traceback_only_when_asked_for(vitreous, tmp_path):

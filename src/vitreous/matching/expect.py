@@ -5,14 +5,17 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, zero_sums
+from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, merge_sums, zero_sums
 from vitreous.matching.choice import Choice, Chosen, soft
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import PreparedParticles
 from vitreous.matching.score import References, Rows
 from vitreous.matching.search import SearchPlan, find_rows
+from vitreous.matching.workers import ordered_map
 
 __all__ = ["Outcome", "expect"]
+
+TILE = 512  # particles matched at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +23,9 @@ class Outcome:
     """The best hypothesis of n particles and how sure it is; NumPy arrays of shape (n,), shift_px (n, 2).
 
     reference: int; psi_rad; shift_px: u in the class frame, pixels of the working images; max_probability: of the
-    single best hypothesis; class_probability: of its class; next_probability: of the next best class; entropy: of the class posterior in nats;
-    significant: number of hypotheses within the pruning margin; log_evidence: log marginal likelihood.
+    single best hypothesis; class_probability: of its class; next_probability: of the next best class; entropy: of
+    the class posterior in nats; significant: number of hypotheses within the pruning margin; log_evidence: log
+    marginal likelihood.
     """
 
     reference: np.ndarray
@@ -48,20 +52,33 @@ def expect(
     noise_power: torch.Tensor,
     *,
     choice: Choice = soft,
-    tile: int = 1024,
+    tile: int = TILE,
 ) -> tuple[Sums, Outcome]:
-    """Match particles ``index`` (m,) against references and accumulate them; bad particles must not be in ``index``."""
+    """Match particles ``index`` (m,) against references and accumulate them; bad particles must not be in ``index``.
+
+    Tiles are worked on by ``particles.threads`` threads; the result does not depend on how many.
+    """
     coarse, fine = references
     grid = plan.fine
-    sums = zero_sums(fine.count, grid.rings, grid.harmonics, particles.device)
-    outcomes = []
-    for start in range(0, len(index), tile):
-        images = particles.tile(index[start : start + tile], grid.rings, noise_power)
+
+    def one(part: np.ndarray) -> tuple[Sums, Outcome]:
+        images = particles.tile(part, grid.rings, noise_power)
         rows = find_rows(images, plan, coarse, fine)
         chosen = choice(rows, len(images))
-        sums = accumulate(sums, images, grid, rows, chosen)
-        outcomes.append(_outcome(rows, chosen, grid, len(images), fine.count))
+        empty = zero_sums(fine.count, grid.rings, grid.harmonics, particles.device)
+        return accumulate(empty, images, grid, rows, chosen), _outcome(rows, chosen, grid, len(images), fine.count)
+
+    sums = zero_sums(fine.count, grid.rings, grid.harmonics, particles.device)
+    outcomes = []
+    for tile_sums, outcome in ordered_map(one, _tiles(index, tile), particles.threads):
+        sums = merge_sums(sums, tile_sums)
+        outcomes.append(outcome)
     return sums, Outcome.join(outcomes)
+
+
+def _tiles(index: np.ndarray, most: int) -> list[np.ndarray]:
+    """Nearly equal parts of at most ``most`` particles."""
+    return np.array_split(index, max(1, -(-len(index) // most)))
 
 
 def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: int) -> Outcome:

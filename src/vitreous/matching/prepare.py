@@ -21,6 +21,7 @@ from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
 
 __all__ = ["ImagePreparation", "PreparedParticles", "prepare_particles"]
 
+BATCH_BYTES = 8 << 20
 ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
 
 
@@ -42,6 +43,11 @@ class ImagePreparation:
     def radius_px(self) -> float:
         """Radius of the particle in pixels of the raw image."""
         return self.particle_diameter_A / self.pixel_size_A / 2
+
+    @property
+    def batch(self) -> int:
+        """Images worked on at a time, so that a batch takes about 8 MB and its transforms a few times as much."""
+        return max(16, BATCH_BYTES // (4 * self.box_px**2))
 
     def clean(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised images (n, L, L) and which are bad (n,) bool; bad images come back as zeros."""
@@ -74,7 +80,8 @@ class PreparedParticles:
     packed: (n, packed_size) float32, in memory or mapped from a file, in units of the raw images' Fourier transform
     whatever the working box; ctf: of the particles, or None where the
     images have no CTF; pixel_size_A: of the working images; noise_group: (n,) int64; group_power: (G, R) mean |X|^2
-    of the masked images; bad: (n,) bool, images that cannot be used (their rings are zero).
+    of the masked images; bad: (n,) bool, images that cannot be used (their rings are zero); threads: that passes over
+    the particles use.
     """
 
     preparation: ImagePreparation
@@ -85,6 +92,7 @@ class PreparedParticles:
     group_power: torch.Tensor
     bad: np.ndarray
     device: str = "cpu"
+    threads: int = 1
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -166,7 +174,7 @@ def prepare_particles(
     ctf: CTFParameters | None,
     noise_group: np.ndarray | None = None,
     store: Path | None = None,
-    batch: int = 512,
+    threads: int = 1,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> PreparedParticles:
@@ -181,6 +189,7 @@ def prepare_particles(
     bad = np.zeros(n, bool)
     power = torch.zeros(int(groups.max(initial=0)) + 1, basis.rings, dtype=torch.float64)
     count = torch.zeros(len(power), dtype=torch.float64)
+    batch = preparation.batch
     for start in range(0, n, batch):
         index = np.arange(start, min(start + batch, n))
         images = torch.from_numpy(np.ascontiguousarray(read(index), dtype=np.float32)).to(device)
@@ -206,4 +215,5 @@ def prepare_particles(
         group_power=group_power.float().to(device),
         bad=bad,
         device=device,
+        threads=threads,
     )

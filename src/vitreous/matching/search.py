@@ -22,7 +22,8 @@ from vitreous.matching.score import ImageTile, References, Rows, best_rows, make
 
 __all__ = ["SearchPlan", "find_rows", "plan_search"]
 
-COARSE_FROM_RINGS = 8  # with fewer rings the exhaustive pass costs less than the bookkeeping of two
+COARSE_FROM_RINGS = 10  # with fewer rings the exhaustive pass costs less than the bookkeeping of two
+CROWDED = 0.3  # share of survivors above which one sweep over everything is faster
 COARSE_SHARE = 0.6  # of the rings: the coarse pass costs about COARSE_SHARE^6 of the fine one
 
 
@@ -73,6 +74,8 @@ def find_rows(tile: ImageTile, plan: SearchPlan, coarse: References | None, fine
     if coarse is None:
         return best_rows(part, fine, plan.keep, tile_scores=plan.tile_scores)
     candidates = _survivors(tile, plan, coarse, fine)
+    if candidates.float().mean() > CROWDED:
+        return best_rows(part, fine, plan.keep, tile_scores=plan.tile_scores)
     best = torch.full((len(tile),), -torch.inf, device=part.data.device)
     found = []
     # Reference by reference: all images that it may still explain, at all of its rotations and shifts.

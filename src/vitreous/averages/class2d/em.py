@@ -30,7 +30,7 @@ from vitreous.averages.class2d.settings import Class2D
 from vitreous.iterate import uniforms
 from vitreous.matching import Outcome, PreparedParticles, SearchPlan, Sums, accumulate_fixed, expect, plan_search, soft
 
-__all__ = ["State", "class_log_prior", "fold_members", "initial_state", "one_pass"]
+__all__ = ["Members", "State", "class_log_prior", "deal", "initial_state", "one_pass"]
 
 FIRST_RINGS = 5  # about 4.4 cycles across the particle
 SETTLED = 0.15  # share of particles that still change class below which a ring is added
@@ -43,6 +43,7 @@ MOVES_FROM_RINGS = 7  # before, the averages are too alike to tell which ones ar
 NOISE_FLOOR = 0.1  # of the total power of a ring: what the noise cannot fall below
 SUBSET_GROWTH = 1.25
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
+JURY_SHARE, JURY_LEAST, JURY_MOST = 0.1, 100, 250  # of the particles; enough to tell signal from noise
 KEEP_NATS = 10.0  # hypotheses with less than exp(-10) of the best one's weight are dropped
 
 
@@ -66,11 +67,28 @@ class State:
     converged: bool
 
 
-def fold_members(good: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
-    """Particle indices (of the good ones) of every fold, each in random order; folds differ by one member at most."""
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """Who takes part in what: the folds of the EM, and a jury that meets the averages only in the final pass."""
+
+    folds: list[np.ndarray]
+    jury: np.ndarray
+
+    @property
+    def groups(self) -> list[tuple[int | None, np.ndarray]]:
+        """(fold to leave out, particles): the folds, then the jury, for which nothing has to be left out."""
+        return [*enumerate(self.folds), (None, self.jury)]
+
+
+def deal(good: np.ndarray, folds: int, seed: int) -> Members:
+    """Deal particles (indices of the good ones) into folds and jury, in an order that depends on (seed, index) only.
+
+    Folds are in random order and differ by one member at most.
+    """
     key = uniforms(seed, "fold", ids=good)[:, 0]
     order = good[np.argsort(key, kind="stable")]
-    return [order[f::folds] for f in range(folds)]
+    jury = min(max(int(JURY_SHARE * len(order)), min(JURY_LEAST, len(order) // 5)), JURY_MOST)
+    return Members(folds=[order[jury + f :: folds] for f in range(folds)], jury=np.sort(order[:jury]))
 
 
 def pass_size(settings: Class2D, n: int, iteration: int) -> int:
@@ -162,9 +180,9 @@ def _sharpness(iteration: int) -> float:
 
 
 def fold_references(
-    sums: FoldSums, fold: int, plan: SearchPlan, data: PreparedParticles, settings: Class2D, offset_sd_px: float
+    sums: FoldSums, fold: int | None, plan: SearchPlan, data: PreparedParticles, settings: Class2D, offset_sd_px: float
 ):
-    """References for the particles of one fold: Wiener averages of all the others, ready for both passes."""
+    """References for the particles of one fold: Wiener averages of all the others (None: of all)."""
     grid = plan.fine
     signal, power = left_out(sums, fold)
     tau2 = settings.tau2_fudge * signal_power(sums, data.basis)[: grid.rings]
@@ -290,10 +308,7 @@ def move_classes(sums: FoldSums, free: list[int]) -> FoldSums:
     """Give every class in ``free`` half of the folds of one of the largest classes.
 
     The two then differ by the noise of their halves only, and the next passes let them part if their particles do.
-    Two folds cannot be shared so that each class remains when a fold is left out: nothing moves.
     """
-    if len(sums.members) < 3:
-        return sums
     members = sums.members.sum(0)
     largest = [k for k in torch.argsort(members, descending=True, stable=True).tolist() if k not in free]
     fields = {name: getattr(sums, name).clone() for name in sums.__dataclass_fields__}

@@ -1,10 +1,11 @@
 """The last pass: every particle once, plain posterior, continuous poses, averages from the original pixels.
 
 Is there anything? Averages of aligned noise reproduce the reference that the noise was aligned to, so the halves of a
-class correlate even when nothing is there (model bias, seed 001). The program measures its own bias: images are
-replaced by masked noise of the same spectrum, matched to the same references and
-averaged in the same way. What their halves correlate by is taken off the FRC of the classes (as high-resolution noise
-substitution does for maps: Chen et al. 2013), and when real images match no better than the noise, nothing was found.
+class correlate even when nothing is there (model bias, seed 001). The program measures its own bias. Images of pure
+noise with the spectrum of the data are matched to the same references; what the halves of their averages
+correlate by is taken off the FRC of the classes (as noise substitution does for maps: Chen et al. 2013). And a jury of
+particles that no reference has ever seen must match better than noise does, or nothing was found: the folds
+themselves cannot tell, since they have aligned each other over many passes.
 """
 
 from collections.abc import Callable
@@ -14,21 +15,23 @@ from functools import partial
 import numpy as np
 import torch
 
-from vitreous.averages.class2d.em import State, data_limit, fold_references
-from vitreous.averages.class2d.model import FoldSums, wiener
+from vitreous.averages.class2d.em import Members, State, data_limit, fold_references
+from vitreous.averages.class2d.model import FoldSums, signal_power, wiener
 from vitreous.averages.class2d.restore import Averages, Poses, restore
 from vitreous.averages.class2d.settings import Class2D
 from vitreous.averages.result import Class2DResult
 from vitreous.iterate import generator, uniforms
-from vitreous.matching import Outcome, PreparedParticles, expect, plan_search, refine_poses
+from vitreous.matching import Outcome, PreparedParticles, Sums, expect, plan_search, refine_poses
 from vitreous.quality import resolution_at
 
 __all__ = ["NoiseTest", "assign", "finish", "noise_test"]
 
 KEEP_NATS = 10.0
 FRC_THRESHOLD = 0.143
-SIGNAL_SIGMAS, SIGNAL_NATS = 6.0, 0.25  # how much better than noise the images must match
+SIGNAL_SIGMAS, SIGNAL_NATS = 4.0, 0.25  # how much better than noise the images must match
 NOISE_IMAGES_PER_CLASS = 40
+CENTRING_DISC = 0.75  # of the particle's radius
+FIRST_SHELLS = 5  # where the CTF may hide the signal of a class that has some at finer resolution
 Progress = Callable[[int, int, str], None]
 
 
@@ -44,7 +47,7 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseTest:
-    """frc: (R,) correlation of halves made of noise; excess: nats by which images match better; sigmas: of excess."""
+    """frc: (R,) correlation of halves made of noise; excess: nats by which the jury matches better; sigmas: of it."""
 
     frc: np.ndarray
     excess: float
@@ -60,7 +63,7 @@ def assign(
     state: State,
     data: PreparedParticles,
     settings: Class2D,
-    members: list[np.ndarray],
+    members: Members,
     offset_range_A: float,
     progress: Callable[[int, int], None],
 ) -> Assignment:
@@ -69,7 +72,7 @@ def assign(
     plan = plan_search(data.grid(rings, offset_range_A), offset_range_A / data.pixel_size_A, keep=KEEP_NATS)
     offset_sd = _offset_sd_px(state, data, offset_range_A)
     parts, totals, done = [], [], 0
-    for fold, index in enumerate(members):
+    for fold, index in members.groups:
         references = fold_references(state.sums, fold, plan, data, settings, offset_sd)
         sums, outcome = expect(data, index, plan, references, state.noise_power)
         for start in range(0, len(index), 512):
@@ -88,9 +91,9 @@ def assign(
         parts.append(outcome)
         totals.append((sums.members, sums.square_members))
         done += len(index)
-        progress(done, sum(len(m) for m in members))
+        progress(done, sum(len(m) for _, m in members.groups))
     return Assignment(
-        index=np.concatenate(members),
+        index=np.concatenate([m for _, m in members.groups]),
         outcome=Outcome.join(parts),
         members=sum(t[0] for t in totals).cpu().numpy(),
         square_members=sum(t[1] for t in totals).cpu().numpy(),
@@ -105,65 +108,60 @@ def noise_test(
     state: State,
     data: PreparedParticles,
     settings: Class2D,
-    members: list[np.ndarray],
+    members: Members,
     offset_range_A: float,
-    evidence: dict[int, float],
+    jury_evidence: np.ndarray,
 ) -> NoiseTest:
-    """Match noise instead of images (module docstring). evidence: log evidence of every particle, by index."""
+    """Match noise instead of images (module docstring). jury_evidence: log evidence of the jury's particles."""
     rings = min(state.rings, data.basis.rings, data_limit(data, settings))
     plan = plan_search(data.grid(rings, offset_range_A), offset_range_A / data.pixel_size_A, keep=KEEP_NATS)
-    offset_sd = _offset_sd_px(state, data, offset_range_A)
-    noise_only = _noise_particles(state, data, settings)
-    most = max(1, NOISE_IMAGES_PER_CLASS * settings.classes // len(members))
-    halves, null, real = [None, None], [], []
-    for fold, everyone in enumerate(members):
-        index = everyone[:most]
-        references = fold_references(state.sums, fold, plan, data, settings, offset_sd)
-        sums, outcome = expect(noise_only, index, plan, references, state.noise_power)
-        pair = (sums.signal, sums.power)
-        before = halves[fold % 2]
-        halves[fold % 2] = pair if before is None else (before[0] + pair[0], before[1] + pair[1])
-        null.append(outcome.log_evidence)
-        real.append(np.array([evidence[i] for i in index]))
-    null_evidence, real_evidence = np.concatenate(null), np.concatenate(real)
-    excess = float(real_evidence.mean() - null_evidence.mean())
-    error = np.sqrt(real_evidence.var() / len(real_evidence) + null_evidence.var() / len(null_evidence))
-    return NoiseTest(frc=_ring_frc(halves, data), excess=excess, sigmas=excess / max(float(error), 1e-9))
+    references = fold_references(state.sums, None, plan, data, settings, _offset_sd_px(state, data, offset_range_A))
+    noise = replace(data, packed=_NoiseRows(data, settings.seed))
+    index = np.concatenate(members.folds)[: NOISE_IMAGES_PER_CLASS * settings.classes]
+    (sums_a, outcome_a), (sums_b, outcome_b) = (
+        expect(noise, index[half::2], plan, references, state.noise_power) for half in (0, 1)
+    )
+    null = np.concatenate([outcome_a.log_evidence, outcome_b.log_evidence])
+    excess = float(jury_evidence.mean() - null.mean())
+    error = float(np.sqrt(jury_evidence.var() / len(jury_evidence) + null.var() / len(null)))
+    return NoiseTest(frc=_ring_frc(sums_a, sums_b, data), excess=excess, sigmas=excess / max(error, 1e-9))
 
 
-def _noise_particles(state: State, data: PreparedParticles, settings: Class2D) -> PreparedParticles:
-    """The same particles as masked noise with the power of the noise on every ring.
+class _NoiseRows:
+    """Packed ring harmonics of noise images with the spectrum of their particles' group, made when they are asked for.
 
-    White noise goes through the mask and the expansion like an image: what neighbouring rings of a masked image have
-    in common is a third of the variance of a score, and random phases on every ring would lose it.
+    The spectrum is the whole one of the images, signal included: if nothing is there, all of it is noise, and what
+    the averages seem to explain must not be taken off. White noise goes through mask and expansion like an image, so
+    neighbouring rings are correlated as they are there.
     """
-    used = data.basis.used.numpy()
-    ring = np.broadcast_to(np.arange(data.basis.rings)[:, None], used.shape)[used]
-    scale = (state.noise_power / data.basis.mask_power).sqrt().cpu().numpy()
-    box = data.basis.box_px
 
-    class Surrogate:
-        """Rows of the packed harmonics, made when they are asked for."""
+    def __init__(self, data: PreparedParticles, seed: int):
+        self.data = data
+        self.seed = seed
+        used = data.basis.used.numpy()
+        self.ring = np.broadcast_to(np.arange(data.basis.rings)[:, None], used.shape)[used]
+        self.scale = np.sqrt(data.group_power.cpu().numpy() / data.basis.mask_power)
 
-        def __len__(self) -> int:
-            return len(data.packed)
+    def __len__(self) -> int:
+        return len(self.data.packed)
 
-        def __getitem__(self, index: np.ndarray) -> np.ndarray:
-            white = [generator(settings.seed, "noise test", index=int(i)).standard_normal((box, box)) for i in index]
-            packed = data.basis.expand(torch.from_numpy(np.stack(white)).float()).numpy()
-            return packed * np.tile(scale[data.noise_group[index]][:, ring], 2)
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        box = self.data.basis.box_px
+        white = np.stack(
+            [generator(self.seed, "noise test", index=int(i)).standard_normal((box, box), np.float32) for i in index]
+        )
+        rows = self.data.basis.expand(torch.from_numpy(white)).numpy()
+        scale = self.scale[self.data.noise_group[index]][:, self.ring]
+        return rows * np.concatenate([scale, scale], 1)
 
-    return replace(data, packed=Surrogate())
 
-
-def _ring_frc(halves: list, data: PreparedParticles) -> np.ndarray:
-    """Correlation of two half-sets on every ring, averaged over classes: (R,)."""
-    (signal_a, power_a), (signal_b, power_b) = halves
-    a, b = signal_a / (power_a[..., None] + 1e-12), signal_b / (power_b[..., None] + 1e-12)
+def _ring_frc(half_a: Sums, half_b: Sums, data: PreparedParticles) -> np.ndarray:
+    """Correlation of two half-sets on every ring, averaged over classes that have members in both: (R,)."""
+    a, b = (h.signal / (h.power[..., None] + 1e-12) for h in (half_a, half_b))
     m = data.basis.multiplicity[: a.shape[2]].to(a.device)
     cross = ((a * b.conj()).real * m).sum(2)
     norm = ((a.abs().square() * m).sum(2) * (b.abs().square() * m).sum(2)).sqrt().clamp_min(1e-30)
-    both = (power_a.sum(1) > 0) & (power_b.sum(1) > 0)
+    both = (half_a.members > 1) & (half_b.members > 1)
     curve = (cross / norm)[both].mean(0) if both.any() else torch.zeros(a.shape[1])
     return curve.clamp(0, 0.999).cpu().numpy()
 
@@ -172,7 +170,7 @@ def finish(
     state: State,
     data: PreparedParticles,
     settings: Class2D,
-    members: list[np.ndarray],
+    members: Members,
     offset_range_A: float,
     read: Callable[[np.ndarray], np.ndarray],
     history: list[dict],
@@ -180,8 +178,8 @@ def finish(
 ) -> Class2DResult:
     """The last pass and everything that the user gets."""
     found = assign(state, data, settings, members, offset_range_A, partial(_say, progress, "final pass"))
-    evidence = dict(zip(found.index.tolist(), found.outcome.log_evidence.tolist(), strict=True))
-    noise = noise_test(state, data, settings, members, offset_range_A, evidence)
+    jury = found.outcome.log_evidence[len(found.index) - len(members.jury) :]
+    noise = noise_test(state, data, settings, members, offset_range_A, jury)
     poses = _poses(found, state, data, settings, offset_range_A)
     averages = restore(
         read,
@@ -218,27 +216,25 @@ def _poses(found: Assignment, state: State, data: PreparedParticles, settings: C
 def _centring(sums: FoldSums, data: PreparedParticles, settings: Class2D, offset_range_A: float) -> np.ndarray:
     """Centre of mass of every class average with respect to the centre of the box, (K, 2) in raw pixels.
 
-    The mass is the density above a fifth of the maximum of the low-pass average; it is limited to the distance that
-    a particle may move.
+    The mass is the density above a fifth of the maximum of the low-pass average, within a disc that follows it, so that
+    neighbours at the rim do not pull; no class moves farther than a particle may.
     """
-    tau2 = _total_tau2(sums, data)
+    tau2 = signal_power(sums, data.basis)
     rings = min(8, data.basis.rings)
     signal, power = sums.signal.sum(0), sums.power.sum(0)
     averages = wiener(signal, power, tau2)[:, :rings, : int(data.basis.q_max[rings - 1]) + 1]
     pictures = data.picture(averages).cpu()
-    peak = pictures.amax((1, 2), keepdim=True)
-    mass = (pictures - 0.2 * peak).clamp_min(0)
+    mass = (pictures - 0.2 * pictures.amax((1, 2), keepdim=True)).clamp_min(0)
     axis = torch.arange(pictures.shape[-1]) - pictures.shape[-1] // 2
-    total = mass.sum((1, 2)).clamp_min(1e-12)
-    centre = torch.stack([(mass.sum(1) * axis).sum(1) / total, (mass.sum(2) * axis).sum(1) / total], 1)
+    radius = CENTRING_DISC * data.preparation.radius_px
+    centre = torch.zeros(len(mass), 2)
+    for _ in range(4):
+        x, y = (axis - centre[:, i : i + 1] for i in (0, 1))
+        near = mass * (x.square()[:, None, :] + y.square()[:, :, None] < radius**2)
+        total = near.sum((1, 2)).clamp_min(1e-12)
+        centre = torch.stack([(near.sum(1) * axis).sum(1) / total, (near.sum(2) * axis).sum(1) / total], 1)
     reach = offset_range_A / data.preparation.pixel_size_A
     return (centre * (reach / centre.norm(dim=1).clamp_min(reach))[:, None]).numpy()
-
-
-def _total_tau2(sums: FoldSums, data: PreparedParticles) -> torch.Tensor:
-    from vitreous.averages.class2d.model import signal_power
-
-    return signal_power(sums, data.basis)
 
 
 def _result(
@@ -257,7 +253,7 @@ def _result(
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     frc = _corrected(averages.frc.cpu().numpy(), noise.frc, data)[order]
-    resolution = resolution_at(torch.from_numpy(frc), FRC_THRESHOLD, box, pixel).numpy()
+    resolution = resolution_at(torch.from_numpy(_scanned(frc)), FRC_THRESHOLD, box, pixel).numpy()
     outcome = found.outcome
 
     def spread(values: np.ndarray, fill: float = 0.0, dtype: type = np.float64) -> np.ndarray:
@@ -266,7 +262,7 @@ def _result(
         return out
 
     unit = data.white_noise_power
-    shells = _ring_shells(data, box)
+    shells = np.arange(box // 2 + 1, dtype=np.float64)
     return Class2DResult(
         pixel_size_A=pixel,
         particle_diameter_A=data.preparation.particle_diameter_A,
@@ -288,9 +284,7 @@ def _result(
         effective_classes=spread(np.exp(outcome.entropy)),
         significant=spread(outcome.significant, dtype=np.int64),
         log_likelihood=spread(outcome.log_evidence),
-        noise_power=np.stack(
-            [np.interp(shells, *_curve(p, data, box)) for p in state.noise_power.cpu().numpy() / unit]
-        ),
+        noise_power=np.stack([np.interp(shells, *_curve(p, data)) for p in state.noise_power.cpu().numpy() / unit]),
         noise_group=data.noise_group,
         found_signal=noise.found_signal,
         history=history,
@@ -298,11 +292,7 @@ def _result(
     )
 
 
-def _ring_shells(data: PreparedParticles, box: int) -> np.ndarray:
-    return np.arange(box // 2 + 1, dtype=np.float64)
-
-
-def _curve(values: np.ndarray, data: PreparedParticles, box: int) -> tuple[np.ndarray, np.ndarray]:
+def _curve(values: np.ndarray, data: PreparedParticles) -> tuple[np.ndarray, np.ndarray]:
     """A curve over rings as (Fourier pixels of the raw box, values)."""
     shells = data.basis.k_per_px * data.basis.box_px
     return shells[: len(values)], values
@@ -311,9 +301,23 @@ def _curve(values: np.ndarray, data: PreparedParticles, box: int) -> tuple[np.nd
 def _corrected(frc: np.ndarray, null: np.ndarray, data: PreparedParticles) -> np.ndarray:
     """FRC (K, F) without the correlation that noise reaches by being aligned: (f - f0) / (1 - f0)."""
     shells = np.arange(frc.shape[1], dtype=np.float64)
-    position, values = _curve(null, data, data.preparation.box_px)
+    position, values = _curve(null, data)
     bias = np.interp(shells, position, values, right=0.0)
     return (frc - bias) / (1 - bias)
+
+
+def _scanned(frc: np.ndarray) -> np.ndarray:
+    """The curves (K, F) in which the resolution is looked for.
+
+    Smoothed with weights 1/4, 1/2, 1/4, because one shell of a small class scatters by more than the threshold; and
+    without dips before the best of the first shells, where the CTF is weak.
+    """
+    padded = np.pad(frc, ((0, 0), (1, 1)), mode="edge")
+    curve = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
+    first = curve[:, 1 : FIRST_SHELLS + 1]
+    before = np.arange(1, first.shape[1] + 1) <= first.argmax(1)[:, None]
+    curve[:, 1 : FIRST_SHELLS + 1] = np.where(before, first.max(1, keepdims=True), first)
+    return curve
 
 
 def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray) -> list[str]:
@@ -321,7 +325,7 @@ def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray)
     if not noise.found_signal:
         lines.append(
             "Nothing was found: the images match the class averages no better than pure noise does "
-            f"({noise.excess:+.2f} nats per image, {noise.sigmas:.1f} standard errors). The averages show aligned noise."
+            f"({noise.excess:+.2f} nats per image, {noise.sigmas:.1f} standard errors); the averages are aligned noise."
         )
     if data.bad.any():
         lines.append(f"{int(data.bad.sum())} particles were refused (NaN, infinite or constant) and have weight 0.")

@@ -51,8 +51,8 @@ def wiener(signal: torch.Tensor, power: torch.Tensor, tau2: torch.Tensor) -> tor
     return signal * gain[..., None]
 
 
-def left_out(sums: FoldSums, fold: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(signal, power) of all folds but one."""
+def left_out(sums: FoldSums, fold: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """(signal, power) of all folds but one (None: of all)."""
     others = [f for f in range(len(sums.power)) if f != fold]
     return sums.signal[others].sum(0), sums.power[others].sum(0)
 

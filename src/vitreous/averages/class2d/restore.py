@@ -71,14 +71,13 @@ def aligned_images(
     ctf: CTFParameters | None,
     poses: Poses,
     *,
-    batch: int = 256,
     device: str = "cpu",
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """CTF-weighted images turned into the frame of their class, with C^2 in that frame.
 
     Yields (which poses, images (b, L, L), C^2 (b, L, L // 2 + 1)).
     """
-    n = preparation.box_px
+    n, batch = preparation.box_px, max(8, preparation.batch // 4)  # the fine grid has four times the points
     for start in range(0, len(poses.particle), batch):
         part = poses.take(slice(start, start + batch))
         images = torch.from_numpy(np.ascontiguousarray(read(part.particle), dtype=np.float32)).to(device)

@@ -26,7 +26,7 @@ class Class2D:
     subset
         Particles in the first pass; every pass sees a quarter more. None: 100 per class, at least 5000.
     folds
-        The data are split in this many parts; a particle is never compared with averages that its own part is in.
+        The data are split in this many parts; a particle is never compared with averages that its own part is in. At least 4.
     seed
         Of everything random.
     ctf
@@ -51,7 +51,7 @@ class Class2D:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        for name, low in (("classes", 1), ("iterations", 1), ("folds", 2)):
+        for name, low in (("classes", 1), ("iterations", 1), ("folds", 4)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
         if self.tau2_fudge <= 0:

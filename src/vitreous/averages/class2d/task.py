@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.class2d.em import FIRST_RINGS, State, fold_members, initial_state, one_pass
+from vitreous.averages.class2d.em import FIRST_RINGS, Members, State, deal, initial_state, one_pass
 from vitreous.averages.class2d.final import finish
 from vitreous.averages.class2d.model import signal_power, wiener
 from vitreous.averages.class2d.restore import Poses, aligned_images
@@ -63,12 +63,20 @@ class Class2DRun:
     """
 
     def __init__(
-        self, particles: ParticleSet, settings: Class2D, *, device: str, memory_bytes: int, store: Path | None
+        self,
+        particles: ParticleSet,
+        settings: Class2D,
+        *,
+        device: str,
+        memory_bytes: int,
+        store: Path | None,
+        threads: int,
     ):
         self.particles = particles
         self.settings = settings
         self.device = device
         self.store = store
+        self.threads = threads
         self.on_progress: Callable[[int, int, str], None] = _silent
         self.preparation = _preparation(particles, settings)
         self.ctf = particles.ctf if settings.ctf and particles.has_ctf else None
@@ -76,7 +84,7 @@ class Class2DRun:
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self.history: list[dict[str, Any]] = []
         self._data: PreparedParticles | None = None
-        self._members: list[np.ndarray] = []
+        self._members = Members(folds=[], jury=np.zeros(0, np.int64))
 
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for at least so many rings."""
@@ -91,6 +99,7 @@ class Class2DRun:
                 noise_group=self.particles.optics_group,
                 store=None if self.plan.prepared_in_memory or self.store is None else self.store / f"rings{wanted}.dat",
                 device=self.device,
+                threads=self.threads,
                 progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
             )
             good = np.flatnonzero(~self._data.bad)
@@ -99,7 +108,7 @@ class Class2DRun:
                     f"{self.particles.path}: {len(good)} usable particles are too few for {self.settings.classes} "
                     f"classes and {self.settings.folds} folds; ask for fewer classes"
                 )
-            self._members = fold_members(good, self.settings.folds, self.settings.seed)
+            self._members = deal(good, self.settings.folds, self.settings.seed)
         return self._data
 
     @property
@@ -108,7 +117,7 @@ class Class2DRun:
 
     def _init(self, seed: int) -> State:
         data = self.data(RINGS_AT_START)
-        return initial_state(data, replace(self.settings, seed=seed), self._members, seed)
+        return initial_state(data, replace(self.settings, seed=seed), self._members.folds, seed)
 
     def _step(self, state: State) -> tuple[State, dict[str, Any]]:
         room = state.sums.rings
@@ -120,7 +129,7 @@ class Class2DRun:
             state,
             data,
             replace(self.settings, seed=state.seed),
-            self._members,
+            self._members.folds,
             self.plan.offset_range_A,
             lambda done, total: self.on_progress(done, total, "matching"),
         )
@@ -273,13 +282,16 @@ def prepare_run(
     device: str = "cpu",
     memory_bytes: int = 4 << 30,
     store: Path | None = None,
+    threads: int | None = None,
 ) -> Class2DRun:
     """Check settings against particles and lay out the work; nothing is read from the images yet.
 
-    store: folder for prepared images that do not fit in a quarter of ``memory_bytes``.
+    store: folder for prepared images that do not fit in a quarter of ``memory_bytes``; threads: None for as many as
+    PyTorch uses.
     Raises ValueError for settings that do not fit the particles.
     """
-    return Class2DRun(particles, settings, device=device, memory_bytes=memory_bytes, store=store)
+    threads = torch.get_num_threads() if threads is None else threads
+    return Class2DRun(particles, settings, device=device, memory_bytes=memory_bytes, store=store, threads=threads)
 
 
 def class2d(
@@ -293,7 +305,7 @@ def class2d(
 ) -> Class2DResult:
     """Classify particles into class averages (see :class:`Class2D` for the settings; keywords override them).
 
-    >>> # result = class2d(read_particles("particles.star"), classes=50)
+    ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
     """
     chosen = replace(settings or Class2D(), **overrides)
     prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes)
