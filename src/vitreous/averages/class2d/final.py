@@ -252,6 +252,8 @@ def _result(
     rank[order] = np.arange(len(order))
     frc = _corrected(averages.frc.cpu().numpy(), noise.frc, data)[order]
     resolution = resolution_at(torch.from_numpy(_scanned(frc)), FRC_THRESHOLD, box, pixel).numpy()
+    if not noise.found_signal:
+        resolution = np.full_like(resolution, np.inf)  # a correlation of aligned noise is not a resolution
     outcome = found.outcome
 
     def spread(values: np.ndarray, fill: float = 0.0, dtype: type = np.float64) -> np.ndarray:
