@@ -11,8 +11,8 @@ from sets import adjusted_rand_index, ready, settings, simulate
 from vitreous.averages.class2d import class2d
 from vitreous.averages.class2d.em import class_log_prior, deal
 from vitreous.averages.class2d.model import FoldSums, left_out
-from vitreous.iterate import uniforms
 from vitreous.matching import accumulate_fixed, best, expect, plan_search
+from vitreous.randomness import uniforms
 
 REACH_A = 12.0
 
