@@ -97,7 +97,7 @@ def _projections(data: PreparedParticles, volume: torch.Tensor, count: int) -> t
 
 def _one(data: PreparedParticles, projections: torch.Tensor, rings: int) -> dict[str, Any]:
     reach_px = RANGE_A / data.pixel_size_A
-    plan = plan_search(data.grid(rings, RANGE_A), reach_px)
+    plan = plan_search(data.grid(rings, RANGE_A, len(projections)), reach_px)
     first, second = np.arange(0, len(data), 2), np.arange(1, len(data), 2)
     cut = projections[:, : plan.fine.rings, : plan.fine.harmonics]
     sums, _ = expect(data, first, plan, _references(plan, cut, reach_px, data), data.group_power)

@@ -33,7 +33,7 @@ def kmeans(particles, classes: int, rings: int, passes: int, naive: bool, seed: 
     """K-means with alignment, fold by fold: (particles, labels, share of them that changed class in every pass)."""
     prepared, state = ready(particles, classes=classes, seed=seed)
     data, sums, members = prepared.data(rings), state.sums, folds_of(prepared)
-    plan = plan_search(data.grid(rings, REACH_A), REACH_A / data.pixel_size_A)
+    plan = plan_search(data.grid(rings, REACH_A, classes), REACH_A / data.pixel_size_A)
     label, changes = np.zeros(len(particles), int), []
     for _ in range(passes):
         before = label.copy()
@@ -67,7 +67,7 @@ def stays(naive: bool, n: int = 160, classes: int = 16, rings: int = 10) -> floa
     particles, _ = simulate(n, 0, 4)
     prepared, state = ready(particles, classes=classes)
     data, members = prepared.data(rings), folds_of(prepared)
-    plan = plan_search(data.grid(rings, REACH_A), REACH_A / data.pixel_size_A)
+    plan = plan_search(data.grid(rings, REACH_A, classes), REACH_A / data.pixel_size_A)
     random = uniforms(9, "test", ids=np.arange(n), count=2)
     label = (random[:, 0] * classes).astype(np.int64)
     psi = 2 * np.pi * np.floor(random[:, 1] * plan.fine.n_psi) / plan.fine.n_psi

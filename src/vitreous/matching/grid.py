@@ -41,18 +41,28 @@ class PoseGrid:
 
     @classmethod
     def for_rings(
-        cls, basis: RingBasis, rings: int, offset_range_px: float, *, oversampling: float = 1.0, device: str = "cpu"
+        cls,
+        basis: RingBasis,
+        rings: int,
+        offset_range_px: float,
+        *,
+        most_shifts: int | None = None,
+        device: str = "cpu",
     ) -> "PoseGrid":
-        """The grid that samples the score critically (times ``oversampling``) at a number of rings.
+        """The grid that samples the score critically at a number of rings.
 
         The score of one reference is a trigonometric polynomial in psi whose degree is the highest harmonic, so
         2 Q - 1 rotations carry it; a shift step of a quarter of the shortest wavelength (not below 3/4 pixel) loses
-        less than 5% of the power at the outermost ring.
+        less than 5% of the power at the outermost ring. The step widens where there would be more than
+        ``most_shifts``.
         """
         cut = basis.truncated(rings)
-        n_psi = 4 * math.ceil(oversampling * 2 * cut.harmonics / 4)
-        step = max(basis.window_px / (4 * rings), 0.75) / oversampling
-        return cls(basis=cut, n_psi=n_psi, shifts_px=disc_grid(step, offset_range_px).to(device))
+        step = max(basis.window_px / (4 * rings), 0.75)
+        shifts = disc_grid(step, offset_range_px)
+        while most_shifts is not None and len(shifts) > max(1, most_shifts):
+            step *= 1.1
+            shifts = disc_grid(step, offset_range_px)
+        return cls(basis=cut, n_psi=4 * math.ceil(cut.harmonics / 2), shifts_px=shifts.to(device))
 
     @property
     def rings(self) -> int:

@@ -23,6 +23,7 @@ from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
 __all__ = ["ImagePreparation", "PreparedParticles", "prepare_particles"]
 
 BATCH_BYTES = 8 << 20
+BYTES_PER_SHIFTED = 60  # per ring harmonic of a shifted reference: itself, its blocks, its sums and transforms
 ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
 
 
@@ -92,7 +93,7 @@ class PreparedParticles:
     whatever the working box; ctf: of the particles, or None where the
     images have no CTF; pixel_size_A: of the working images; noise_group: (n,) int64; group_power: (G, R) mean |X|^2
     of the masked images; bad: (n,) bool, images that cannot be used (their rings are zero); threads: that passes over
-    the particles use.
+    the particles use; memory_bytes: of which shifted references may take half.
     """
 
     preparation: ImagePreparation
@@ -104,6 +105,7 @@ class PreparedParticles:
     bad: np.ndarray
     device: str = "cpu"
     threads: int = 1
+    memory_bytes: int = 4 << 30
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -170,10 +172,12 @@ class PreparedParticles:
         k = torch.from_numpy(self.basis.k_per_px[:rings] / self.pixel_size_A).float().to(self.device)
         return ctf_1d(self.ctf.take(members), k).square().mean(0)
 
-    def grid(self, rings: int, offset_range_A: float, **options: float) -> PoseGrid:
-        """The pose grid for a number of rings."""
+    def grid(self, rings: int, offset_range_A: float, n_references: int) -> PoseGrid:
+        """The pose grid for a number of rings, with no more shifts than the memory holds of so many references."""
         reach = offset_range_A / self.pixel_size_A
-        return PoseGrid.for_rings(self.basis, rings, reach, device=self.device, **options)
+        harmonics = int(self.basis.q_max[rings - 1]) + 1
+        most = self.memory_bytes // (2 * BYTES_PER_SHIFTED * n_references * rings * harmonics)
+        return PoseGrid.for_rings(self.basis, rings, reach, most_shifts=most, device=self.device)
 
 
 def prepare_particles(
@@ -186,6 +190,7 @@ def prepare_particles(
     noise_group: np.ndarray | None = None,
     store: Path | None = None,
     threads: int = 1,
+    memory_bytes: int = 4 << 30,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> PreparedParticles:
@@ -227,4 +232,5 @@ def prepare_particles(
         bad=bad,
         device=device,
         threads=threads,
+        memory_bytes=memory_bytes,
     )

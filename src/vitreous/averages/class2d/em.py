@@ -155,7 +155,7 @@ def one_pass(
     rings = state.rings
     sharpness = _sharpness(state.iteration)
     reach = offset_range_A / data.pixel_size_A
-    plan = plan_search(data.grid(rings, offset_range_A), reach, keep=KEEP_NATS / sharpness)
+    plan = plan_search(data.grid(rings, offset_range_A, settings.classes), reach, keep=KEEP_NATS / sharpness)
     offset_sd = state.offset_sd_A / data.pixel_size_A or reach / 2
     n_good = sum(len(m) for m in members)
     share = pass_size(settings, n_good, state.iteration) / n_good

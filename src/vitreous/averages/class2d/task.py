@@ -100,6 +100,7 @@ class Class2DRun:
                 store=None if self.plan.prepared_in_memory or self.store is None else self.store / f"rings{wanted}.dat",
                 device=self.device,
                 threads=self.threads,
+                memory_bytes=self.plan.memory_bytes,
                 progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
             )
             good = np.flatnonzero(~self._data.bad)
