@@ -80,7 +80,7 @@ def _correlation(a: torch.Tensor, b: torch.Tensor, dims: int) -> torch.Tensor:
     )
     norm = torch.sqrt(power_a * power_b)
     frc = torch.where(norm > 0, cross / torch.where(norm > 0, norm, torch.ones_like(norm)), torch.zeros_like(norm))
-    return frc.to(ft_a.real.dtype)
+    return frc.clamp(-1, 1).to(ft_a.real.dtype)  # rounding may exceed 1 where both are the same
 
 
 def _half_space(n: int, dims: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
