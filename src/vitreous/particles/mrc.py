@@ -1,5 +1,6 @@
 """Stacks of images and volumes in MRC files: read through a memory map, written as a stream."""
 
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class MrcStack:
     path: Path
     header: MrcHeader
     data: np.ndarray
+    pages: mmap.mmap
 
     @property
     def box_px(self) -> int:
@@ -50,7 +52,10 @@ class MrcStack:
         return out
 
     def read_into(self, out: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
-        """Write the images ``indices`` to ``out[rows]``."""
+        """Write the images ``indices`` to ``out[rows]``.
+
+        The pages that were read are then given back, so that a pass over a large stack does not fill the memory.
+        """
         outside = (indices < 0) | (indices >= len(self))
         if outside.any():
             raise ParticleFileError(
@@ -58,6 +63,7 @@ class MrcStack:
             )
         if len(indices) and _is_run(indices) and _is_run(rows):
             out[rows[0] : rows[-1] + 1] = self.data[indices[0] : indices[-1] + 1]
+            self._release()
             return
         # In the order of the file, because disks prefer it; in pieces, because a gather makes a copy.
         order = np.argsort(indices, kind="stable")
@@ -65,6 +71,11 @@ class MrcStack:
         for start in range(0, len(order), step):
             piece = order[start : start + step]
             out[rows[piece]] = self.data[indices[piece]]
+        self._release()
+
+    def _release(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            self.pages.madvise(mmap.MADV_DONTNEED)
 
 
 def open_stack(path: str | Path) -> MrcStack:
@@ -76,7 +87,8 @@ def open_stack(path: str | Path) -> MrcStack:
     header = read_header(path)
     if header.nx != header.ny:
         raise ParticleFileError(f"{path}: images are {header.nx} x {header.ny} pixels; particle images must be square")
-    return MrcStack(path=path, header=header, data=_map(path, header))
+    data, pages = _map(path, header)
+    return MrcStack(path=path, header=header, data=data, pages=pages)
 
 
 def read_images(path: str | Path, indices: np.ndarray | Sequence[int]) -> np.ndarray:
@@ -184,7 +196,7 @@ def read_volume(path: str | Path, *, pixel_size_A: float | None = None) -> Volum
     """
     path = require_file(path, "an MRC map")
     header = read_header(path)
-    data = np.array(_map(path, header), dtype=np.float32)
+    data = np.array(_map(path, header)[0], dtype=np.float32)
     # Axis k of `data` (sections, rows, columns) runs along axis_order[2 - k].
     data = np.ascontiguousarray(np.transpose(data, [2 - header.axis_order.index(axis) for axis in (3, 2, 1)]))
     if pixel_size_A is None:
@@ -240,10 +252,11 @@ def _header(
     )
 
 
-def _map(path: Path, header: MrcHeader) -> np.ndarray:
+def _map(path: Path, header: MrcHeader) -> tuple[np.ndarray, mmap.mmap]:
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     shape = (header.nz, header.ny, header.nx)
-    # A plain array view: the ndarray subclass of np.memmap costs time in every slice.
-    return np.asarray(np.memmap(path, dtype=header.dtype, mode="r", offset=header.data_offset, shape=shape))
+    return np.ndarray(shape, header.dtype, buffer=pages, offset=header.data_offset), pages
 
 
 def _is_run(indices: np.ndarray) -> bool:
