@@ -22,6 +22,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "noise": True,
     "real": True,
     "class2d-quality": False,
+    "perfect-classes": False,
     "relion-peer": False,
     "scaling": False,
     "collapse": False,
