@@ -223,6 +223,7 @@ class _Statistics:
         self.minimum, self.maximum = np.inf, -np.inf
 
     def add(self, block: np.ndarray) -> None:
+        """Include a block of any shape."""
         values = block[np.isfinite(block)].astype(np.float64)
         if values.size == 0:
             return
