@@ -1,5 +1,6 @@
-"""Transforms, Fourier crop and shift, polar sampling, central slices."""
+"""Transforms, Fourier crop and shift, steerable basis, central slices."""
 
+from vitreous.fourier.fourier_bessel import FourierBessel, mirror_coefficients, radial_blocks, rotate_coefficients
 from vitreous.fourier.slices import central_slices, empty_volume_ft, insert_slices, prepare_volume
 from vitreous.fourier.transforms import (
     centred_irfft2,
@@ -16,6 +17,7 @@ from vitreous.fourier.transforms import (
 )
 
 __all__ = [
+    "FourierBessel",
     "central_slices",
     "centred_irfft2",
     "centred_rfft2",
@@ -25,9 +27,12 @@ __all__ = [
     "frequency_grid_rfft2",
     "frequency_xy_rfft2",
     "insert_slices",
+    "mirror_coefficients",
     "prepare_volume",
+    "radial_blocks",
     "resize_images",
     "rfft2_multiplicity",
+    "rotate_coefficients",
     "shell_index_rfft2",
     "shell_sums",
     "shift_phase",
