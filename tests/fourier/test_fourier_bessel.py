@@ -174,7 +174,8 @@ def blocks_by_quadrature(basis: FourierBessel, curve) -> list[np.ndarray]:
     """Hankel transforms by sums over a fine radial grid, their products by sums over frequency far beyond Nyquist."""
     r = (np.arange(800) + 0.5) * basis.radius_px / 800
     xi = (np.arange(1200) + 0.5) * 4.0 / 1200
-    filtered = np.where(xi < 0.5, curve(np.minimum(xi, 0.5)), curve(np.array(0.5)))
+    rim = xi**9 * (xi < 0.5)
+    filtered = np.where(xi < 0.5, curve(xi), (curve(xi) * rim).sum() / rim.sum())
     blocks = []
     for q, block in enumerate(basis.blocks[:4]):
         zeros = basis.frequencies[block].numpy() * 2 * np.pi * basis.radius_px
@@ -203,7 +204,7 @@ def test_a_filter_of_one_is_the_identity_and_blocks_are_symmetric():
     assert len(blocks) == len(basis.blocks)
     for block, where in zip(blocks, basis.blocks, strict=True):
         size = where.stop - where.start
-        assert torch.equal(block[0], torch.eye(size, dtype=torch.float64))
+        assert torch.allclose(block[0], torch.eye(size, dtype=torch.float64), atol=1e-13)
         assert torch.equal(block[1], block[1].T)
         assert torch.linalg.eigvalsh(block[1]).abs().max() <= 1 + 1e-6  # as |C| <= 1
 
@@ -247,7 +248,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="no function"):
         FourierBessel(box_px=32, radius_px=4, cutoff_per_px=0.05)
     with pytest.raises(ValueError, match="GiB of matrices"):
-        FourierBessel(box_px=400)
+        FourierBessel(box_px=300)
     with pytest.raises(ValueError, match=r"expected \(n, 24, 24\)"):
         BASES[0].project(torch.zeros(2, 25, 25))
     with pytest.raises(ValueError, match="coefficients"):

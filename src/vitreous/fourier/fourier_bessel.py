@@ -280,22 +280,24 @@ def radial_blocks(basis: FourierBessel, values: torch.Tensor) -> list[torch.Tens
     """Matrices of radial filters: values (G, nodes) at ``basis.radial_nodes`` -> per order q a real (G, k_q, k_q).
 
     ``A^q_kk' = int Psi_kq(xi) C(xi) Psi_k'q(xi) 2 pi xi dxi``: filter an image of the basis, then project it. The
-    filtered image leaks out of the disc and what leaves is lost. Beyond the Nyquist frequency the filter keeps its
-    value at the last node, so that C = 1 gives the identity exactly. Symmetric; dtype of ``values``. Memory: 4 G sum
+    filtered image leaks out of the disc and what leaves is lost. The functions are not band-limited: beyond the Nyquist
+    frequency the filter is taken to be constant, its mean over the band with weight xi^9 dxi (the outermost tenth
+    or so), so that C = 1 gives the identity exactly. Symmetric; dtype of ``values``. Memory: 4 G sum
     of k_q^2 bytes in single precision.
     """
     nodes, weights = basis._quadrature
     if values.ndim != 2 or values.shape[1] != len(nodes):
         raise ValueError(f"values: expected (G, {len(nodes)}), found {tuple(values.shape)}")
-    last = values[:, -1:].double()
     measure = torch.from_numpy(2 * np.pi * nodes * weights).to(values.device)
-    weighted = (values.double() - last) * measure
+    rim = torch.from_numpy(weights * (2 * nodes) ** 9).to(values.device)
+    beyond = (values.double() @ rim / rim.sum())[:, None]
+    weighted = (values.double() - beyond) * measure
     blocks = []
     for q, zeros in enumerate(basis._zeros):
         hankel = torch.from_numpy(_hankel(q, zeros, 2 * np.pi * basis._radius * nodes, basis._radius))
         hankel = hankel.to(values.device)
         block = torch.einsum("kx,gx,lx->gkl", hankel, weighted, hankel)
-        block += last[:, :, None] * torch.eye(len(zeros), dtype=block.dtype, device=block.device)
+        block += beyond[:, :, None] * torch.eye(len(zeros), dtype=block.dtype, device=block.device)
         blocks.append((0.5 * (block + block.mT)).to(values.dtype))
     return blocks
 
