@@ -9,8 +9,10 @@ from vitreous.matching.refine import refine_poses
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile, References, Rows, best_rows, make_references, row_maxima
 from vitreous.matching.search import SearchPlan, find_rows, plan_search
+from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
 
 __all__ = [
+    "MIRROR_STATES",
     "Choice",
     "Chosen",
     "ImagePreparation",
@@ -20,6 +22,7 @@ __all__ = [
     "PreparedParticles",
     "References",
     "RingBasis",
+    "RotationGrid",
     "Rows",
     "SearchPlan",
     "Sums",
@@ -31,12 +34,15 @@ __all__ = [
     "disc_grid",
     "expect",
     "find_rows",
+    "fourier_weights",
     "from_angles",
     "make_references",
     "merge_sums",
+    "pair_scores",
     "plan_search",
     "prepare_particles",
     "refine_poses",
+    "rotation_scores",
     "row_maxima",
     "soft",
     "stochastic",
