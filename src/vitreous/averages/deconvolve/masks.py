@@ -12,7 +12,7 @@ BACKGROUND_SIGMAS = 4.0
 
 
 def automatic_mask(
-    image: np.ndarray, pixel_size_A: float, radius_px: float, *, threshold: float = 0.15, edge_px: float = 3.0
+    image: np.ndarray, pixel_size_A: float, radius_px: float, *, threshold: float = 0.1, edge_px: float = 3.0
 ) -> np.ndarray:
     """Soft mask (L, L) float32, 0 to 1, around the heaviest connected object of a non-negative image (L, L).
 

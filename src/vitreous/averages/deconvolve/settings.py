@@ -41,7 +41,7 @@ class Deconvolve:
 
     groups: int = 7
     smoothness: float = 10.0
-    mask_threshold: float = 0.15
+    mask_threshold: float = 0.1
     mask_edge_A: float | None = None
     particle_diameter_A: float | None = None
     single: bool = False
