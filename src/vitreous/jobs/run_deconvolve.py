@@ -40,8 +40,8 @@ def run_deconvolve(
 
     Written: ``deconvolved.mrcs``, masked, and ``deconvolved.star``, which names its images, classes and sizes;
     ``deconvolved_unmasked.mrcs``, ``deconvolved_masks.mrcs``, ``deconvolved_plain.mrcs`` (mean of the aligned images);
-    ``report.html``, ``job.json``, ``run.log``. A job that was killed continues with ``options.resume``. Returns the path
-    of the report; None after a dry run.
+    ``report.html``, ``job.json``, ``run.log``. A job that was killed continues with ``options.resume``. Returns the
+    path of the report; None after a dry run.
 
     Raises
     ------
@@ -92,9 +92,7 @@ def write_deconvolved(folder: str | Path, result: DeconvolveResult) -> None:
         "rlnClassNumber": result.class_number,
         "vtrPopulation": result.population,
     }
-    write_star(
-        path / "deconvolved.star", {"optics": Table.from_arrays(optics), "particles": Table.from_arrays(table)}
-    )
+    write_star(path / "deconvolved.star", {"optics": Table.from_arrays(optics), "particles": Table.from_arrays(table)})
 
 
 def _inherited(settings: Deconvolve, path: Path) -> tuple[Deconvolve, list[str]]:

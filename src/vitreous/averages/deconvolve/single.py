@@ -1,7 +1,7 @@
 """Averages that exist already, as frames: one frame each, on the scale of an average of many noisy images.
 
 What noise an average holds cannot be read from it (it has been filtered, and often masked). It is taken for an average
-of 100 images with a signal-to-noise ratio of 0.1, which makes the weight of the gradient mean what it means for particles.
+of 100 images with a signal-to-noise ratio of 0.1, so that the weight of the gradient means what it means for particles.
 """
 
 from collections.abc import Callable

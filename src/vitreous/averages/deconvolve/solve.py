@@ -51,7 +51,9 @@ def deconvolve_frames(
     tolerance: float = 1e-4,
     max_iterations: int = 5000,
 ) -> Solution:
-    """The images y (K, L, L) behind G frames of each of K classes: minimum of 1/2 sum n |z - f * y|^2 + alpha/2 |grad y|^2.
+    """The images y (K, L, L) behind G frames of each of K classes.
+
+    They minimise ``1/2 sum n |z - f * y|^2 + alpha/2 |grad y|^2`` over y >= 0.
 
     frames: (K, G, L, L) averages of aligned images, in units where the noise variance of one image is 1; ctf: values
     (K, G, L, L // 2 + 1), such as :func:`vitreous.optics.ctf_2d` makes; weights: (K, G) images behind every frame.

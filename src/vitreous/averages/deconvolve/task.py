@@ -1,4 +1,4 @@
-"""Deconvolution as a task: classified particles and settings in, an algorithm or a result out. A step is some classes."""
+"""Deconvolution as a task: classified particles and settings in, an algorithm or a result out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ class DeconvolveRun:
 
     @property
     def algorithm(self) -> Algorithm[State, DeconvolveResult]:
-        """For the driver."""
+        """For the driver; a step is some classes."""
         return Algorithm(
             init=self._init, step=self._step, done=lambda s: s.done >= len(self.class_number), finalise=self._finalise
         )
