@@ -132,6 +132,14 @@ def test_mask_keeps_the_heaviest_object_and_fills_it():
     assert (mask <= 1).all()
 
 
+def test_mask_keeps_domains_within_the_circle_only():
+    y, x = np.indices((64, 64)) - 32
+    body, domain, neighbour = (np.exp(-((x - a) ** 2 + y**2) / 12) for a in (-6, 8, 29))
+    mask = automatic_mask(body + 0.4 * domain + 0.9 * neighbour, 5.0, 20.0)
+    assert mask[32, 32 - 6] == mask[32, 32 + 8] == 1
+    assert mask[32, 32 + 29] == 0
+
+
 def test_mask_stays_out_of_the_noise():
     rng = np.random.default_rng(3)
     y, x = np.indices((48, 48)) - 24

@@ -79,14 +79,14 @@ def write_deconvolved(folder: str | Path, result: DeconvolveResult) -> None:
     stacks = {"": result.averages, "_unmasked": result.unmasked, "_masks": result.masks, "_plain": result.plain}
     for name, images in stacks.items():
         write_mrc_stack(path / f"deconvolved{name}.mrcs", images, pixel)
-    optics = {
+    optics: dict[str, list] = {
         "rlnOpticsGroupName": ["opticsGroup1"],
         "rlnOpticsGroup": [1],
         "rlnImagePixelSize": [pixel],
         "rlnImageSize": [result.averages.shape[-1]],
         "rlnImageDimensionality": [2],
     }
-    table = {
+    table: dict[str, list | np.ndarray] = {
         "rlnImageName": [image_name(i, "deconvolved.mrcs") for i in range(len(result.averages))],
         "rlnOpticsGroup": [1] * len(result.averages),
         "rlnClassNumber": result.class_number,
