@@ -12,6 +12,7 @@ import pytest
 
 import vitreous
 from vitreous.averages.class2d import Class2D
+from vitreous.averages.deconvolve import Deconvolve
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -116,11 +117,12 @@ def test_make_targets_exist() -> None:
         assert named <= targets, f"{page.name} names make targets that do not exist"
 
 
-def test_guide_explains_every_setting() -> None:
-    guide = (ROOT / "docs" / "class2d.md").read_text()
+@pytest.mark.parametrize(("page", "settings"), [("class2d.md", Class2D), ("deconvolve.md", Deconvolve)])
+def test_guide_explains_every_setting(page: str, settings: type) -> None:
+    guide = (ROOT / "docs" / page).read_text()
     table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", guide, re.MULTILINE))
-    assert list(table) == [f.name for f in fields(Class2D)]
-    for f in fields(Class2D):
+    assert list(table) == [f.name for f in fields(settings)]
+    for f in fields(settings):
         if f.default is not None:
             expected = ("off", "on")[f.default] if isinstance(f.default, bool) else f"{f.default:g}"
             assert table[f.name].strip() == expected, f.name

@@ -15,9 +15,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vitreous.averages.class2d import Class2D, class2d
+    from vitreous.averages.deconvolve import Deconvolve, deconvolve
     from vitreous.averages.result import Class2DResult
     from vitreous.jobs import select_particles, write_report
     from vitreous.jobs.run_class2d import run_class2d
+    from vitreous.jobs.run_deconvolve import run_deconvolve
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_simulate import run_simulate
     from vitreous.particles import (
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "vitreous.averages.class2d": ("Class2D", "class2d"),
+    "vitreous.averages.deconvolve": ("Deconvolve", "deconvolve"),
     "vitreous.averages.result": ("Class2DResult",),
     "vitreous.jobs": ("select_particles", "write_report"),
     "vitreous.jobs.run_class2d": ("run_class2d",),
+    "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
     "vitreous.particles": (
@@ -62,6 +66,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Class2D",
     "Class2DResult",
+    "Deconvolve",
     "ParticleSet",
     "RunOptions",
     "SimulateSettings",
@@ -69,6 +74,7 @@ __all__ = [
     "__version__",
     "check_particles",
     "class2d",
+    "deconvolve",
     "load_volumes",
     "open_stack",
     "phantom",
@@ -77,6 +83,7 @@ __all__ = [
     "read_star",
     "read_volume",
     "run_class2d",
+    "run_deconvolve",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -36,6 +36,7 @@ OURS = (
     "run_sampling.star",
     "report.html",
     "examples.npz",
+    "deconvolved*",
     "selected.star",
     "excluded.star",
     "class_averages.star",

@@ -12,7 +12,7 @@ from vitreous.jobs.report import view
 from vitreous.jobs.report.content import ReportContent, read_content
 from vitreous.particles import write_text_atomic
 
-__all__ = ["render", "write_report"]
+__all__ = ["clock", "provenance", "render", "write_report"]
 
 
 def write_report(folder: str | Path) -> Path:
@@ -53,18 +53,18 @@ def render(content: ReportContent) -> str:
         distributions=view.distributions(content),
         noise=view.noise(content),
         commands=[run.command for run in content.manifest.runs] if content.manifest else [],
-        tables=_tables(content.manifest),
+        tables=provenance(content.manifest),
         version=vitreous.__version__,
-        written=_clock(now()),
+        written=clock(now()),
     ).lstrip()
 
 
-def _tables(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any]]]]:
+def provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any]]]]:
     """(heading, rows) of settings and provenance."""
     if manifest is None:
         return []
     runs = [
-        (f"run {i}", f"{run.status}, {_clock(run.started)} to {_clock(run.ended) or 'unknown'}")
+        (f"run {i}", f"{run.status}, {clock(run.started)} to {clock(run.ended) or 'unknown'}")
         for i, run in enumerate(manifest.runs, start=1)
     ]
     origin = [("input", ", ".join(manifest.inputs)), ("seed", manifest.seed), *runs]
@@ -77,7 +77,7 @@ def _tables(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any]]]
     return [(heading, rows) for heading, rows in groups if rows]
 
 
-def _clock(time: str | None) -> str:
+def clock(time: str | None) -> str:
     """An ISO time for reading: date, time, without the zone."""
     return time[:19].replace("T", " ") if time else ""
 

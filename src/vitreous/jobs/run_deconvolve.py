@@ -1,0 +1,172 @@
+"""The ``deconvolve`` job: classified particles in, a folder with non-negative averages and a report out."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, DeconvolveRun, prepare_deconvolution
+from vitreous.averages.deconvolve.task import State
+from vitreous.iterate import run
+from vitreous.jobs.folder import Job, JobFinished, open_job
+from vitreous.jobs.manifest import new_manifest, read_manifest
+from vitreous.jobs.progress import describe_duration, reporting
+from vitreous.jobs.report.deconvolve import write_deconvolve_report
+from vitreous.jobs.run_options import RunOptions, chosen_device, tell, use_threads
+from vitreous.particles import Table, image_name, read_particles, write_mrc_stack, write_star
+
+__all__ = ["run_deconvolve", "write_deconvolved"]
+
+CLASSIFIED = "run_data.star"  # of a class2d folder
+
+
+def run_deconvolve(
+    particles: str | Path,
+    output: str | Path,
+    settings: Deconvolve | None = None,
+    options: RunOptions | None = None,
+    *,
+    command: str = "vitreous.run_deconvolve",
+    project: str | Path | None = None,
+    pixel_size_A: float | None = None,
+) -> Path | None:
+    """Deconvolve the classes of a particle file and write everything into the folder ``output``.
+
+    ``particles``: a STAR file with classes and poses (ours, or RELION's ``run_it###_data.star``), or the folder of a
+    ``class2d`` job; with ``settings.single`` a stack of averages or a STAR file that names them. Particle diameter,
+    contrast, normalisation and use of the CTF are taken over from a ``class2d`` job that the file belongs to.
+
+    Written: ``deconvolved.mrcs``, masked, and ``deconvolved.star``, which names its images, classes and sizes;
+    ``deconvolved_unmasked.mrcs``, ``deconvolved_masks.mrcs``, ``deconvolved_plain.mrcs`` (mean of the aligned images);
+    ``report.html``, ``job.json``, ``run.log``. A job that was killed continues with ``options.resume``. Returns the
+    path of the report; None after a dry run.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For particles or settings that cannot be used, and for a folder that holds something else.
+    Interrupted
+        When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
+    """
+    options = options or RunOptions()
+    path = Path(particles) / CLASSIFIED if Path(particles).is_dir() else Path(particles)
+    chosen, notes = _inherited(settings or Deconvolve(), path)
+    use_threads(options)
+    found = read_particles(path, project=project, pixel_size_A=pixel_size_A)
+    prepared = prepare_deconvolution(found, chosen, device=chosen_device(options), memory_bytes=options.memory)
+    screen = [*_describe(prepared), *(f"note     {text}" for text in (*notes, *prepared.messages))]
+    if options.dry_run:
+        tell(options, "\n".join(screen), "plan", {"settings": asdict(chosen), "averages": len(prepared.class_number)})
+        return None
+    recorded = asdict(chosen) | ({} if pixel_size_A is None else {"pixel_size_A": pixel_size_A})
+    manifest = new_manifest("deconvolve", recorded, seed=0, inputs=[path])
+    try:
+        with open_job(output, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
+            closing = _work(job, prepared, options, screen)
+    except JobFinished as news:
+        closing = str(news)
+    report = write_deconvolve_report(output)  # after the job has ended, so that the report knows how
+    text = f"{closing}\nreport   {report}\nresults  {Path(output) / 'deconvolved.mrcs'}, deconvolved.star"
+    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
+    return report
+
+
+def write_deconvolved(folder: str | Path, result: DeconvolveResult) -> None:
+    """Write the stacks and the STAR file of a result into a folder."""
+    path, pixel = Path(folder), result.pixel_size_A
+    stacks = {"": result.averages, "_unmasked": result.unmasked, "_masks": result.masks, "_plain": result.plain}
+    for name, images in stacks.items():
+        write_mrc_stack(path / f"deconvolved{name}.mrcs", images, pixel)
+    optics: dict[str, list] = {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": [1],
+        "rlnImagePixelSize": [pixel],
+        "rlnImageSize": [result.averages.shape[-1]],
+        "rlnImageDimensionality": [2],
+    }
+    table: dict[str, list | np.ndarray] = {
+        "rlnImageName": [image_name(i, "deconvolved.mrcs") for i in range(len(result.averages))],
+        "rlnOpticsGroup": [1] * len(result.averages),
+        "rlnClassNumber": result.class_number,
+        "vtrPopulation": result.population,
+    }
+    write_star(path / "deconvolved.star", {"optics": Table.from_arrays(optics), "particles": Table.from_arrays(table)})
+
+
+def _inherited(settings: Deconvolve, path: Path) -> tuple[Deconvolve, list[str]]:
+    """Settings with what the ``class2d`` job that wrote the file says about its images, and a note on that."""
+    manifest = read_manifest(path.parent)
+    if manifest is None or manifest.task != "class2d" or settings.single:
+        return settings, []
+    before = manifest.settings
+    diameter = manifest.summary.get("particle_diameter_used_A")
+    taken = replace(
+        settings,
+        particle_diameter_A=settings.particle_diameter_A or diameter,
+        invert_contrast=settings.invert_contrast or before.get("invert_contrast", False),
+        normalise=settings.normalise and before.get("normalise", True),
+        ctf=settings.ctf and before.get("ctf", True),
+    )
+    if taken == settings:
+        return settings, []
+    changed = [f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]
+    return taken, [f"as in the classification: {', '.join(changed)}"]
+
+
+def _describe(job: DeconvolveRun) -> list[str]:
+    """The first screen."""
+    images, classes, settings = len(job.members.particle), len(job.class_number), job.settings
+    what = f"{classes:,} averages" if settings.single else f"{images:,} particles in {classes:,} classes"
+    box, pixel = job.preparation.box_px, job.preparation.pixel_size_A
+    defocus = f"{len(job.group_defocus_A)} defocus groups" if len(job.group_defocus_A) else "one frame each"
+    return [
+        f"data     {job.particles.path}: {what}, {box} x {box} pixels, {pixel:g} Å/pixel, "
+        + ("CTF" if job.ctf is not None else "no CTF"),
+        f"settings {defocus}, smoothness {settings.smoothness:g}, mask at {settings.mask_threshold:.0%} of the peak, "
+        f"particle diameter {job.preparation.particle_diameter_A:.0f} Å",
+    ]
+
+
+def _work(job: Job, prepared: DeconvolveRun, options: RunOptions, screen: list[str]) -> str:
+    """Run, or go on, and write the results; returns the closing words."""
+    start = perf_counter()
+    state = job.restore(State)
+    with (
+        torch.no_grad(),
+        reporting(
+            "deconvolving", total=prepared.steps, first=0 if state is None else state.iteration, json=options.json
+        ) as reporter,
+    ):
+        for line in screen:
+            reporter.say(line)
+            job.log(line)
+
+        def on_step(info: dict) -> None:
+            job.record(info)
+            reporter.step(info)
+
+        result, _ = run(
+            prepared.algorithm, seed=0, state=state, on_step=on_step, save=job.save, interrupted=job.abort_requested
+        )
+    write_deconvolved(job.path, result)
+    seconds = perf_counter() - start
+    job.describe(summary=_figures(result, prepared, seconds), messages=tuple(result.messages))
+    return f"done in {describe_duration(seconds)}: {len(result.averages)} averages"
+
+
+def _figures(result: DeconvolveResult, prepared: DeconvolveRun, seconds: float) -> dict:
+    """For ``job.json`` and the report."""
+    return {
+        "averages": len(result.averages),
+        "particles": int(result.population.sum()),
+        "box_px": result.averages.shape[-1],
+        "pixel_size_A": result.pixel_size_A,
+        "particle_diameter_used_A": result.particle_diameter_A,
+        "ctf_corrected": prepared.ctf is not None,
+        "group_defocus_A": np.round(result.group_defocus_A).tolist(),
+        "group_population": result.group_population.tolist(),
+        "most_iterations": int(result.iterations.max()),
+        "seconds": round(seconds, 1),
+    }
