@@ -37,8 +37,8 @@ def defocus_groups(
 
     Bins are as wide as keeps the phase error ``pi lambda |dz| k^2`` at ``cutoff_per_px`` below ``phase_error_rad``;
     wider where there would be more than ``most`` groups. The error that results is reported. Defoci that are no more
-    than ``most`` distinct values stay exactly what they are. A group has the mean defocus of its members and their
-    mean astigmatism u - v; the direction of the astigmatism is without meaning for a group.
+    than ``most`` distinct values stay exactly what they are. A group has the defocus halfway between its extremes and the
+    mean astigmatism |u - v| of its members; the direction of the astigmatism is without meaning for a group.
 
     Raises ValueError where the voltage, Cs, amplitude contrast, phase shift and B factor alone make more than
     ``most`` groups, and for no particles.
@@ -63,7 +63,10 @@ def defocus_groups(
         index = np.unique(np.stack([kind, bins], 1), axis=0, return_inverse=True)[1].ravel()
         width *= 1.1
     count = np.bincount(index)
-    group_mean = np.bincount(index, mean) / count
+    lowest, highest = np.full(len(count), np.inf), np.full(len(count), -np.inf)
+    np.minimum.at(lowest, index, mean)
+    np.maximum.at(highest, index, mean)
+    group_mean = 0.5 * (lowest + highest)
     half = 0.5 * np.bincount(index, np.abs(ctf.defocus_u_A - ctf.defocus_v_A)) / count
     first = ctf.take(np.unique(index, return_index=True)[1])
     centres = CTFParameters(
