@@ -37,8 +37,8 @@ def defocus_groups(
 
     Bins are as wide as keeps the phase error ``pi lambda |dz| k^2`` at ``cutoff_per_px`` below ``phase_error_rad``;
     wider where there would be more than ``most`` groups. The error that results is reported. Defoci that are no more
-    than ``most`` distinct values stay exactly what they are. A group has the defocus halfway between its extremes and the
-    mean astigmatism |u - v| of its members; the direction of the astigmatism is without meaning for a group.
+    than ``most`` distinct values stay exactly what they are. A group has the defocus halfway between its extremes and
+    the mean astigmatism |u - v| of its members; the direction of the astigmatism is without meaning for a group.
 
     Raises ValueError where the voltage, Cs, amplitude contrast, phase shift and B factor alone make more than
     ``most`` groups, and for no particles.
@@ -91,8 +91,9 @@ def information_blocks(
     noise_power: a variance (white), or the power on the rings of the box (L // 2 + 1,).
 
     K is made from the mean of C^2 over directions, which is its exact isotropic part; what astigmatism adds (orders
-    q and q + 2 of one image become weakly correlated in z) is left out. Its size relative to the isotropic part is
-    about the phase difference between the two axes, ``pi lambda |u - v| k^2``, over 2 where that is below 1.
+    q and q + 2 of one image become coupled in z) is left out. At frequency k that part of C^2 has the amplitude
+    J_1(d), d = ``pi lambda |u - v| k^2`` the phase difference between the two axes, beside an isotropic part of about
+    one half: negligible for d << 1, as large as the isotropic part for d = 1.
     """
     nodes = basis.radial_nodes
     if ctf is None:
