@@ -22,6 +22,8 @@ from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
 
 __all__ = ["ImagePreparation", "PreparedParticles", "prepare_particles"]
 
+DEFAULT_DIAMETER, LARGEST_DIAMETER = 7 / 8, 0.97  # of the box
+FEWEST_PX = 8  # across a particle
 BATCH_BYTES = 8 << 20
 BYTES_PER_SHIFTED = 60  # per ring harmonic of a shifted reference: itself, its blocks, its sums and transforms
 ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
@@ -40,6 +42,39 @@ class ImagePreparation:
     particle_diameter_A: float
     invert_contrast: bool = False
     normalise: bool = True
+
+    @classmethod
+    def for_box(
+        cls,
+        box_px: int,
+        pixel_size_A: float,
+        particle_diameter_A: float | None = None,
+        *,
+        invert_contrast: bool = False,
+        normalise: bool = True,
+    ) -> "ImagePreparation":
+        """With a diameter of 7/8 of the box where none is given.
+
+        Raises ValueError for a diameter that leaves no background in the box, or is fewer than 8 pixels.
+        """
+        side = box_px * pixel_size_A
+        diameter = particle_diameter_A or DEFAULT_DIAMETER * side
+        if diameter > LARGEST_DIAMETER * side:
+            raise ValueError(
+                f"particle_diameter_A: {diameter:g} A does not leave a background in a box of {side:g} A; "
+                f"expected at most {LARGEST_DIAMETER * side:.0f}"
+            )
+        if diameter < FEWEST_PX * pixel_size_A:
+            raise ValueError(
+                f"particle_diameter_A: {diameter:g} A is fewer than {FEWEST_PX} pixels of {pixel_size_A:g} A"
+            )
+        return cls(
+            box_px=box_px,
+            pixel_size_A=pixel_size_A,
+            particle_diameter_A=diameter,
+            invert_contrast=invert_contrast,
+            normalise=normalise,
+        )
 
     @property
     def radius_px(self) -> float:

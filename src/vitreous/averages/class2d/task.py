@@ -21,7 +21,6 @@ from vitreous.particles import ParticleSet
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
 
-DEFAULT_DIAMETER = 7 / 8  # of the box
 DEFAULT_OFFSET = 0.06  # of the box
 RINGS_AT_START = 16  # prepared for the first passes; more are prepared when the resolution asks for them
 RING_GROWTH = 1.5
@@ -78,7 +77,13 @@ class Class2DRun:
         self.store = store
         self.threads = threads
         self.on_progress: Callable[[int, int, str], None] = _silent
-        self.preparation = _preparation(particles, settings)
+        self.preparation = ImagePreparation.for_box(
+            particles.box_px,
+            particles.pixel_size_A,
+            settings.particle_diameter_A,
+            invert_contrast=settings.invert_contrast,
+            normalise=settings.normalise,
+        )
         self.ctf = particles.ctf if settings.ctf and particles.has_ctf else None
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
@@ -218,25 +223,6 @@ def _with_room(state: State, data: PreparedParticles) -> State:
     noise = data.group_power.clone()
     noise[:, : old.rings] = state.noise_power
     return replace(state, sums=replace(old, signal=signal, power=power), noise_power=noise)
-
-
-def _preparation(particles: ParticleSet, settings: Class2D) -> ImagePreparation:
-    box, pixel = particles.box_px, particles.pixel_size_A
-    diameter = settings.particle_diameter_A or DEFAULT_DIAMETER * box * pixel
-    if diameter > box * pixel * 0.97:
-        raise ValueError(
-            f"particle_diameter_A: {diameter:g} A does not leave a background in a box of {box * pixel:g} A; "
-            f"expected at most {0.97 * box * pixel:.0f}"
-        )
-    if diameter < 8 * pixel:
-        raise ValueError(f"particle_diameter_A: {diameter:g} A is fewer than 8 pixels of {pixel:g} A")
-    return ImagePreparation(
-        box_px=box,
-        pixel_size_A=pixel,
-        particle_diameter_A=diameter,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-    )
 
 
 def _plan(

@@ -23,6 +23,7 @@ from vitreous.averages.covariance.filter import DenoisedCoefficients, posterior_
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
 from vitreous.averages.covariance.matched import matched_coefficients, white_noise_variance
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments, merge_moments
+from vitreous.averages.covariance.prepare import MatchedImages, SteerablePlan, prepare_matched, steerable_plan
 from vitreous.averages.covariance.principal import (
     PrincipalBasis,
     from_principal,
@@ -35,8 +36,10 @@ __all__ = [
     "DefocusGroups",
     "DenoisedCoefficients",
     "ImagePrior",
+    "MatchedImages",
     "Moments",
     "PrincipalBasis",
+    "SteerablePlan",
     "add_moments",
     "defocus_groups",
     "empty_moments",
@@ -48,9 +51,11 @@ __all__ = [
     "merge_moments",
     "optimal_shrinkage",
     "posterior_covariance",
+    "prepare_matched",
     "principal_basis",
     "principal_blocks",
     "refine_by_em",
+    "steerable_plan",
     "to_principal",
     "white_noise_variance",
     "wiener_filter",

@@ -20,7 +20,6 @@ from vitreous.particles import ParticleSet
 
 __all__ = ["DeconvolveRun", "State", "deconvolve", "prepare_deconvolution"]
 
-DEFAULT_DIAMETER = 7 / 8  # of the box
 DEFAULT_EDGE_PX = 3.0
 CLASSES_PER_STEP = 8
 NOISE_SAMPLE = 256  # images whose background is measured when they are not normalised
@@ -177,7 +176,13 @@ def prepare_deconvolution(
     ``rlnIsFlip`` marks particles that show the mirror image of their class. ``single``: every image is a class.
     Raises ValueError for columns that are missing, no class at all, and settings that do not fit the particles.
     """
-    preparation = _preparation(particles, settings)
+    preparation = ImagePreparation.for_box(
+        particles.box_px,
+        particles.pixel_size_A,
+        settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        normalise=settings.normalise,
+    )
     messages = []
     ctf = particles.ctf if settings.ctf and particles.has_ctf else None
     if settings.ctf and ctf is None:
@@ -234,23 +239,6 @@ def deconvolve(
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=0, on_step=on_step)
     return result
-
-
-def _preparation(particles: ParticleSet, settings: Deconvolve) -> ImagePreparation:
-    box, pixel = particles.box_px, particles.pixel_size_A
-    diameter = settings.particle_diameter_A or DEFAULT_DIAMETER * box * pixel
-    if not 8 * pixel <= diameter <= 0.97 * box * pixel:
-        raise ValueError(
-            f"particle_diameter_A: {diameter:g} A does not suit a box of {box * pixel:g} A; "
-            f"expected {8 * pixel:.0f} to {0.97 * box * pixel:.0f}, so that some background is left"
-        )
-    return ImagePreparation(
-        box_px=box,
-        pixel_size_A=pixel,
-        particle_diameter_A=diameter,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-    )
 
 
 def _classes(particles: ParticleSet) -> tuple[np.ndarray, Members]:

@@ -1,0 +1,218 @@
+"""Classes that probe the images: EM with a covariance prior, both mirror states, and the image's own part left out.
+
+One noisy image says little about another; an average of fifty says much. So images are compared through their log
+likelihoods under K class averages (:mod:`vitreous.averages.neighbours.profiles`), and the classes come from here:
+
+* The prior of an average is the distribution of clean images (mean and covariance of the data set), so an average of
+  few members is a covariance Wiener filter of them and not a noisy sum.
+* A class stands for a view and for its mirror image: half of the classes cover the sphere.
+* Classes start from single images, Wiener filtered. No image meets its own noise: the data are dealt into folds, the
+  averages that a fold is compared with are made without it (SCIENCE.md section 3), and its sums are replaced after its
+  visit (incremental EM, Neal and Hinton 1998).
+* Posteriors are tempered: members of a class are not the same view, which the likelihood does not know.
+
+Memory: folds x K x M complex numbers of sums, and tiles of scores.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
+from vitreous.matching import MIRROR_STATES, fourier_weights, rotation_scores
+from vitreous.matching.workers import ordered_map
+from vitreous.randomness import generator
+
+__all__ = ["ClassState", "ClassSums", "class_log_prior", "deal_folds", "first_pass", "next_pass", "tiles"]
+
+TEMPER = 0.6  # power of the posterior
+KEEP = 0.01  # of an image's posterior: classes with less are left out of the sums
+TILE_SCORES = 3_000_000  # scores worked on at a time, about 12 MB a few times over
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSums:
+    """What the members of F folds give to K classes, in the frame of the class.
+
+    signal: (F, K, M) complex, natural parameters; weight: (F, K, G) by defocus group.
+    """
+
+    signal: torch.Tensor
+    weight: torch.Tensor
+
+    @property
+    def members(self) -> torch.Tensor:
+        """(F, K) images."""
+        return self.weight.sum(2)
+
+    def without(self, fold: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums over all folds but one: (K, M), (K, G)."""
+        others = [f for f in range(len(self.signal)) if f != fold]
+        return self.signal[others].sum(0), self.weight[others].sum(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassState:
+    """One classification after some passes.
+
+    assigned: (n,) int64, 2 k + mirrored of the likeliest class, -1 before; changed: share of images whose likeliest
+    class is another than before; evidence: mean log evidence of an image, tempered.
+    """
+
+    passes: int
+    sums: ClassSums
+    assigned: np.ndarray
+    changed: float
+    evidence: float
+
+
+def deal_folds(n: int, folds: int, seed: int, run: int) -> list[np.ndarray]:
+    """Random disjoint folds of n images, each ascending; another run deals anew."""
+    order = generator(seed, "folds", run).permutation(n)
+    return [np.sort(order[f::folds]) for f in range(folds)]
+
+
+def class_log_prior(members: torch.Tensor) -> torch.Tensor:
+    """Log probability of classes with so many members, one image added to each (K,)."""
+    return torch.log((members + 1) / (members.sum() + len(members)))
+
+
+def tiles(index: np.ndarray, references: int, angles: int) -> list[np.ndarray]:
+    """Images in tiles whose scores against all references fit the cache a few times over."""
+    step = max(1, TILE_SCORES // (references * MIRROR_STATES * angles))
+    return [index[start : start + step] for start in range(0, len(index), step)]
+
+
+def first_pass(
+    images: PrincipalImages,
+    folds: list[np.ndarray],
+    classes: int,
+    *,
+    seed: int,
+    run: int,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> ClassState:
+    """Compare every image with ``classes`` images drawn at random, each Wiener filtered; none with itself."""
+    n = len(images)
+    drawn = np.sort(generator(seed, "first references", run).choice(n, classes, replace=False))
+    weight = torch.zeros(classes, images.groups)
+    weight[torch.arange(classes), images.group[drawn]] = 1
+    references = posterior_references(images, images.natural[drawn], weight)
+    state = ClassState(
+        passes=0,
+        sums=ClassSums(
+            signal=torch.zeros(len(folds), classes, images.size, dtype=images.natural.dtype),
+            weight=torch.zeros(len(folds), classes, images.groups),
+        ),
+        assigned=np.full(n, -1),
+        changed=1.0,
+        evidence=0.0,
+    )
+    own = np.full(n, -1)
+    own[drawn] = np.arange(classes)
+    fixed = _Fixed(references=references, norms=reference_norms(images, references), log_prior=torch.zeros(classes))
+    return _visit(images, folds, state, lambda fold: fixed, own, threads, progress)
+
+
+def next_pass(
+    images: PrincipalImages,
+    folds: list[np.ndarray],
+    state: ClassState,
+    *,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> ClassState:
+    """One visit to every fold, against averages of the others as they are by then."""
+    return _visit(images, folds, state, None, None, threads, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fixed:
+    """What a tile of images is compared with."""
+
+    references: torch.Tensor
+    norms: torch.Tensor
+    log_prior: torch.Tensor
+
+
+def _visit(
+    images: PrincipalImages,
+    folds: list[np.ndarray],
+    state: ClassState,
+    given: Callable[[int], _Fixed] | None,
+    own: np.ndarray | None,
+    threads: int,
+    progress: Callable[[int], None] | None,
+) -> ClassState:
+    signal, weight = state.sums.signal.clone(), state.sums.weight.clone()
+    sums = ClassSums(signal=signal, weight=weight)
+    assigned = state.assigned.copy()
+    evidence, done = 0.0, 0
+    for fold, index in enumerate(folds):
+        against = given(fold) if given is not None else _left_out(images, sums, fold)
+        signal[fold], weight[fold] = 0, 0
+        work = tiles(index, len(against.references), images.grid.angles)
+        parts = ordered_map(partial(_expect, images, against, own), work, threads)
+        for tile, part in zip(work, parts, strict=True):
+            signal[fold] += part["signal"]
+            weight[fold] += part["weight"]
+            assigned[tile] = part["assigned"]
+            evidence += part["evidence"]
+            done += len(tile)
+            if progress is not None:
+                progress(done)
+    changed = float((assigned != state.assigned).mean())
+    return replace(
+        state,
+        passes=state.passes + 1,
+        sums=sums,
+        assigned=assigned,
+        changed=changed,
+        evidence=evidence / max(len(assigned), 1),
+    )
+
+
+def _left_out(images: PrincipalImages, sums: ClassSums, fold: int) -> _Fixed:
+    signal, weight = sums.without(fold)
+    references = posterior_references(images, signal, weight)
+    return _Fixed(
+        references=references, norms=reference_norms(images, references), log_prior=class_log_prior(weight.sum(1))
+    )
+
+
+def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, tile: np.ndarray) -> dict[str, Any]:
+    """Posteriors of a tile of images and what they give to the sums."""
+    index = torch.from_numpy(tile)
+    group, natural = images.group[index], images.natural[index]
+    n, classes = len(tile), len(against.references)
+    scores = rotation_scores(natural, against.references, images.grid)
+    scores += (against.log_prior - against.norms[group])[:, :, None, None]
+    if own is not None:
+        rows = np.flatnonzero(own[tile] >= 0)
+        scores[rows, own[tile][rows]] = -torch.inf
+    scores = scores.reshape(n, classes * MIRROR_STATES, -1)
+    best = scores.amax((1, 2))
+    scores.sub_(best[:, None, None]).mul_(TEMPER).exp_()
+    by_class = scores.sum(2)
+    total = by_class.sum(1)
+    share = by_class / total[:, None]
+    row, state = torch.nonzero(share > KEEP, as_tuple=True)
+    kept = share[row, state]
+    kept = kept / torch.zeros(n).index_add_(0, row, kept)[row]
+    turned = fourier_weights(scores[row, state] / by_class[row, state][:, None], images.grid)
+    part = natural[row] * turned * kept[:, None]
+    reference, mirrored = state // MIRROR_STATES, (state % MIRROR_STATES).bool()
+    torch.view_as_real(part)[mirrored, :, 1] *= -1
+    signal = torch.zeros(classes, images.size, dtype=natural.dtype).index_add_(0, reference, part)
+    weight = torch.zeros(classes * images.groups).index_add_(0, reference * images.groups + group[row], kept)
+    return {
+        "signal": signal,
+        "weight": weight.reshape(classes, images.groups),
+        "assigned": share.argmax(1).numpy(),
+        "evidence": float((best + total.log() / TEMPER).sum()),
+    }

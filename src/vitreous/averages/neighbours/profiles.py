@@ -1,0 +1,80 @@
+"""Likelihood profiles: an image described by how well every class explains it.
+
+The feature of image i has 2 K entries, one for every class in both mirror states,
+
+    f_i = sqrt( softmax( v_i / temperature ) ),     v_i = log sum_psi exp( log p(y_i | class turned by psi) )
+
+with a temperature of a third of the standard deviation of v_i. The inner product of two features is the
+Bhattacharyya coefficient of two distributions over views, so that it is 1 for images that cannot be told apart by any
+class; the mirror image of a particle has the two mirror states exchanged. Several independent classifications are
+averaged: their errors differ. Source: SCIENCE.md section 6 (own method).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vitreous.averages.neighbours.classes import ClassSums, tiles
+from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
+from vitreous.matching import MIRROR_STATES, rotation_scores
+from vitreous.matching.workers import ordered_map
+
+__all__ = ["Profiles", "exchange_mirror", "profile_features", "profile_images"]
+
+TEMPERATURE = 1 / 3  # of the standard deviation of an image's log likelihoods
+POSES = 8  # classes whose rotation is kept for every image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiles:
+    """Log likelihoods of n images under K classes in both mirror states, rotations integrated out.
+
+    log_likelihood: (n, 2 K) float32, entry 2 k + mirrored; best: (n, P) int64 the likeliest entries, best first;
+    psi_rad: (n, P) the likeliest rotation in each of these.
+    """
+
+    log_likelihood: torch.Tensor
+    best: torch.Tensor
+    psi_rad: torch.Tensor
+
+
+def profile_images(images: PrincipalImages, folds: list[np.ndarray], sums: ClassSums, *, threads: int = 1) -> Profiles:
+    """Profiles of all images, each under averages that its own fold is not in."""
+    n, classes = len(images), sums.signal.shape[1]
+    kept = min(POSES, classes * MIRROR_STATES)
+    likelihood = torch.empty(n, classes * MIRROR_STATES)
+    best = torch.empty(n, kept, dtype=torch.int64)
+    psi = torch.empty(n, kept)
+    for fold, index in enumerate(folds):
+        references = posterior_references(images, *sums.without(fold))
+        norms = reference_norms(images, references)
+
+        def profile(tile: np.ndarray, references: torch.Tensor = references, norms: torch.Tensor = norms) -> None:
+            rows = torch.from_numpy(tile)
+            scores = rotation_scores(images.natural[rows], references, images.grid)
+            scores -= norms[images.group[rows]][:, :, None, None]
+            scores = scores.reshape(len(tile), classes * MIRROR_STATES, -1)
+            likelihood[rows] = scores.logsumexp(2)
+            best[rows] = likelihood[rows].topk(kept, dim=1).indices
+            turned = scores.gather(1, best[rows][:, :, None].expand(-1, -1, scores.shape[2])).argmax(2)
+            psi[rows] = images.grid.psi_rad[turned]
+
+        for _ in ordered_map(profile, tiles(index, classes, images.grid.angles), threads):
+            pass
+    return Profiles(log_likelihood=likelihood, best=best, psi_rad=psi)
+
+
+def profile_features(profiles: list[Profiles]) -> torch.Tensor:
+    """Features of unit length, (n, 2 K R) for R classifications."""
+    parts = []
+    for profile in profiles:
+        v = profile.log_likelihood
+        temperature = (TEMPERATURE * v.std(1, keepdim=True)).clamp_min(torch.finfo(v.dtype).tiny)
+        parts.append(torch.softmax(v / temperature, 1).sqrt_())
+    return torch.cat(parts, 1) / len(profiles) ** 0.5
+
+
+def exchange_mirror(features: torch.Tensor) -> torch.Tensor:
+    """Features of the mirror images."""
+    return features.reshape(len(features), -1, MIRROR_STATES).flip(2).reshape(features.shape)

@@ -1,0 +1,39 @@
+"""What a search for neighbours returns: one value that the writers, the report and the user's own code share."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["NeighboursResult"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighboursResult:
+    """K neighbours of each of n particles, nearest first, and averages of some. Arrays are NumPy, on the CPU.
+
+    Particles that were refused (NaN, constant) have neighbours -1 and weight 0, and are nobody's neighbour. Neighbour
+    j, mirrored by y -> -y where ``mirrored`` and then turned by ``psi_deg`` (:mod:`vitreous.conventions`), lies on
+    particle i. Averages are in the frame of their particle, centred, at the working pixel size.
+    """
+
+    pixel_size_A: float  # of the averages
+    particle_diameter_A: float
+    neighbours: np.ndarray  # (n, K) int64, rows of the particle table from 0
+    mirrored: np.ndarray  # (n, K) bool
+    psi_deg: np.ndarray  # (n, K) float32
+    affinity: np.ndarray  # (n, K) float32, overlap of the two distributions over views, 0 to 1
+    weight: np.ndarray  # (n,) 1 or 0
+    average_of: np.ndarray  # (A,) int64, the particle that an average belongs to
+    averages: np.ndarray  # (A, L, L) float32, without CTF
+    frc: np.ndarray  # (A, L // 2 + 1) Fourier ring correlation between the averages of two halves of the members
+    classes: np.ndarray  # (C, L, L) float32, averages that the particles were compared with (first classification)
+    class_members: np.ndarray  # (C,) float, particles in them
+    orders: np.ndarray  # (M,) angular order of every principal component
+    variances: np.ndarray  # (M,) its variance among the clean images, in units of the noise of a background pixel
+    evidence: float  # mean log evidence of a particle under averages without it, over the mean image alone, in nats
+    noise_power: np.ndarray  # (L // 2 + 1,) on the rings of the working box
+    defocus_groups: int
+    defocus_phase_error_rad: float  # largest phase error from sharing the CTF of a defocus group
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry per pass, JSON-able
+    messages: list[str] = field(default_factory=list)  # plain sentences for the user

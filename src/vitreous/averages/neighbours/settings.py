@@ -1,0 +1,67 @@
+"""What a user can say about a search for neighbours."""
+
+from dataclasses import dataclass
+
+__all__ = ["Neighbours"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """Settings of :func:`vitreous.neighbours`. None means: chosen from the data, and reported.
+
+    Parameters
+    ----------
+    neighbours
+        Number of neighbours K of every particle.
+    particle_diameter_A
+        Diameter of the particle, in Angstrom. None: 7/8 of the box.
+    resolution_limit_A
+        Finest resolution that is used, in Angstrom. None: images are reduced to 64 pixels across the particle.
+    classes
+        Class averages that every image is compared with. None: one for 50 particles, 16 to 200.
+    runs
+        Independent classifications whose evidence is averaged. More is better and slower.
+    passes
+        Most passes over the data in a classification; it stops earlier when few images still change class.
+    components
+        Most steerable principal components that are kept.
+    averages
+        Number of averages that are made: of particles as different from each other as possible. As many as there
+        are particles, or more: of all.
+    folds
+        The data are split in this many parts (at least 4); a particle is never compared with averages that its own
+        part is in.
+    seed
+        Of everything random.
+    ctf
+        False: ignore the CTF columns.
+    invert_contrast
+        True when particles are dark on a bright background.
+    normalise
+        Set the background of every image to mean 0 and standard deviation 1 and remove its ramp.
+    """
+
+    neighbours: int = 10
+    particle_diameter_A: float | None = None
+    resolution_limit_A: float | None = None
+    classes: int | None = None
+    runs: int = 2
+    passes: int = 8
+    components: int = 400
+    averages: int = 100
+    folds: int = 8
+    seed: int = 0
+    ctf: bool = True
+    invert_contrast: bool = False
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        lowest = {"neighbours": 1, "classes": 2, "runs": 1, "passes": 2, "components": 1, "averages": 0, "folds": 4}
+        for name, low in lowest.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"{name}: expected at least {low}, found {value}")
+        for name in ("particle_diameter_A", "resolution_limit_A"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a positive number, found {value}")

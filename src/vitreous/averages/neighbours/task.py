@@ -1,0 +1,353 @@
+"""The search for neighbours as a task: settings and particles in, an algorithm or a result out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitreous.averages.covariance import (
+    ImagePrior,
+    MatchedImages,
+    PrincipalBasis,
+    SteerablePlan,
+    estimate_covariance,
+    estimate_mean,
+    from_principal,
+    prepare_matched,
+    principal_basis,
+    principal_blocks,
+    steerable_plan,
+)
+from vitreous.averages.neighbours.averaging import average_neighbours, refine_rotations
+from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
+from vitreous.averages.neighbours.pairs import relative_rotations
+from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
+from vitreous.averages.neighbours.profiles import profile_features, profile_images
+from vitreous.averages.neighbours.result import NeighboursResult
+from vitreous.averages.neighbours.search import NeighbourLists, nearest_profiles
+from vitreous.averages.neighbours.settings import Neighbours
+from vitreous.averages.neighbours.subset import diverse_subset
+from vitreous.iterate import Algorithm, run
+from vitreous.matching import ImagePreparation
+from vitreous.particles import ParticleSet
+from vitreous.quality import ring_correlation
+
+__all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
+
+MOST_DIAMETER_PX = 64  # across the particle, in working pixels
+PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
+SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
+LITTLE_EVIDENCE = 1.0  # nats per particle below which the averages hardly explain anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighboursPlan:
+    """What a run will do, before it does it."""
+
+    n_particles: int
+    box_px: int
+    pixel_size_A: float
+    working_box_px: int
+    working_pixel_A: float
+    particle_diameter_A: float
+    classes: int
+    has_ctf: bool
+    centred: bool
+    coefficients: int
+    matched_bytes: int
+    memory_bytes: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighboursState:
+    """Everything that an iteration (a pass of one classification) hands to the next one."""
+
+    iteration: int
+    seed: int
+    finished: tuple[ClassSums, ...]
+    current: ClassState | None
+    evidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """Images in the principal basis; good: (m,) rows of the particle table that they are."""
+
+    matched: MatchedImages
+    prior: ImagePrior
+    principal: PrincipalBasis
+    images: PrincipalImages
+    good: np.ndarray
+
+
+class NeighboursRun:
+    """A search that is ready to run: ``algorithm`` for the driver. Prepared images are a cache, rebuilt on resuming."""
+
+    def __init__(
+        self,
+        particles: ParticleSet,
+        settings: Neighbours,
+        *,
+        memory_bytes: int,
+        store: Path | None,
+        threads: int,
+    ):
+        self.particles = particles
+        self.settings = settings
+        self.store = store
+        self.threads = threads
+        self.on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
+        self.ctf = particles.ctf if settings.ctf and particles.has_ctf else None
+        self._steerable = steerable_plan(
+            ImagePreparation.for_box(
+                particles.box_px,
+                particles.pixel_size_A,
+                settings.particle_diameter_A,
+                invert_contrast=settings.invert_contrast,
+                normalise=settings.normalise,
+            ),
+            resolution_limit_A=settings.resolution_limit_A,
+            most_diameter_px=MOST_DIAMETER_PX,
+        )
+        self.plan = _plan(particles, settings, self._steerable, self.ctf is not None, memory_bytes)
+        self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
+        self.history: list[dict[str, Any]] = []
+        self._data: _Prepared | None = None
+
+    def data(self) -> _Prepared:
+        """The prepared images, made at the first call."""
+        if self._data is None:
+            matched = prepare_matched(
+                self.particles,
+                self._steerable,
+                ctf=self.ctf,
+                memory_bytes=self.plan.memory_bytes,
+                store=self.store,
+                progress=self.on_progress,
+            )
+            self._data = _principal_images(matched, self.settings.components)
+            usable, needed = len(self._data.good), max(self.plan.classes, self.settings.neighbours + 1)
+            if usable < max(needed, 2 * self.settings.folds):
+                raise ValueError(
+                    f"{self.particles.path}: {usable} usable particles are too few for {self.settings.neighbours} "
+                    f"neighbours, {self.plan.classes} classes and {self.settings.folds} folds"
+                )
+        return self._data
+
+    def _folds(self, seed: int, run_number: int) -> list[np.ndarray]:
+        return deal_folds(len(self.data().images), self.settings.folds, seed, run_number)
+
+    def _init(self, seed: int) -> NeighboursState:
+        self.data()
+        return NeighboursState(iteration=0, seed=seed, finished=(), current=None, evidence=0.0)
+
+    def _step(self, state: NeighboursState) -> tuple[NeighboursState, dict[str, Any]]:
+        images, number = self.data().images, len(state.finished)
+        folds = self._folds(state.seed, number)
+
+        def tell(done: int) -> None:
+            self.on_progress(done, len(images), "matching")
+
+        if state.current is None:
+            current = first_pass(
+                images, folds, self.plan.classes, seed=state.seed, run=number, threads=self.threads, progress=tell
+            )
+        else:
+            current = next_pass(images, folds, state.current, threads=self.threads, progress=tell)
+        ended = current.passes >= self.settings.passes or current.changed < SETTLED
+        members = current.sums.members.sum(0)
+        info = {
+            "run": number + 1,
+            "pass": current.passes,
+            "evidence": current.evidence,
+            "changed": current.changed,
+            "smallest_class": float(members.min()),
+            "largest_class": float(members.max()),
+        }
+        self.history.append({"iteration": state.iteration + 1, **info})
+        following = replace(
+            state,
+            iteration=state.iteration + 1,
+            finished=(*state.finished, current.sums) if ended else state.finished,
+            current=None if ended else current,
+            evidence=current.evidence,
+        )
+        return following, info
+
+    def _done(self, state: NeighboursState) -> bool:
+        return len(state.finished) >= self.settings.runs
+
+    def _finalise(self, state: NeighboursState) -> NeighboursResult:
+        data = self.data()
+        profiles = []
+        for number, sums in enumerate(state.finished):
+            self.on_progress(number, len(state.finished), "profiles")
+            profiles.append(profile_images(data.images, self._folds(state.seed, number), sums, threads=self.threads))
+        features = profile_features(profiles)
+        self.on_progress(0, 1, "neighbours")
+        lists = nearest_profiles(features, self.settings.neighbours, threads=self.threads)
+        psi = relative_rotations(profiles, features, lists)
+        self.on_progress(0, 1, "averages")
+        psi = refine_rotations(data.images, lists, psi)
+        chosen = diverse_subset(features, lists.affinity.mean(1), min(self.settings.averages, len(features)))
+        return _result(self, state, lists, psi, chosen)
+
+    def picture(self, components: torch.Tensor) -> torch.Tensor:
+        """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""
+        data = self.data()
+        basis = data.matched.plan.basis
+        return basis.evaluate(from_principal(data.principal, basis, components))
+
+
+def _principal_images(matched: MatchedImages, components: int) -> _Prepared:
+    """Mean, covariance and principal components of the matched images, and the images in terms of these."""
+    mean = estimate_mean(matched.moments, matched.information)
+    prior = estimate_covariance(matched.moments, matched.information, mean)
+    basis = matched.plan.basis
+    principal = principal_basis(prior, components)
+    good = np.flatnonzero(~matched.bad)
+    natural = torch.empty(len(good), len(principal.orders), dtype=torch.complex64)
+    expected = torch.einsum("gkl,l->gk", matched.information[0].double(), prior.mean)  # K mu, order 0 only
+    for rows in np.array_split(np.arange(len(good)), max(1, len(good) // 4096)):
+        z = torch.from_numpy(np.array(matched.matched[good[rows]]))
+        z[:, basis.blocks[0]] -= expected[torch.from_numpy(matched.group[good[rows]])].to(z.dtype)
+        parts = [z[:, b] @ v.to(z.dtype) for b, v in zip(basis.blocks, principal.vectors, strict=True)]
+        natural[torch.from_numpy(rows)] = torch.cat(parts, 1)
+    precision = principal_blocks(principal, matched.information)
+    images = PrincipalImages(
+        natural=natural,
+        orders=principal.orders,
+        precision=tuple(p.float() for p in precision if p.shape[1]),
+        variance=principal.variances.float(),
+        group=torch.from_numpy(matched.group[good]),
+    )
+    return _Prepared(matched=matched, prior=prior, principal=principal, images=images, good=good)
+
+
+def _result(
+    job: NeighboursRun, state: NeighboursState, lists: NeighbourLists, psi_rad: torch.Tensor, chosen: torch.Tensor
+) -> NeighboursResult:
+    data, n, k = job.data(), len(job.particles), job.settings.neighbours
+    good = data.good
+    found = {
+        "neighbours": np.full((n, k), -1, np.int64),
+        "mirrored": np.zeros((n, k), bool),
+        "psi_deg": np.zeros((n, k), np.float32),
+        "affinity": np.zeros((n, k), np.float32),
+        "weight": np.zeros(n, np.float32),
+    }
+    found["neighbours"][good] = good[lists.index.numpy()]
+    found["mirrored"][good] = lists.mirrored.numpy()
+    degrees = np.rad2deg(psi_rad.numpy())
+    found["psi_deg"][good] = (degrees + 180) % 360 - 180
+    found["affinity"][good] = lists.affinity.numpy()
+    found["weight"][good] = 1
+    averages = average_neighbours(data.images, lists, psi_rad, chosen)
+    pictures, halves = job.picture(averages.components), [job.picture(half) for half in averages.halves]
+    sums = state.finished[0]
+    groups = data.matched.groups
+    return NeighboursResult(
+        pixel_size_A=data.matched.plan.pixel_size_A,
+        particle_diameter_A=job.plan.particle_diameter_A,
+        **found,
+        average_of=good[chosen.numpy()],
+        averages=pictures.numpy(),
+        frc=ring_correlation(*halves).numpy() if len(chosen) else np.zeros((0, data.matched.plan.box_px // 2 + 1)),
+        classes=job.picture(posterior_references(data.images, sums.signal.sum(0), sums.weight.sum(0))).numpy(),
+        class_members=sums.members.sum(0).numpy(),
+        orders=data.principal.orders.numpy(),
+        variances=data.principal.variances.numpy(),
+        evidence=state.evidence,
+        noise_power=data.matched.noise_power.numpy(),
+        defocus_groups=0 if groups is None else len(groups),
+        defocus_phase_error_rad=0.0 if groups is None else groups.phase_error_rad,
+        history=list(job.history),
+        messages=_messages(job, state),
+    )
+
+
+def _plan(
+    particles: ParticleSet, settings: Neighbours, steerable: SteerablePlan, has_ctf: bool, memory_bytes: int
+) -> NeighboursPlan:
+    n = len(particles)
+    diameter = steerable.preparation.particle_diameter_A
+    centred = bool(np.any(particles.origin_A))
+    notes = []
+    if settings.particle_diameter_A is None:
+        notes.append(f"particle diameter not given: {diameter:.0f} A, 7/8 of the box")
+    if settings.ctf and not has_ctf:
+        notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
+    if not centred:
+        notes.append(
+            "no shifts in the file: particles are taken to be centred in their boxes; otherwise run class2d first "
+            "and give its run_data.star"
+        )
+    return NeighboursPlan(
+        n_particles=n,
+        box_px=particles.box_px,
+        pixel_size_A=particles.pixel_size_A,
+        working_box_px=steerable.box_px,
+        working_pixel_A=steerable.pixel_size_A,
+        particle_diameter_A=diameter,
+        classes=settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS)),
+        has_ctf=has_ctf,
+        centred=centred,
+        coefficients=steerable.basis.size,
+        matched_bytes=8 * n * steerable.basis.size,
+        memory_bytes=memory_bytes,
+        notes=notes,
+    )
+
+
+def _messages(job: NeighboursRun, state: NeighboursState) -> list[str]:
+    bad = job.data().matched.bad
+    messages = []
+    if bad.any():
+        messages.append(f"{int(bad.sum())} particles with NaN or constant images were left out; their weight is 0")
+    if state.evidence < LITTLE_EVIDENCE:
+        messages.append(
+            f"averages explain particles hardly better than the mean image does ({state.evidence:.1f} nats per "
+            "particle): neighbours are close to random; check contrast, CTF, particle diameter and centring"
+        )
+    return messages
+
+
+def prepare_neighbours(
+    particles: ParticleSet,
+    settings: Neighbours,
+    *,
+    memory_bytes: int = 4 << 30,
+    store: Path | None = None,
+    threads: int | None = None,
+) -> NeighboursRun:
+    """Check settings against particles and lay out the work; nothing is read from the images yet.
+
+    store: file for coefficients that do not fit in a quarter of ``memory_bytes``; threads: None for as many as PyTorch
+    uses. Raises ValueError for settings that do not fit the particles.
+    """
+    threads = torch.get_num_threads() if threads is None else threads
+    return NeighboursRun(particles, settings, memory_bytes=memory_bytes, store=store, threads=threads)
+
+
+def neighbours(
+    particles: ParticleSet,
+    settings: Neighbours | None = None,
+    *,
+    memory_bytes: int = 4 << 30,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    **overrides: Any,
+) -> NeighboursResult:
+    """Nearest neighbours of every particle, and averages (see :class:`Neighbours`; keywords override the settings).
+
+    Particles are centred by their origin columns; a search over shifts is not made. ``on_step`` receives what is worth
+    knowing of every pass. Raises ValueError for settings that do not fit.
+    """
+    chosen = replace(settings or Neighbours(), **overrides)
+    prepared = prepare_neighbours(particles, chosen, memory_bytes=memory_bytes)
+    with torch.no_grad():
+        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
+    return result
