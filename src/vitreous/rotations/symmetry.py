@@ -51,7 +51,9 @@ def _axes(group: str) -> tuple[tuple[float, float, float, float], ...]:
 def _about(order: float, x: float, y: float, z: float) -> torch.Tensor:
     axis = torch.tensor([x, y, z], dtype=torch.float64)
     half = math.pi / order
-    return quaternions_to_matrices(torch.cat([torch.tensor([math.cos(half)], dtype=torch.float64), math.sin(half) * axis / axis.norm()]))
+    return quaternions_to_matrices(
+        torch.cat([torch.tensor([math.cos(half)], dtype=torch.float64), math.sin(half) * axis / axis.norm()])
+    )
 
 
 def _closure(generators: torch.Tensor) -> torch.Tensor:
