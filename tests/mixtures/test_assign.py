@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from mixtures import random_mixture
 
+from mixtures import random_mixture
 from vitreous.mixtures import Counts, Mixture, log_density
 from vitreous.mixtures._assign import assign_planes
 from vitreous.mixtures.gibbs_points import assign_image, assign_map
@@ -46,7 +46,7 @@ def test_the_draw_is_exact_for_any_reach(reach):
     members, first = np.zeros((400, 9)), np.zeros((400, 9, 2))
     for row in range(400):
         assign_planes(
-            data.columns, data.row_ends, BOX, np.log(m.weights)[None], (m.means_A / PIXEL + BOX // 2)[None],
+            data.columns, 0, data.row_ends, BOX, np.log(m.weights)[None], (m.means_A / PIXEL + BOX // 2)[None],
             m.precision_per_A2 * PIXEL**2, reach, rng.integers(0, 2**64, 1, dtype=np.uint64),
             members[row : row + 1], first[row : row + 1],
         )  # fmt: skip

@@ -3,8 +3,8 @@
 import gemmi
 import numpy as np
 import pytest
-from mixtures import random_mixture
 
+from mixtures import random_mixture
 from vitreous.mixtures import Mixture, evaluate, read_pseudo_atoms, write_map, write_pseudo_atoms
 from vitreous.particles import read_volume
 

@@ -1,13 +1,13 @@
-"""The samplers sample their posterior: Geweke's joint test, calibrated intervals, invariance, agreement of two routes."""
+"""The samplers sample their posterior: Geweke's test, calibrated intervals, invariance, agreement of two routes."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-from mixtures import random_mixture
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
+from mixtures import random_mixture
 from vitreous.mixtures import (
     Counts,
     MixturePrior,

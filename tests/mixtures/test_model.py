@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixtures import random_mixture
 from scipy.spatial.transform import Rotation
 
+from mixtures import random_mixture
 from vitreous.fourier import central_slices, centred_irfft2, prepare_volume
 from vitreous.mixtures import (
     Mixture,
@@ -105,7 +105,7 @@ def test_the_other_hand_has_the_same_images_in_mirrored_poses():
 def test_translate_moves_the_density():
     m = random_mixture(8)
     x = np.random.default_rng(0).normal(size=(5, 3)) * 10
-    assert np.allclose(log_density(translate(m, np.array([1.0, 2, 3])), x + [1, 2, 3]), log_density(m, x))
+    assert np.allclose(log_density(translate(m, np.array([1.0, 2, 3])), x + np.array([1.0, 2, 3])), log_density(m, x))
 
 
 def test_symmetrise_has_the_symmetry_and_the_weight():

@@ -1,4 +1,4 @@
-"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs sampling."""
+"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs sampling, initial models."""
 
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
@@ -16,6 +16,14 @@ from vitreous.mixtures.files import read_pseudo_atoms, to_volume, write_map, wri
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
+from vitreous.mixtures.initial import (
+    Agreement,
+    InitialModel,
+    InitialModelResult,
+    compare_poses,
+    initial_model,
+    initial_model_algorithm,
+)
 from vitreous.mixtures.model import (
     Mixture,
     evaluate,
@@ -30,10 +38,13 @@ from vitreous.mixtures.model import (
 from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 
 __all__ = [
+    "Agreement",
     "Counts",
     "Expected",
     "Fit",
     "GridData",
+    "InitialModel",
+    "InitialModelResult",
     "Mixture",
     "MixturePrior",
     "Moves",
@@ -41,6 +52,7 @@ __all__ = [
     "assign_image",
     "assign_map",
     "assign_points",
+    "compare_poses",
     "count_images",
     "count_map",
     "draw_rotations_globally",
@@ -51,6 +63,8 @@ __all__ = [
     "fit_grid",
     "fit_points",
     "grid_data",
+    "initial_model",
+    "initial_model_algorithm",
     "log_density",
     "log_posterior",
     "log_prior",

@@ -31,13 +31,14 @@ def reach_in_sigmas(components: int) -> float:
 
 
 @compiled
-def assign_planes(columns, row_ends, length, log_weights, centres, precision, reach, seeds, members, first):
+def assign_planes(columns, begin, row_ends, length, log_weights, centres, precision, reach, seeds, members, first):
     """Draw the assignments of all counts of a stack of planes; returns (n,) sums of ``log sum_k w_k exp(...)``.
 
-    The counts are a list of their columns, sorted by plane, row and column; row_ends (n, rows) is where the rows end in
-    it, and length the number of columns. log_weights (n, K) or (1, K); centres (n, K, 2) or (1, K, 2) x, y; seeds (n,)
-    uint64. Added to: members (n, K), the counts of every component, and first (n, K, 2), the sums of their x and y. The
-    logs leave out what lies outside the windows: 1% of a count's density at most, some 1e-5 usually.
+    The counts are a list of their columns, sorted by plane, row and column; they start at ``begin``, row_ends (n, rows)
+    is where the rows end in it, and length is the number of columns. log_weights (n, K) or (1, K); centres (n, K, 2)
+    or (1, K, 2) x, y; seeds (n,) uint64. Added to: members (n, K), the counts of every component, and first (n, K, 2),
+    the sums of their x and y. The logs leave out what lies outside the windows: 1% of a count's density at most, some
+    1e-5 usually.
     """
     planes, rows = row_ends.shape
     log_totals = np.zeros(planes)
@@ -45,7 +46,6 @@ def assign_planes(columns, row_ends, length, log_weights, centres, precision, re
     for plane in range(planes):
         log_w = log_weights[plane if len(log_weights) > 1 else 0]
         centre = centres[plane if len(centres) > 1 else 0]
-        begin = row_ends[plane - 1, rows - 1] if plane > 0 else 0
         log_totals[plane] = _assign_plane(
             columns,
             begin,
@@ -60,6 +60,7 @@ def assign_planes(columns, row_ends, length, log_weights, centres, precision, re
             members[plane],
             first[plane],
         )
+        begin = row_ends[plane, rows - 1]
     return log_totals
 
 
@@ -250,7 +251,7 @@ def _search(u, x, low, high, running):
 
     Steps are added as numbers: branches would be guessed wrongly half of the time.
     """
-    j = low
+    j: np.int64 = np.int64(low)
     span = _SPAN
     while low + span <= high:
         span *= 2

@@ -31,7 +31,7 @@ def draw_weights(members: np.ndarray, prior: MixturePrior, rng: np.random.Genera
 
 
 def squared_distances(squares: float, members: np.ndarray, first: np.ndarray, centres: np.ndarray) -> float:
-    """Sum over counts of |x - m_k|^2 = sum |x|^2 - 2 sum nu . m + sum N |m|^2; members (...), first, centres (..., d)."""
+    """Sum over counts of |x - m|^2 = sum |x|^2 - 2 sum nu . m + sum N |m|^2; members (...), first, centres (..., d)."""
     return float(squares - 2.0 * (first * centres).sum() + (members * (centres**2).sum(axis=-1)).sum())
 
 
@@ -64,7 +64,7 @@ def draw_means_from_views(
 ) -> np.ndarray:
     """mu_k from projections with the missing direction integrated out: (K, 3).
 
-    members (n, K); first (n, K, 2), with offsets already taken off; rotations (n, 3, 3). Gaussian with precision matrix
+    members (n, K); first (n, K, 2), with offsets taken off; rotations (n, 3, 3). Gaussian with precision matrix
     ``r + s sum_i N_ik P_i``, where ``P_i`` projects on the image plane of view i, and linear term ``s sum_i G_i nu_ik``.
     Without the missing coordinates in the chain a mean moves freely in one step.
     """
@@ -94,7 +94,7 @@ def draw_missing(
 
 
 def rotation_parameters(first: np.ndarray, means_A: np.ndarray, precision: float) -> np.ndarray:
-    """F_i of ``p(G_i) ~ exp tr(F_i^T G_i)``: s sum_k mu_k nu_ik^T, (n, 3, 3); first (n, K, 3) with offsets taken off."""
+    """F_i of ``p(G_i) ~ exp tr(F_i^T G_i)``: s sum_k mu_k nu_ik^T, (n, 3, 3); first (n, K, 3) less the offsets."""
     return precision * np.einsum("ka,ikb->iab", means_A, first, optimize=True)
 
 

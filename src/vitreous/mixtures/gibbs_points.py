@@ -5,10 +5,12 @@ One step draws, in turn, the assignments of all points, the weights, the precisi
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from vitreous.conventions import centre_index
+from vitreous.matching.workers import ordered_map
 from vitreous.mixtures._assign import assign_planes, reach_in_sigmas
 from vitreous.mixtures.conditionals import draw_means, draw_precision, draw_weights, squared_distances
 from vitreous.mixtures.counts import Counts
@@ -99,31 +101,48 @@ def assign_map(data: Counts, mixture: Mixture, rng: np.random.Generator) -> Assi
 
 
 def run_assignment(
-    data: Counts, log_weights: np.ndarray, centres_A: np.ndarray, precision: float, rng: np.random.Generator
+    data: Counts,
+    log_weights: np.ndarray,
+    centres_A: np.ndarray,
+    precision: float,
+    rng: np.random.Generator,
+    *,
+    threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts to components in pixels and back: members (n, K), first_A (n, K, 2), log totals (n,).
 
-    log_weights (n, K) or (1, K); centres_A (n, K, 2) or (1, K, 2) x, y from the image centre.
+    log_weights (n, K) or (1, K); centres_A (n, K, 2) or (1, K, 2) x, y from the image centre. Planes are shared out
+    among threads; every plane has random numbers of its own, so that the result does not depend on them.
     """
     n, rows, length = data.counts.shape
     pixel = data.pixel_size_A
     k = log_weights.shape[1]
     origin = np.array([centre_index(length), centre_index(rows)], dtype=np.float64)
     members, first = np.zeros((n, k)), np.zeros((n, k, 2))
-    seeds = rng.integers(0, 2**64, size=n, dtype=np.uint64)
+    seeds: np.ndarray = rng.integers(0, 2**64, size=n, dtype=np.uint64)
     centres = np.ascontiguousarray(centres_A / pixel + origin)
-    log_totals = assign_planes(
-        data.columns,
-        data.row_ends,
-        length,
-        np.ascontiguousarray(log_weights),
-        centres,
-        precision * pixel**2,
-        reach_in_sigmas(k),
-        seeds,
-        members,
-        first,
-    )
+    log_weights = np.ascontiguousarray(log_weights)
+
+    ends = data.row_ends
+
+    def assign(part: slice) -> np.ndarray:
+        return assign_planes(
+            data.columns,
+            int(ends[part.start - 1, -1]) if part.start else 0,
+            ends[part],
+            length,
+            log_weights[part] if len(log_weights) > 1 else log_weights,
+            centres[part] if len(centres) > 1 else centres,
+            precision * pixel**2,
+            reach_in_sigmas(k),
+            seeds[part],
+            members[part],
+            first[part],
+        )
+
+    edges = np.linspace(0, n, min(threads, n) + 1).astype(int).tolist()
+    parts = [slice(a, b) for a, b in pairwise(edges)]
+    log_totals = np.concatenate(list(ordered_map(assign, parts, threads) if threads > 1 else map(assign, parts)))
     first -= members[:, :, None] * origin
     first *= pixel
     return members, first, log_totals

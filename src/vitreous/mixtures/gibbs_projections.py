@@ -61,14 +61,18 @@ class Views:
     log_likelihood: float
 
 
-def assign_views(data: Counts, model: PosedMixture, group: np.ndarray, rng: np.random.Generator) -> Views:
+def assign_views(
+    data: Counts, model: PosedMixture, group: np.ndarray, rng: np.random.Generator, *, threads: int = 1
+) -> Views:
     """Assign all counts to components at random; ``group`` (g, 3, 3), the identity alone without symmetry."""
     mixture, n, g = model.mixture, len(model.rotations), len(group)
     views = views_of(model.rotations, group)
     centres = image_centres(mixture.means_A, views).reshape(n, g * len(mixture), 2)
     log_weights = np.tile(np.log(mixture.weights / g), g)[None]
     s = mixture.precision_per_A2
-    members, first, log_totals = run_assignment(data, log_weights, centres + model.offsets_A[:, None], s, rng)
+    members, first, log_totals = run_assignment(
+        data, log_weights, centres + model.offsets_A[:, None], s, rng, threads=threads
+    )
     squares = data.squares_A2.sum() - 2.0 * (first.sum(axis=1) * model.offsets_A).sum()
     squares += data.totals @ (model.offsets_A**2).sum(axis=1)
     first -= members[:, :, None] * model.offsets_A[:, None]
@@ -95,13 +99,14 @@ def projection_step(
     moves: Moves,
     seed: int,
     step: int,
+    threads: int = 1,
 ) -> tuple[PosedMixture, float]:
     """One Gibbs step: (next model, log posterior of the model that was given).
 
-    Random numbers depend on (seed, step) only.
+    Random numbers depend on (seed, step) only, not on the number of threads.
     """
     rng = generator(seed, "mixture from projections", step)
-    views = assign_views(data, model, group, rng)
+    views = assign_views(data, model, group, rng, threads=threads)
     log_p = views.log_likelihood + log_prior(model.mixture, prior) + _log_prior_offsets(model, moves)
     following = model
     if moves.mixture:

@@ -1,4 +1,4 @@
-"""The initial model as an iterative algorithm: rounds of all restarts, then blocks of the refinement of the best one."""
+"""The initial model as an iterative algorithm: rounds of all restarts, then blocks that refine the best one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -162,6 +162,8 @@ def _refinement_step(data: _Data, settings: InitialModel, state: State, last: in
 
 
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
+    if state.refined is None or state.reference is None:
+        raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
     best = int(state.log_posteriors.argmax())
     chosen, reference = state.restarts[best], state.reference
 

@@ -38,7 +38,7 @@ class InitialModel:
     seed
         Of everything random.
     threads
-        Restarts that run at the same time. The result does not depend on it.
+        Restarts, or parts of the images, that are worked on at the same time. The result does not depend on it.
     """
 
     symmetry: str = "C1"
@@ -57,7 +57,7 @@ class InitialModel:
     fine_counts: int = 10_000
     burn_in_steps: int = 200
     samples: int = 50
-    steps_between: int = 20
+    steps_between: int = 10
     map_box_px: int = 100
     offset_sd_A: float = 10.0
     agreement_deg: float = 20.0

@@ -91,7 +91,9 @@ def refine_steps(
     """``steps`` Gibbs steps for mixture, poses and offsets: (model, log posterior before the last step)."""
     moves, prior, log_p = Moves(offset_sd_A=settings.offset_sd_A), default_prior(data), 0.0
     for step in range(first, first + steps):
-        model, log_p = projection_step(data, model, prior, group=group, moves=moves, seed=settings.seed, step=step)
+        model, log_p = projection_step(
+            data, model, prior, group=group, moves=moves, seed=settings.seed, step=step, threads=settings.threads
+        )
     return model, log_p
 
 

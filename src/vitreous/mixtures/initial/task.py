@@ -19,11 +19,11 @@ def initial_model(
     *,
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> InitialModelResult:
-    """An initial model from class averages (n, L, L) of different views, particles white and nowhere negative.
+    """An initial model from class averages (n, L, L) of different views, particles white, nowhere negative.
 
-    Joubert and Habeck's Poisson (count) model: Gibbs sampling of a Gaussian mixture and of all poses from several random
-    starts, with annealing; the start of the highest log posterior is refined with more components, and the posterior
-    mean and variance are taken on a grid. ``on_step`` receives what each step logs.
+    The Poisson (count) model of Joubert and Habeck: Gibbs sampling of a Gaussian mixture and of all poses from several
+    random starts, with annealing; the start of the highest log posterior is refined with more components, and the
+    posterior mean and variance are taken on a grid. ``on_step`` receives what each step logs.
 
     Raises ValueError, naming the average (from 1), for NaN, negative or all-zero averages, and for averages of different
     boxes, a single view, or an unknown symmetry.
