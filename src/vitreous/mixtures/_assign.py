@@ -76,7 +76,7 @@ def _assign_plane(columns, end, row_ends, length, log_w, centre, precision, reac
 
     active, column = np.empty(len(order) + 1, np.int64), np.empty(len(order) + 1, np.int64)
     running = np.empty((len(order) + 1 + _SPAN, length), np.float32)
-    low, high = np.empty(length, np.int64), np.empty(length, np.int64)
+    low = np.empty(length, np.int64)
     drawn, work = np.zeros((len(order), 3), np.int64), np.empty(len(log_w))
     log_total, first_place = 0.0, end
     for y in range(len(row_ends)):
@@ -85,7 +85,7 @@ def _assign_plane(columns, end, row_ends, length, log_w, centre, precision, reac
             continue
         n = _active_in_row(y, order, start, width, active, column)
         _running_sums(n, active, weight * gy[y], gx, running)
-        _active_in_columns(n, column, width, low, high)
+        span = _active_in_columns(n, column, width, low)
         log_total += _log_near(columns[begin:end], running[n], _MANY_BOUNDS * bound)
         for place in range(begin, end):
             x = columns[place]
@@ -97,7 +97,10 @@ def _assign_plane(columns, end, row_ends, length, log_w, centre, precision, reac
                 continue
             u *= np.float32(near + bound)
             if u < near:
-                i = active[_search(u, x, low[x], high[x], running)]
+                if span == _SPAN:
+                    i = active[_search(u, x, low[x], running)]
+                else:
+                    i = active[_search_wide(u, x, low[x], span, n, running)]
                 drawn[i, 0] += 1
                 drawn[i, 1] += x
                 drawn[i, 2] += y
@@ -106,7 +109,7 @@ def _assign_plane(columns, end, row_ends, length, log_w, centre, precision, reac
             state, k = _draw_far(work, near, bound, state)
             if k < 0:
                 state, u = _next(state)
-                k = order[active[_search(u * near, x, low[x], high[x], running)]]
+                k = order[active[_search_wide(u * near, x, low[x], span, n, running)]]
             _count(k, x, y, members, first)
     for i in range(len(order)):
         members[order[i]] += drawn[i, 0]
@@ -206,7 +209,7 @@ def _active_in_row(y, order, start, width, active, column):
     for i in range(len(order)):  # without a branch, which would be guessed wrongly every third time
         k = order[i]
         active[n], column[n] = i, start[k, 0]
-        n += np.int64(start[k, 1] <= y) & np.int64(y < start[k, 1] + width)
+        n += int(start[k, 1] <= y < start[k, 1] + width)
     return n
 
 
@@ -222,15 +225,21 @@ def _running_sums(n, active, amplitude, gx, running):
 
 
 @compiled
-def _active_in_columns(n, column, width, low, high):
-    """Active components low[x] to high[x] are those that reach column x."""
-    first, last = 0, 0
+def _active_in_columns(n, column, width, low):
+    """Fill ``low``, the first active component that reaches each column.
+
+    Returns the number of components that a search must distinguish: a power of two above the most at one pixel.
+    """
+    first, last, span = 0, 0, _SPAN
     for x in range(len(low)):
         while first < n and column[first] + width <= x:
             first += 1
         while last < n and column[last] <= x:
             last += 1
-        low[x], high[x] = first, last
+        low[x] = first
+        while span <= last - first:
+            span *= 2
+    return span
 
 
 @compiled
@@ -246,18 +255,12 @@ def _log_near(columns, near, trusted):
 
 
 @compiled
-def _search(u, x, low, high, running):
-    """The active component j with running[j] <= u < running[j + 1] at pixel x, among ``low`` to ``high``.
+def _search(u, x, low, running):
+    """The active component j with running[j] <= u < running[j + 1] at pixel x, among 64 from ``low`` on.
 
     Steps are added as numbers: branches would be guessed wrongly half of the time.
     """
-    j: np.int64 = np.int64(low)
-    span = _SPAN
-    while low + span <= high:
-        span *= 2
-    while span > _SPAN:
-        span //= 2
-        j += span * np.int64(running[min(j + span, high), x] <= u)
+    j = low
     j += 32 * np.int64(running[j + 32, x] <= u)
     j += 16 * np.int64(running[j + 16, x] <= u)
     j += 8 * np.int64(running[j + 8, x] <= u)
@@ -265,6 +268,16 @@ def _search(u, x, low, high, running):
     j += 2 * np.int64(running[j + 2, x] <= u)
     j += np.int64(running[j + 1, x] <= u)
     return j
+
+
+@compiled
+def _search_wide(u, x, low, span, n, running):
+    """The same among ``span`` components."""
+    j = low
+    while span > _SPAN:
+        span //= 2
+        j += span * np.int64(running[min(j + span, n), x] <= u)
+    return _search(u, x, j, running)
 
 
 @compiled

@@ -65,7 +65,7 @@ def draw_means_from_views(
     """mu_k from projections with the missing direction integrated out: (K, 3).
 
     members (n, K); first (n, K, 2), with offsets taken off; rotations (n, 3, 3). Gaussian with precision matrix
-    ``r + s sum_i N_ik P_i``, where ``P_i`` projects on the image plane of view i, and linear term ``s sum_i G_i nu_ik``.
+    ``r + s sum_i N_ik P_i``, where ``P_i`` projects on the image plane of view i, linear term ``s sum_i G_i nu_ik``.
     Without the missing coordinates in the chain a mean moves freely in one step.
     """
     planes = rotations[:, :, :2]

@@ -119,7 +119,7 @@ def run_assignment(
     k = log_weights.shape[1]
     origin = np.array([centre_index(length), centre_index(rows)], dtype=np.float64)
     members, first = np.zeros((n, k)), np.zeros((n, k, 2))
-    seeds: np.ndarray = rng.integers(0, 2**64, size=n, dtype=np.uint64)
+    seeds = rng.integers(0, 2**64, size=(n,), dtype=np.uint64)
     centres = np.ascontiguousarray(centres_A / pixel + origin)
     log_weights = np.ascontiguousarray(log_weights)
 

@@ -25,8 +25,8 @@ def initial_model(
     random starts, with annealing; the start of the highest log posterior is refined with more components, and the
     posterior mean and variance are taken on a grid. ``on_step`` receives what each step logs.
 
-    Raises ValueError, naming the average (from 1), for NaN, negative or all-zero averages, and for averages of different
-    boxes, a single view, or an unknown symmetry.
+    Raises ValueError, naming the average (from 1), for NaN, negative or all-zero averages, and for averages of
+    different boxes, a single view, or an unknown symmetry.
     """
     settings = settings or InitialModel()
     algorithm = initial_model_algorithm(images, pixel_size_A, settings)
