@@ -8,11 +8,13 @@ random one came near it.
 """
 
 import numpy as np
+import torch
 
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.model import project, symmetrise
+from vitreous.mixtures.model import Mixture, project, symmetrise
 from vitreous.randomness import generator
+from vitreous.rotations import quaternions_to_matrices
 
 __all__ = ["draw_rotations_globally", "random_rotation_matrices"]
 
@@ -53,17 +55,10 @@ def draw_rotations_globally(
 
 def random_rotation_matrices(count: int, rng: np.random.Generator) -> np.ndarray:
     """Rotations uniform on SO(3): float64 (count, 3, 3)."""
-    q = rng.standard_normal((count, 4))
-    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.ascontiguousarray(np.moveaxis(np.array(rows), -1, 0))
+    return quaternions_to_matrices(torch.from_numpy(rng.standard_normal((count, 4)))).numpy()
 
 
-def _log_images(mixture, rotations: np.ndarray, box: int, pixel_size_A: float) -> np.ndarray:
+def _log_images(mixture: Mixture, rotations: np.ndarray, box: int, pixel_size_A: float) -> np.ndarray:
     images = project(mixture, rotations, box, pixel_size_A).reshape(len(rotations), -1)
     images += np.float32(_FLOOR / (box * pixel_size_A) ** 2)
     return np.log(images, out=images)

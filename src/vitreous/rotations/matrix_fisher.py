@@ -7,6 +7,9 @@ which accepts about half of its proposals at any concentration.
 """
 
 import numpy as np
+import torch
+
+from vitreous.rotations.sampling import quaternions_to_matrices
 
 __all__ = ["proper_svd", "sample_matrix_fisher"]
 
@@ -39,7 +42,8 @@ def sample_matrix_fisher(parameters: np.ndarray, rng: np.random.Generator) -> np
     u, d, v = proper_svd(parameters)
     d1, d2, d3 = d.T
     rates = 2.0 * np.stack([np.zeros_like(d1), d2 + d3, d1 + d3, d1 + d2], axis=1)
-    return u @ _quaternions_to_matrices(_sample_bingham(rates, rng)) @ np.swapaxes(v, -1, -2)
+    inner = quaternions_to_matrices(torch.from_numpy(_sample_bingham(rates, rng))).numpy()
+    return u @ inner @ np.swapaxes(v, -1, -2)
 
 
 def _sample_bingham(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -69,13 +73,3 @@ def _envelope(rates: np.ndarray) -> np.ndarray:
         above = (1.0 / (middle[:, None] + 2.0 * rates)).sum(axis=1) > 1.0
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return 0.5 * (low + high)
-
-
-def _quaternions_to_matrices(q: np.ndarray) -> np.ndarray:
-    w, x, y, z = q.T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), -1, 0)
