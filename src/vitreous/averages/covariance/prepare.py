@@ -1,4 +1,4 @@
-"""From a particle file to matched coefficients: a survey, then one pass; normalised, centred, weighted by CTF, noise."""
+"""From a particle file to matched coefficients: a survey, then one pass; normalised, centred, weighted."""
 
 import math
 from collections.abc import Callable
@@ -83,7 +83,8 @@ def steerable_plan(
     """Working box and basis for a particle.
 
     The box is reduced to where Nyquist is ``resolution_limit_A`` and the particle is at most ``most_diameter_px``
-    pixels across; the basis has all frequencies: the survey lowers its cutoff. Raises ValueError for a limit that leaves fewer than 16 pixels.
+    pixels across. The basis has all frequencies, and the survey lowers its cutoff. Raises ValueError for a limit that
+    leaves fewer than 16 pixels.
     """
     raw, pixel = preparation.box_px, preparation.pixel_size_A
     wanted = max(pixel, (resolution_limit_A or 0.0) / 2, preparation.particle_diameter_A / most_diameter_px)
