@@ -49,7 +49,7 @@ def background_response(box_px: int, mask: torch.Tensor, outside: torch.Tensor, 
     else:
         shapes, functionals = torch.ones_like(under), under
     # y = M (x - sum_j shape_j <functional_j, x>): the power of three terms.
-    a, b = (centred_rfft2(v.reshape(-1, box_px, box_px) * mask) for v in (shapes, functionals * mask.reshape(1, -1)))
+    a, b = (centred_rfft2(v.reshape(-1, box_px, box_px) * mask) for v in (shapes, functionals))
     gram = (functionals @ functionals.T).to(a.dtype)
     lost = torch.einsum("jyx,jyx->yx", a, b.conj()).real
     added = torch.einsum("jyx,jk,kyx->yx", a, gram, a.conj()).real

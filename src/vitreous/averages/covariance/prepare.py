@@ -199,8 +199,9 @@ def _survey(
     plane = unknown_plane(torch.ones(plan.box_px // 2 + 1), plan.box_px)
     for rows in _batches(np.arange(len(chosen)), plan):
         images, bad, _ = working_images(particles, plan, chosen[rows])
-        good = images[~bad]
-        sums = add_noise_images(sums, good, torch.zeros(len(good), dtype=torch.int64), mask)
+        if bad.all():
+            continue
+        sums = add_noise_images(sums, images[~bad], torch.zeros(int((~bad).sum()), dtype=torch.int64), mask)
         z = matched_coefficients(basis, images, None if some is None else some.take(rows), pixel, 1.0, plane)
         moments = add_moments(moments, basis, z[~bad], torch.from_numpy(group[rows])[~bad])
         tell(int(rows[-1]) + 1, len(chosen), "measuring the noise")

@@ -21,6 +21,7 @@ from vitreous.particles import atomic_path, write_text_atomic
 __all__ = ["read_model", "write_denoise_report", "write_model"]
 
 MODEL = "denoised_model.npz"
+DECADES = 4  # of variance below the largest that are drawn
 SHOWN_ORDERS = 12  # curves of eigenvalues are drawn for so many angular orders
 
 
@@ -37,12 +38,12 @@ def write_model(
     folder: str | Path, model: DenoiseModel, numbers: np.ndarray, noisy: np.ndarray, denoised: np.ndarray
 ) -> None:
     """Keep the model, and example particles (numbers from 1, images), in ``denoised_model.npz``."""
-    arrays = {f.name: np.asarray(getattr(model, f.name)) for f in fields(DenoiseModel)}
-    # Half precision is enough for pictures, whose scale may be anything.
-    pictures = {"example_noisy": noisy, "example_denoised": denoised}
-    halves = {name: (v / max(float(np.abs(v).max()), 1e-30)).astype(np.float16) for name, v in pictures.items()}
+    arrays: dict[str, Any] = {f.name: np.asarray(getattr(model, f.name)) for f in fields(DenoiseModel)}
+    for name, pictures in {"noisy": noisy, "denoised": denoised}.items():
+        # Half precision is enough for pictures, whose scale may be anything.
+        arrays[f"example_{name}"] = (pictures / max(float(np.abs(pictures).max()), 1e-30)).astype(np.float16)
     with atomic_path(Path(folder) / MODEL) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, example_number=numbers, **halves, **arrays)
+        np.savez_compressed(file, example_number=numbers, **arrays)
 
 
 def read_model(folder: str | Path) -> dict[str, np.ndarray]:
@@ -136,13 +137,12 @@ def _spectrum(kept: dict[str, np.ndarray]) -> str:
         mine = np.sort(levels[orders == q])[::-1]
         style = f"c{q}" if q < 6 else "faint"
         lines.append(Curve(x=np.arange(1, len(mine) + 1), y=mine, style=style, name=f"order {q}"))
-    most = max(len(line.x) for line in lines)
+    most, highest = max(len(line.x) for line in lines), float(levels.max())
     return curves(
         lines,
         x=axis(1, max(most, 2), "component of its order", whole=True, widen=False),
-        y=axis(float(levels.min()), float(levels.max()), "log₁₀ variance", count=4),
+        y=axis(max(float(levels.min()), highest - DECADES), highest, "log₁₀ variance", count=4),
         title="Variance of the principal components",
-        dots=True,
     )
 
 
