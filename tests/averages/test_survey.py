@@ -162,6 +162,7 @@ def test_preparation_knows_noise_and_bad_images(particles, images, tmp_path):
     sd = images[0][prepared.bad == 0].std()
     assert prepared.scale[prepared.bad == 0].mean() == pytest.approx(sd, rel=0.05)
     assert float(prepared.noise_power[5]) == pytest.approx(1.0, abs=0.04)
+    np.testing.assert_allclose(prepared.background_power, 1.0, atol=0.2)
     assert 0.15 <= prepared.plan.basis.cutoff_per_px < 0.45
     mapped = prepare_matched(particles, plan_of(particles), ctf=particles.ctf, memory_bytes=1, store=tmp_path / "z")
     assert (tmp_path / "z").is_file()

@@ -210,7 +210,8 @@ def _survey(
         raise ValueError(f"{particles.path}: no usable image among the {len(chosen)} that were looked at")
     outside = soft_disc(plan.box_px, plan.radius_px, 0.0) == 0
     response = background_response(plan.box_px, mask, outside, ramp=plan.preparation.normalise)
-    background = noise_power(sums)[0] / response
+    background = noise_power(sums)[0] / response.clamp(min=1e-3)
+    background[0] = background[1]  # nothing is left of the lowest ring once the mean is subtracted
     power, error = smooth_spectrum(background, spectrum_error(plan.box_px, mask, count))
     centres = None if groups is None else groups.ctf
     blocks = [
