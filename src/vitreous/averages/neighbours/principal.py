@@ -75,8 +75,8 @@ class PrincipalImages:
 
     @cached_property
     def grid(self) -> RotationGrid:
-        """Rotations: 1.4 per period of the highest order, since scores are smoother than single components."""
-        return RotationGrid.for_orders(self.orders, 8 * math.ceil(1.4 * (int(self.orders.max()) + 1) / 8))
+        """Rotations, three per period of the highest order: coarser ones lose neighbours (measured)."""
+        return RotationGrid.for_orders(self.orders, 8 * math.ceil(3 * (int(self.orders.max()) + 1) / 8))
 
 
 def reference_norms(images: PrincipalImages, references: torch.Tensor) -> torch.Tensor:
