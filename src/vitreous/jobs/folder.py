@@ -43,6 +43,18 @@ OURS = (
     "backup_selection.star",
     "checkpoints/it*.npz",
 )
+OURS_BY_TASK = {  # names that others use too: ours only where job.json says so
+    "neighbours": (
+        "neighbours.star",
+        "averages.mrcs",
+        "averages.star",
+        "classes.mrcs",
+        "classes.star",
+        "data.star",
+        "figures.npz",
+        "coefficients.dat",
+    ),
+}
 logger = logging.getLogger("vitreous")
 
 
@@ -187,7 +199,8 @@ def _recorded_status(path: Path) -> Status:
 
 
 def _own_files(path: Path) -> Iterator[Path]:
-    for pattern in OURS:
+    manifest = read_manifest(path)
+    for pattern in (*OURS, *OURS_BY_TASK.get(manifest.task if manifest else "", ())):
         yield from path.glob(pattern)
 
 

@@ -114,8 +114,11 @@ def reporting(
 def describe_step(info: Mapping[str, Any]) -> str:
     """The figures of one iteration that a user wants to see go by, those that are there."""
     parts = (
+        ("run", "classification {}"),
+        ("pass", "pass {}"),
         ("resolution_A", "{:.1f} Å"),
         ("changed_fraction", "changed {:.1%}"),
+        ("evidence", "{:.1f} nats per particle"),
         ("mean_max_probability", "Pmax {:.2f}"),
         ("effective_classes", "{:.1f} classes"),
         ("seconds", "{:.1f} s"),

@@ -96,7 +96,7 @@ def _lay_out(
 ) -> _Layout:
     """Everything that can be found wrong before the folder is touched is found here."""
     device = chosen_device(options)
-    warnings = warnings_before(particles, settings)
+    warnings = warnings_before(particles, invert_contrast=settings.invert_contrast)
     prepared = prepare_run(particles, settings, device=device, memory_bytes=options.memory, store=output / STORE)
     recorded = {name: value for name, value in asdict(settings).items() if name != "seed"}
     if given_pixel_size_A is not None:

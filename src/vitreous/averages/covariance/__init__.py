@@ -23,7 +23,13 @@ from vitreous.averages.covariance.filter import DenoisedCoefficients, posterior_
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
 from vitreous.averages.covariance.matched import matched_coefficients, white_noise_variance
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments, merge_moments
-from vitreous.averages.covariance.prepare import MatchedImages, SteerablePlan, prepare_matched, steerable_plan
+from vitreous.averages.covariance.prepare import (
+    MatchedImages,
+    SteerablePlan,
+    prepare_matched,
+    steerable_plan,
+    working_images,
+)
 from vitreous.averages.covariance.principal import (
     PrincipalBasis,
     from_principal,
@@ -58,5 +64,6 @@ __all__ = [
     "steerable_plan",
     "to_principal",
     "white_noise_variance",
+    "working_images",
     "wiener_filter",
 ]

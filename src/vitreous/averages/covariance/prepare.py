@@ -17,7 +17,7 @@ from vitreous.optics import CTFParameters, add_noise_images, empty_noise_sums, n
 from vitreous.particles import ParticleSet
 from vitreous.quality import soft_disc
 
-__all__ = ["MatchedImages", "SteerablePlan", "prepare_matched", "steerable_plan"]
+__all__ = ["MatchedImages", "SteerablePlan", "prepare_matched", "steerable_plan", "working_images"]
 
 DISC = 1.0  # radius of the basis over that of the particle
 NOISE_IMAGES = 2000  # at most, that the noise spectrum is measured on
@@ -115,7 +115,7 @@ def prepare_matched(
     moments = empty_moments(basis, 1 if groups is None else len(groups))
     bad = np.zeros(n, bool)
     for index in _batches(np.arange(n), plan):
-        images, wrong = _working_images(particles, plan, index)
+        images, wrong = working_images(particles, plan, index)
         rows = matched_coefficients(basis, images, None if ctf is None else ctf.take(index), plan.pixel_size_A, noise)
         rows[wrong] = 0
         good = ~wrong
@@ -139,7 +139,7 @@ def _batches(index: np.ndarray, plan: SteerablePlan) -> list[np.ndarray]:
     return [index[start : start + step] for start in range(0, len(index), step)]
 
 
-def _working_images(
+def working_images(
     particles: ParticleSet, plan: SteerablePlan, index: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalised, centred, reduced images (m, L, L), and which are bad (m,)."""
@@ -158,7 +158,7 @@ def _noise(particles: ParticleSet, plan: SteerablePlan, tell: Callable[[int, int
     background = 1 - soft_disc(plan.box_px, plan.radius_px, EDGE_PX)
     sums = empty_noise_sums(1, plan.box_px)
     for done, index in enumerate(_batches(chosen, plan)):
-        images, bad = _working_images(particles, plan, index)
+        images, bad = working_images(particles, plan, index)
         good = images[~bad]
         sums = add_noise_images(sums, good, torch.zeros(len(good), dtype=torch.int64), background)
         tell(done * plan.preparation.batch + len(index), len(chosen), "measuring the noise")

@@ -7,6 +7,8 @@ import numpy as np
 
 __all__ = ["NeighboursResult"]
 
+LITTLE_EVIDENCE = 1.0  # nats per particle below which averages explain it hardly better than the mean image does
+
 
 @dataclass(frozen=True, kw_only=True)
 class NeighboursResult:
@@ -26,7 +28,7 @@ class NeighboursResult:
     weight: np.ndarray  # (n,) 1 or 0
     average_of: np.ndarray  # (A,) int64, the particle that an average belongs to
     averages: np.ndarray  # (A, L, L) float32, without CTF
-    frc: np.ndarray  # (A, L // 2 + 1) Fourier ring correlation between the averages of two halves of the members
+    frc: np.ndarray  # (A, L // 2 + 1) Fourier ring correlation between the sums of two halves of the members
     classes: np.ndarray  # (C, L, L) float32, averages that the particles were compared with (first classification)
     class_members: np.ndarray  # (C,) float, particles in them
     orders: np.ndarray  # (M,) angular order of every principal component
@@ -37,3 +39,8 @@ class NeighboursResult:
     defocus_phase_error_rad: float  # largest phase error from sharing the CTF of a defocus group
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry per pass, JSON-able
     messages: list[str] = field(default_factory=list)  # plain sentences for the user
+
+    @property
+    def found_signal(self) -> bool:
+        """False when averages explain particles hardly better than the mean image: neighbours are close to random."""
+        return self.evidence >= LITTLE_EVIDENCE

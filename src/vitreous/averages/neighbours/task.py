@@ -23,24 +23,23 @@ from vitreous.averages.covariance import (
 )
 from vitreous.averages.neighbours.averaging import average_neighbours, refine_rotations
 from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
+from vitreous.averages.neighbours.halves import half_correlation
 from vitreous.averages.neighbours.pairs import relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
 from vitreous.averages.neighbours.profiles import profile_features, profile_images
-from vitreous.averages.neighbours.result import NeighboursResult
+from vitreous.averages.neighbours.result import LITTLE_EVIDENCE, NeighboursResult
 from vitreous.averages.neighbours.search import NeighbourLists, nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.particles import ParticleSet
-from vitreous.quality import ring_correlation
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
 
 MOST_DIAMETER_PX = 64  # across the particle, in working pixels
 PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
 SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
-LITTLE_EVIDENCE = 1.0  # nats per particle below which the averages hardly explain anything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +129,7 @@ class NeighboursRun:
                 progress=self.on_progress,
             )
             self._data = _principal_images(matched, self.settings.components)
-            usable, needed = len(self._data.good), max(self.plan.classes, self.settings.neighbours + 1)
-            if usable < max(needed, 2 * self.settings.folds):
-                raise ValueError(
-                    f"{self.particles.path}: {usable} usable particles are too few for {self.settings.neighbours} "
-                    f"neighbours, {self.plan.classes} classes and {self.settings.folds} folds"
-                )
+            _check_enough(self.particles.path, len(self._data.good), "usable ", self.settings, self.plan.classes)
         return self._data
 
     def _folds(self, seed: int, run_number: int) -> list[np.ndarray]:
@@ -164,7 +158,7 @@ class NeighboursRun:
             "run": number + 1,
             "pass": current.passes,
             "evidence": current.evidence,
-            "changed": current.changed,
+            "changed_fraction": current.changed,
             "smallest_class": float(members.min()),
             "largest_class": float(members.max()),
         }
@@ -247,7 +241,7 @@ def _result(
     found["affinity"][good] = lists.affinity.numpy()
     found["weight"][good] = 1
     averages = average_neighbours(data.images, lists, psi_rad, chosen)
-    pictures, halves = job.picture(averages.components), [job.picture(half) for half in averages.halves]
+    frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, psi_rad, chosen, good)
     sums = state.finished[0]
     groups = data.matched.groups
     return NeighboursResult(
@@ -255,8 +249,8 @@ def _result(
         particle_diameter_A=job.plan.particle_diameter_A,
         **found,
         average_of=good[chosen.numpy()],
-        averages=pictures.numpy(),
-        frc=ring_correlation(*halves).numpy() if len(chosen) else np.zeros((0, data.matched.plan.box_px // 2 + 1)),
+        averages=job.picture(averages.components).numpy(),
+        frc=frc.numpy(),
         classes=job.picture(posterior_references(data.images, sums.signal.sum(0), sums.weight.sum(0))).numpy(),
         class_members=sums.members.sum(0).numpy(),
         orders=data.principal.orders.numpy(),
@@ -274,6 +268,8 @@ def _plan(
     particles: ParticleSet, settings: Neighbours, steerable: SteerablePlan, has_ctf: bool, memory_bytes: int
 ) -> NeighboursPlan:
     n = len(particles)
+    classes = settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS))
+    _check_enough(particles.path, n, "", settings, classes)
     diameter = steerable.preparation.particle_diameter_A
     centred = bool(np.any(particles.origin_A))
     notes = []
@@ -293,7 +289,7 @@ def _plan(
         working_box_px=steerable.box_px,
         working_pixel_A=steerable.pixel_size_A,
         particle_diameter_A=diameter,
-        classes=settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS)),
+        classes=classes,
         has_ctf=has_ctf,
         centred=centred,
         coefficients=steerable.basis.size,
@@ -301,6 +297,14 @@ def _plan(
         memory_bytes=memory_bytes,
         notes=notes,
     )
+
+
+def _check_enough(path: Path, particles: int, kind: str, settings: Neighbours, classes: int) -> None:
+    if particles < max(classes, settings.neighbours + 1, 2 * settings.folds):
+        raise ValueError(
+            f"{path}: {particles} {kind}particles are too few for {settings.neighbours} neighbours, {classes} classes "
+            f"and {settings.folds} folds"
+        )
 
 
 def _messages(job: NeighboursRun, state: NeighboursState) -> list[str]:
