@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vitreous.averages.class2d import Class2D, class2d
     from vitreous.averages.deconvolve import Deconvolve, deconvolve
+    from vitreous.averages.neighbours import Neighbours, NeighboursResult, neighbours
     from vitreous.averages.result import Class2DResult
     from vitreous.jobs import select_particles, write_report
     from vitreous.jobs.run_class2d import run_class2d
     from vitreous.jobs.run_deconvolve import run_deconvolve
+    from vitreous.jobs.run_neighbours import run_neighbours
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_simulate import run_simulate
     from vitreous.particles import (
@@ -40,10 +42,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "vitreous.averages.class2d": ("Class2D", "class2d"),
     "vitreous.averages.deconvolve": ("Deconvolve", "deconvolve"),
+    "vitreous.averages.neighbours": ("Neighbours", "NeighboursResult", "neighbours"),
     "vitreous.averages.result": ("Class2DResult",),
     "vitreous.jobs": ("select_particles", "write_report"),
     "vitreous.jobs.run_class2d": ("run_class2d",),
     "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
+    "vitreous.jobs.run_neighbours": ("run_neighbours",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
     "vitreous.particles": (
@@ -67,6 +71,8 @@ __all__ = [
     "Class2D",
     "Class2DResult",
     "Deconvolve",
+    "Neighbours",
+    "NeighboursResult",
     "ParticleSet",
     "RunOptions",
     "SimulateSettings",
@@ -76,6 +82,7 @@ __all__ = [
     "class2d",
     "deconvolve",
     "load_volumes",
+    "neighbours",
     "open_stack",
     "phantom",
     "read_images",
@@ -84,6 +91,7 @@ __all__ = [
     "read_volume",
     "run_class2d",
     "run_deconvolve",
+    "run_neighbours",
     "run_simulate",
     "select_particles",
     "simulate_batches",

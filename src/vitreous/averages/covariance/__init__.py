@@ -64,6 +64,6 @@ __all__ = [
     "steerable_plan",
     "to_principal",
     "white_noise_variance",
-    "working_images",
     "wiener_filter",
+    "working_images",
 ]

@@ -139,9 +139,7 @@ def _batches(index: np.ndarray, plan: SteerablePlan) -> list[np.ndarray]:
     return [index[start : start + step] for start in range(0, len(index), step)]
 
 
-def working_images(
-    particles: ParticleSet, plan: SteerablePlan, index: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor]:
+def working_images(particles: ParticleSet, plan: SteerablePlan, index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalised, centred, reduced images (m, L, L), and which are bad (m,)."""
     raw = torch.from_numpy(np.ascontiguousarray(particles.read(index), dtype=np.float32))
     images, bad = plan.preparation.clean(raw)

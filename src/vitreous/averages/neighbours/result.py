@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+
+from vitreous.quality import resolution_at
 
 __all__ = ["NeighboursResult"]
 
 LITTLE_EVIDENCE = 1.0  # nats per particle below which averages explain it hardly better than the mean image does
+THRESHOLD = 0.143  # of the FRC of halves, where that of the whole average is 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +48,9 @@ class NeighboursResult:
     def found_signal(self) -> bool:
         """False when averages explain particles hardly better than the mean image: neighbours are close to random."""
         return self.evidence >= LITTLE_EVIDENCE
+
+    @property
+    def resolution_A(self) -> np.ndarray:
+        """(A,) where the FRC of an average's halves falls below 0.143; inf where it never is above."""
+        frc = torch.from_numpy(np.ascontiguousarray(self.frc))
+        return resolution_at(frc, THRESHOLD, self.averages.shape[-1], self.pixel_size_A).numpy()

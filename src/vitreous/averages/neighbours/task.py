@@ -39,6 +39,8 @@ __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "
 
 MOST_DIAMETER_PX = 64  # across the particle, in working pixels
 PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
+PASS_SECONDS = 4e-9  # of one core per particle, class and component in a pass
+READ_SECONDS = 5e-7  # per particle and coefficient
 SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
 
 
@@ -57,6 +59,7 @@ class NeighboursPlan:
     centred: bool
     coefficients: int
     matched_bytes: int
+    seconds_estimate: float
     memory_bytes: int
     notes: list[str] = field(default_factory=list)
 
@@ -112,7 +115,7 @@ class NeighboursRun:
             resolution_limit_A=settings.resolution_limit_A,
             most_diameter_px=MOST_DIAMETER_PX,
         )
-        self.plan = _plan(particles, settings, self._steerable, self.ctf is not None, memory_bytes)
+        self.plan = _plan(particles, settings, self._steerable, self.ctf is not None, memory_bytes, threads)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self.history: list[dict[str, Any]] = []
         self._data: _Prepared | None = None
@@ -265,13 +268,19 @@ def _result(
 
 
 def _plan(
-    particles: ParticleSet, settings: Neighbours, steerable: SteerablePlan, has_ctf: bool, memory_bytes: int
+    particles: ParticleSet,
+    settings: Neighbours,
+    steerable: SteerablePlan,
+    has_ctf: bool,
+    memory_bytes: int,
+    threads: int,
 ) -> NeighboursPlan:
     n = len(particles)
     classes = settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS))
     _check_enough(particles.path, n, "", settings, classes)
     diameter = steerable.preparation.particle_diameter_A
     centred = bool(np.any(particles.origin_A))
+    passes = n * classes * settings.components * settings.runs * (settings.passes + 1)
     notes = []
     if settings.particle_diameter_A is None:
         notes.append(f"particle diameter not given: {diameter:.0f} A, 7/8 of the box")
@@ -294,6 +303,7 @@ def _plan(
         centred=centred,
         coefficients=steerable.basis.size,
         matched_bytes=8 * n * steerable.basis.size,
+        seconds_estimate=5 + n * steerable.basis.size * READ_SECONDS + passes * PASS_SECONDS / threads,
         memory_bytes=memory_bytes,
         notes=notes,
     )
