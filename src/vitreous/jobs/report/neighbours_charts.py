@@ -1,5 +1,6 @@
 """Drawings of the report of a ``neighbours`` job."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from vitreous.jobs.report.charts import Curve, curves, histogram
 
 __all__ = ["class_charts", "convergence", "neighbour_charts", "spectra"]
 
+MOST_BARS = 45
+DRAWN_VARIANCES = 1e-4  # of the largest one: smaller ones are not drawn
+
 Drawings = list[tuple[str, str]]  # (heading, SVG)
 
 
@@ -19,7 +23,11 @@ def neighbour_charts(found: NeighboursFolder) -> Drawings:
     return [
         (
             "Mean affinity of a particle's neighbours",
-            histogram(found.affinity[used], horizontal=axis(0, 1, "affinity"), title="Affinities"),
+            histogram(
+                found.affinity[used],
+                horizontal=axis(float(found.affinity[used].min()), 1, "affinity"),
+                title="Affinities",
+            ),
         ),
         ("Affinity by rank: mean, 10th and 90th percentile", _ranks(found.figures["affinity_by_rank"])),
         ("How often a particle is another's neighbour", _named(found.times_neighbour[used])),
@@ -85,17 +93,19 @@ def _ranks(rows: np.ndarray) -> str:
     return curves(
         lines,
         x=axis(1, max(2.0, rank[-1]), "rank", whole=True, widen=False),
-        y=axis(0, 1, "affinity"),
+        y=axis(float(rows.min()), 1, "affinity"),
         title="Affinity by rank",
         dots=True,
     )
 
 
 def _named(times: np.ndarray) -> str:
-    """Up to 60 times by the number, beyond in wider steps."""
-    high = max(2, int(times.max(initial=0)) + 1)
-    horizontal = axis(0, high, "times", whole=True, widen=False)
-    return histogram(times + 0.5, horizontal=horizontal, title="How often named", bins=high if high <= 60 else 60)
+    """A bar for every number of times, or for a few numbers together."""
+    most = int(times.max(initial=1)) + 1
+    step = math.ceil(most / MOST_BARS)
+    bins = math.ceil(most / step)
+    horizontal = axis(0, bins * step, "times", whole=True, widen=False)
+    return histogram(times + 0.5, horizontal=horizontal, title="How often named", bins=bins)
 
 
 def _halves(found: NeighboursFolder) -> str:
@@ -121,7 +131,8 @@ def _by_run(history: list[dict[str, Any]], key: str) -> list[tuple[np.ndarray, n
 
 
 def _variances(figures: dict[str, np.ndarray]) -> str:
-    orders, levels = figures["orders"], np.log10(figures["variances"])
+    drawn = figures["variances"] > DRAWN_VARIANCES * figures["variances"].max()
+    orders, levels = figures["orders"][drawn], np.log10(figures["variances"][drawn])
     by_order = {int(q): np.sort(levels[orders == q])[::-1] for q in np.unique(orders)}
     lines = []
     for rank in range(max(len(v) for v in by_order.values())):
