@@ -66,7 +66,7 @@ def _average(
     m, k = len(rows), lists.index.shape[1]
     j = lists.index[rows].flatten()
     moved = into_frame(images.natural[j], images.orders, psi_rad[rows].flatten(), lists.mirrored[rows].flatten())
-    moved = moved.reshape(m, k, -1)
+    moved = moved.reshape(m, k, images.size)
     half = half_of_neighbours(k)
     signal = torch.stack([images.natural[rows] + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)])
     weight = torch.zeros(2, m, images.groups)

@@ -14,6 +14,7 @@ likelihoods under K class averages (:mod:`vitreous.averages.neighbours.profiles`
 Memory: folds x K x M complex numbers of sums, and tiles of scores.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -191,6 +192,8 @@ def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, ti
     group, natural = images.group[index], images.natural[index]
     n, classes = len(tile), len(against.references)
     scores = rotation_scores(natural, against.references, images.grid)
+    # What references without any signal would get: evidence is measured from there.
+    log_hypotheses = (TEMPER * against.log_prior).logsumexp(0) + math.log(MIRROR_STATES * scores.shape[-1])
     scores += (against.log_prior - against.norms[group])[:, :, None, None]
     if own is not None:
         rows = np.flatnonzero(own[tile] >= 0)
@@ -214,5 +217,5 @@ def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, ti
         "signal": signal,
         "weight": weight.reshape(classes, images.groups),
         "assigned": share.argmax(1).numpy(),
-        "evidence": float((best + total.log() / TEMPER).sum()),
+        "evidence": float((best + (total.log() - log_hypotheses) / TEMPER).sum()),
     }

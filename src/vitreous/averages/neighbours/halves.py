@@ -59,6 +59,6 @@ def _half_sums(
     k = lists.index.shape[1]
     moved = into_frame(
         take(lists.index[which].flatten()), basis.orders, psi_rad[which].flatten(), lists.mirrored[which].flatten()
-    ).reshape(len(which), k, -1)
+    ).reshape(len(which), k, basis.size)
     half = half_of_neighbours(k)
     return take(which) + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)
