@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -74,7 +74,8 @@ def write_neighbours(
     _write_data(path / "data.star", result, particles)
     _write_figures(path / FIGURES, result)
     with atomic_path(path / EXAMPLES) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **{name: _halved(value) for name, value in vars(examples).items()})
+        arrays: dict[str, Any] = {name: _halved(value) for name, value in vars(examples).items()}
+        np.savez_compressed(file, **arrays)
 
 
 def write_pairs(path: Path, result: NeighboursResult) -> None:
@@ -110,7 +111,7 @@ def open_neighbours_folder(folder: str | Path) -> NeighboursFolder:
         class_members=classes["particles"].numbers("vtrMembers"),
         data=read_star(path / "data.star"),
         figures=_arrays(path / FIGURES),
-        examples=NeighbourExamples(**found) if found is not None else None,  # type: ignore[arg-type]
+        examples=NeighbourExamples(**found) if found is not None else None,
     )
 
 

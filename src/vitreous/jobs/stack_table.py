@@ -15,12 +15,15 @@ def write_stack_table(
 ) -> None:
     """Write ``path`` for the images of ``stack`` of shape (n, L, L), with further columns (n,) each."""
     count, box = shape[0], shape[-1]
-    optics = {
+    optics: dict[str, list] = {
         "rlnOpticsGroupName": ["opticsGroup1"],
         "rlnOpticsGroup": [1],
         "rlnImagePixelSize": [pixel_size_A],
         "rlnImageSize": [box],
         "rlnImageDimensionality": [2],
     }
-    names = {"rlnImageName": [image_name(i, stack) for i in range(count)], "rlnOpticsGroup": [1] * count}
+    names: dict[str, ArrayLike] = {
+        "rlnImageName": [image_name(i, stack) for i in range(count)],
+        "rlnOpticsGroup": [1] * count,
+    }
     write_star(path, {"optics": Table.from_arrays(optics), "particles": Table.from_arrays({**names, **columns})})

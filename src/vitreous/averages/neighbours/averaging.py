@@ -34,6 +34,9 @@ def average_neighbours(
 
     The image itself and every second neighbour are one half of the members.
     """
+    if len(which) == 0:
+        nothing = images.natural[:0]
+        return NeighbourAverages(components=nothing, halves=torch.stack([nothing, nothing]))
     step = max(1, PAIRS_AT_ONCE // lists.index.shape[1])
     parts = [_average(images, lists, psi_rad, rows) for rows in which.split(step)]
     return NeighbourAverages(
@@ -66,7 +69,7 @@ def _average(
     m, k = len(rows), lists.index.shape[1]
     j = lists.index[rows].flatten()
     moved = into_frame(images.natural[j], images.orders, psi_rad[rows].flatten(), lists.mirrored[rows].flatten())
-    moved = moved.reshape(m, k, images.size)
+    moved = moved.reshape(m, k, -1)
     half = half_of_neighbours(k)
     signal = torch.stack([images.natural[rows] + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)])
     weight = torch.zeros(2, m, images.groups)

@@ -40,7 +40,7 @@ def half_correlation(
         padded = torch.cat([sums[..., :1], sums, sums[..., -1:]], 2)
         cross, first, second = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
         parts.append(cross / (first * second).sqrt().clamp_min(torch.finfo(torch.float64).tiny))
-    frc = torch.cat(parts) if parts else torch.zeros(0, basis.box_px // 2 + 1, dtype=torch.float64)
+    frc = torch.cat(parts)
     frc[:, 1] = torch.maximum(frc[:, 1], frc[:, 2])
     return frc
 
