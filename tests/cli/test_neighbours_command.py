@@ -76,7 +76,7 @@ def test_table_of_neighbours(folder):
 
 def test_particles_keep_their_columns_and_gain_ours(classified, folder):
     before, after = read_particles(classified / "run_data.star"), read_particles(folder / "data.star")
-    assert set(after.table.names) - set(before.table.names) == {"vtrAffinity", "vtrTimesNeighbour"}
+    assert set(after.table.names) - set(before.table.names) == {"vtrAffinity", "vtrLogEvidence", "vtrTimesNeighbour"}
     for name in set(before.table.names) - {"vtrWeight"}:
         assert list(after.table.text(name)) == list(before.table.text(name))
     pairs = read_star(folder / "neighbours.star")["neighbours"]
@@ -122,7 +122,7 @@ def test_report(folder):
     ]
     examples, classes = 12 * (2 + 2 + 3), 16  # averages over 10 and over all neighbours
     assert page.count('src="data:image/png') == examples + 7 + classes
-    assert page.count('<svg class="chart"') == 4 + 1 + 2 + 2
+    assert page.count('<svg class="chart"') == 5 + 1 + 2 + 2
     assert "10 neighbours" in page
     assert "12 neighbours" in page
     assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []

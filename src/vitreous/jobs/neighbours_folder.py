@@ -51,6 +51,11 @@ class NeighboursFolder:
         return self._column("vtrAffinity")
 
     @property
+    def log_evidence(self) -> np.ndarray:
+        """(n,) of a particle under averages that it is not in, over the mean image, in nats."""
+        return self._column("vtrLogEvidence")
+
+    @property
     def times_neighbour(self) -> np.ndarray:
         """(n,) how many particles it is a neighbour of."""
         return self._column("vtrTimesNeighbour").astype(int)
@@ -151,6 +156,7 @@ def _write_data(path: Path, result: NeighboursResult, particles: ParticleSet) ->
     named = result.neighbours[result.weight > 0].ravel()
     particles.with_columns(
         vtrAffinity=np.round(result.affinity.mean(1).astype(np.float64), 4),
+        vtrLogEvidence=np.round(result.log_evidence.astype(np.float64), 3),
         vtrTimesNeighbour=np.bincount(named, minlength=len(result.weight)),
         vtrWeight=result.weight.astype(np.int64),
     ).write(path)

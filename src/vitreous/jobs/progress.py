@@ -133,7 +133,7 @@ def describe_step(info: Mapping[str, Any]) -> str:
         ("pass", "pass {}"),
         ("resolution_A", "{:.1f} Å"),
         ("changed_fraction", "changed {:.1%}"),
-        ("evidence", "{:.1f} nats per particle"),
+        ("score", "score {:.1f}"),
         ("mean_max_probability", "Pmax {:.2f}"),
         ("effective_classes", "{:.1f} classes"),
         ("seconds", "{:.1f} s"),

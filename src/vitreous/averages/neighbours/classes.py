@@ -14,7 +14,6 @@ likelihoods under K class averages (:mod:`vitreous.averages.neighbours.profiles`
 Memory: folds x K x M complex numbers of sums, and tiles of scores.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,14 +60,14 @@ class ClassState:
     """One classification after some passes.
 
     assigned: (n,) int64, 2 k + mirrored of the likeliest class, -1 before; changed: share of images whose likeliest
-    class is another than before; evidence: mean log evidence of an image, tempered.
+    class is another than before; score: mean tempered log evidence of an image, up to a constant.
     """
 
     passes: int
     sums: ClassSums
     assigned: np.ndarray
     changed: float
-    evidence: float
+    score: float
 
 
 def deal_folds(n: int, folds: int, seed: int, run: int) -> list[np.ndarray]:
@@ -112,7 +111,7 @@ def first_pass(
         ),
         assigned=np.full(n, -1),
         changed=1.0,
-        evidence=0.0,
+        score=0.0,
     )
     own = np.full(n, -1)
     own[drawn] = np.arange(classes)
@@ -153,7 +152,7 @@ def _visit(
     signal, weight = state.sums.signal.clone(), state.sums.weight.clone()
     sums = ClassSums(signal=signal, weight=weight)
     assigned = state.assigned.copy()
-    evidence, done = 0.0, 0
+    score, done = 0.0, 0
     for fold, index in enumerate(folds):
         against = given(fold) if given is not None else _left_out(images, sums, fold)
         signal[fold], weight[fold] = 0, 0
@@ -163,7 +162,7 @@ def _visit(
             signal[fold] += part["signal"]
             weight[fold] += part["weight"]
             assigned[tile] = part["assigned"]
-            evidence += part["evidence"]
+            score += part["score"]
             done += len(tile)
             if progress is not None:
                 progress(done)
@@ -174,7 +173,7 @@ def _visit(
         sums=sums,
         assigned=assigned,
         changed=changed,
-        evidence=evidence / max(len(assigned), 1),
+        score=score / max(len(assigned), 1),
     )
 
 
@@ -192,8 +191,6 @@ def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, ti
     group, natural = images.group[index], images.natural[index]
     n, classes = len(tile), len(against.references)
     scores = rotation_scores(natural, against.references, images.grid)
-    # What references without any signal would get: evidence is measured from there.
-    log_hypotheses = (TEMPER * against.log_prior).logsumexp(0) + math.log(MIRROR_STATES * scores.shape[-1])
     scores += (against.log_prior - against.norms[group])[:, :, None, None]
     if own is not None:
         rows = np.flatnonzero(own[tile] >= 0)
@@ -217,5 +214,5 @@ def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, ti
         "signal": signal,
         "weight": weight.reshape(classes, images.groups),
         "assigned": share.argmax(1).numpy(),
-        "evidence": float((best + (total.log() - log_hypotheses) / TEMPER).sum()),
+        "score": float((best + total.log() / TEMPER).sum()),
     }

@@ -26,7 +26,7 @@ from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_fol
 from vitreous.averages.neighbours.halves import half_correlation
 from vitreous.averages.neighbours.pairs import relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
-from vitreous.averages.neighbours.profiles import profile_features, profile_images
+from vitreous.averages.neighbours.profiles import log_evidence, profile_features, profile_images
 from vitreous.averages.neighbours.result import LITTLE_EVIDENCE, NeighboursResult
 from vitreous.averages.neighbours.search import NeighbourLists, nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
@@ -72,7 +72,6 @@ class NeighboursState:
     seed: int
     finished: tuple[ClassSums, ...]
     current: ClassState | None
-    evidence: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,7 @@ class NeighboursRun:
                 store=self.store,
                 progress=self.on_progress,
             )
-            self._data = _principal_images(matched, self.settings.components)
+            self._data = _principal_images(self.particles.path, matched, self.settings.components)
             _check_enough(self.particles.path, len(self._data.good), "usable ", self.settings, self.plan.classes)
         return self._data
 
@@ -140,7 +139,7 @@ class NeighboursRun:
 
     def _init(self, seed: int) -> NeighboursState:
         self.data()
-        return NeighboursState(iteration=0, seed=seed, finished=(), current=None, evidence=0.0)
+        return NeighboursState(iteration=0, seed=seed, finished=(), current=None)
 
     def _step(self, state: NeighboursState) -> tuple[NeighboursState, dict[str, Any]]:
         images, number = self.data().images, len(state.finished)
@@ -160,7 +159,7 @@ class NeighboursRun:
         info = {
             "run": number + 1,
             "pass": current.passes,
-            "evidence": current.evidence,
+            "score": current.score,
             "changed_fraction": current.changed,
             "smallest_class": float(members.min()),
             "largest_class": float(members.max()),
@@ -171,7 +170,6 @@ class NeighboursRun:
             iteration=state.iteration + 1,
             finished=(*state.finished, current.sums) if ended else state.finished,
             current=None if ended else current,
-            evidence=current.evidence,
         )
         return following, info
 
@@ -185,13 +183,17 @@ class NeighboursRun:
             self.on_progress(number, len(state.finished), "profiles")
             profiles.append(profile_images(data.images, self._folds(state.seed, number), sums, threads=self.threads))
         features = profile_features(profiles)
+        angles = data.images.grid.angles
+        evidence = torch.stack(
+            [log_evidence(profile, sums, angles) for profile, sums in zip(profiles, state.finished, strict=True)]
+        ).mean(0)
         self.on_progress(0, 1, "neighbours")
         lists = nearest_profiles(features, self.settings.neighbours, threads=self.threads)
         psi = relative_rotations(profiles, features, lists)
         self.on_progress(0, 1, "averages")
         psi = refine_rotations(data.images, lists, psi)
-        chosen = diverse_subset(features, lists.affinity.mean(1), min(self.settings.averages, len(features)))
-        return _result(self, state, lists, psi, chosen)
+        chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
+        return _result(self, state, lists, psi, chosen, evidence)
 
     def picture(self, components: torch.Tensor) -> torch.Tensor:
         """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""
@@ -200,10 +202,15 @@ class NeighboursRun:
         return basis.evaluate(from_principal(data.principal, basis, components))
 
 
-def _principal_images(matched: MatchedImages, components: int) -> _Prepared:
+def _principal_images(path: Path, matched: MatchedImages, components: int) -> _Prepared:
     """Mean, covariance and principal components of the matched images, and the images in terms of these."""
     mean = estimate_mean(matched.moments, matched.information)
     prior = estimate_covariance(matched.moments, matched.information, mean)
+    if not any(bool((block.diagonal() > 0).any()) for block in prior.covariance):
+        raise ValueError(
+            f"{path}: nothing that the particles share rises above the noise; check contrast, CTF, particle diameter "
+            "and centring"
+        )
     basis = matched.plan.basis
     principal = principal_basis(prior, components)
     good = np.flatnonzero(~matched.bad)
@@ -226,7 +233,12 @@ def _principal_images(matched: MatchedImages, components: int) -> _Prepared:
 
 
 def _result(
-    job: NeighboursRun, state: NeighboursState, lists: NeighbourLists, psi_rad: torch.Tensor, chosen: torch.Tensor
+    job: NeighboursRun,
+    state: NeighboursState,
+    lists: NeighbourLists,
+    psi_rad: torch.Tensor,
+    chosen: torch.Tensor,
+    evidence: torch.Tensor,
 ) -> NeighboursResult:
     data, n, k = job.data(), len(job.particles), job.settings.neighbours
     good = data.good
@@ -235,6 +247,7 @@ def _result(
         "mirrored": np.zeros((n, k), bool),
         "psi_deg": np.zeros((n, k), np.float32),
         "affinity": np.zeros((n, k), np.float32),
+        "log_evidence": np.zeros(n, np.float32),
         "weight": np.zeros(n, np.float32),
     }
     found["neighbours"][good] = good[lists.index.numpy()]
@@ -242,6 +255,7 @@ def _result(
     degrees = np.rad2deg(psi_rad.numpy())
     found["psi_deg"][good] = (degrees + 180) % 360 - 180
     found["affinity"][good] = lists.affinity.numpy()
+    found["log_evidence"][good] = evidence.numpy()
     found["weight"][good] = 1
     averages = average_neighbours(data.images, lists, psi_rad, chosen)
     frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, psi_rad, chosen, good)
@@ -258,12 +272,12 @@ def _result(
         class_members=sums.members.sum(0).numpy(),
         orders=data.principal.orders.numpy(),
         variances=data.principal.variances.numpy(),
-        evidence=state.evidence,
+        evidence=float(evidence.mean()),
         noise_power=data.matched.noise_power.numpy(),
         defocus_groups=0 if groups is None else len(groups),
         defocus_phase_error_rad=0.0 if groups is None else groups.phase_error_rad,
         history=list(job.history),
-        messages=_messages(job, state),
+        messages=_messages(job, float(evidence.mean())),
     )
 
 
@@ -317,14 +331,14 @@ def _check_enough(path: Path, particles: int, kind: str, settings: Neighbours, c
         )
 
 
-def _messages(job: NeighboursRun, state: NeighboursState) -> list[str]:
+def _messages(job: NeighboursRun, evidence: float) -> list[str]:
     bad = job.data().matched.bad
     messages = []
     if bad.any():
         messages.append(f"{int(bad.sum())} particles with NaN or constant images were left out; their weight is 0")
-    if state.evidence < LITTLE_EVIDENCE:
+    if evidence < LITTLE_EVIDENCE:
         messages.append(
-            f"averages explain particles hardly better than the mean image does ({state.evidence:.1f} nats per "
+            f"averages explain particles hardly better than the mean image does ({evidence:.1f} nats per "
             "particle): neighbours are close to random; check contrast, CTF, particle diameter and centring"
         )
     return messages

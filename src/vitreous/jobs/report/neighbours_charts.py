@@ -30,6 +30,7 @@ def neighbour_charts(found: NeighboursFolder) -> Drawings:
             ),
         ),
         ("Affinity by rank: mean, 10th and 90th percentile", _ranks(found.figures["affinity_by_rank"])),
+        ("Evidence of a particle, over the mean image", _evidence(found.log_evidence[used])),
         ("How often a particle is another's neighbour", _named(found.times_neighbour[used])),
         *([("FRC of the halves of every average, and their mean", _halves(found))] if len(found.averages) else []),
     ]
@@ -50,9 +51,9 @@ def class_charts(found: NeighboursFolder) -> Drawings:
 
 
 def convergence(history: list[dict[str, Any]]) -> Drawings:
-    """Evidence and changes of class by pass, a curve for every classification."""
+    """Likelihood and changes of class by pass, a curve for every classification."""
     panels = (
-        ("evidence", "Evidence for the averages, over the mean image", "nats per particle", 1.0),
+        ("score", "Log-likelihood of a particle, tempered, up to a constant", "nats", 1.0),
         ("changed_fraction", "Particles that changed class", "%", 100.0),
     )
     drawings = []
@@ -67,7 +68,7 @@ def convergence(history: list[dict[str, Any]]) -> Drawings:
             drawing = curves(
                 lines,
                 x=axis(1, last, "pass", whole=True, widen=False),
-                y=axis(min(0.0, float(values.min())), float(values.max()), unit, count=4),
+                y=axis(float(values.min()), float(values.max()), unit, count=4),
                 title=f"{heading} per pass",
                 dots=True,
             )
@@ -97,6 +98,11 @@ def _ranks(rows: np.ndarray) -> str:
         title="Affinity by rank",
         dots=True,
     )
+
+
+def _evidence(values: np.ndarray) -> str:
+    horizontal = axis(float(values.min()), float(values.max()), "nats")
+    return histogram(values, horizontal=horizontal, title="Evidence of the particles")
 
 
 def _named(times: np.ndarray) -> str:
