@@ -14,6 +14,7 @@ import vitreous
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
+from vitreous.averages.neighbours import Neighbours
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -119,7 +120,13 @@ def test_make_targets_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "settings"), [("class2d.md", Class2D), ("deconvolve.md", Deconvolve), ("denoise.md", Denoise)]
+    ("page", "settings"),
+    [
+        ("class2d.md", Class2D),
+        ("deconvolve.md", Deconvolve),
+        ("denoise.md", Denoise),
+        ("neighbours.md", Neighbours),
+    ],
 )
 def test_guide_explains_every_setting(page: str, settings: type) -> None:
     guide = (ROOT / "docs" / page).read_text()

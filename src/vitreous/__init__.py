@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from vitreous.averages.class2d import Class2D, class2d
     from vitreous.averages.deconvolve import Deconvolve, deconvolve
     from vitreous.averages.denoise import Denoise, denoise
+    from vitreous.averages.neighbours import Neighbours, NeighboursResult, neighbours
     from vitreous.averages.result import Class2DResult
     from vitreous.jobs import select_particles, write_report
     from vitreous.jobs.run_class2d import run_class2d
     from vitreous.jobs.run_deconvolve import run_deconvolve
     from vitreous.jobs.run_denoise import run_denoise
+    from vitreous.jobs.run_neighbours import run_neighbours
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_simulate import run_simulate
     from vitreous.particles import (
@@ -43,11 +45,13 @@ _HOMES = {
     "vitreous.averages.class2d": ("Class2D", "class2d"),
     "vitreous.averages.deconvolve": ("Deconvolve", "deconvolve"),
     "vitreous.averages.denoise": ("Denoise", "denoise"),
+    "vitreous.averages.neighbours": ("Neighbours", "NeighboursResult", "neighbours"),
     "vitreous.averages.result": ("Class2DResult",),
     "vitreous.jobs": ("select_particles", "write_report"),
     "vitreous.jobs.run_class2d": ("run_class2d",),
     "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
     "vitreous.jobs.run_denoise": ("run_denoise",),
+    "vitreous.jobs.run_neighbours": ("run_neighbours",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
     "vitreous.particles": (
@@ -72,6 +76,8 @@ __all__ = [
     "Class2DResult",
     "Deconvolve",
     "Denoise",
+    "Neighbours",
+    "NeighboursResult",
     "ParticleSet",
     "RunOptions",
     "SimulateSettings",
@@ -82,6 +88,7 @@ __all__ = [
     "deconvolve",
     "denoise",
     "load_volumes",
+    "neighbours",
     "open_stack",
     "phantom",
     "read_images",
@@ -91,6 +98,7 @@ __all__ = [
     "run_class2d",
     "run_deconvolve",
     "run_denoise",
+    "run_neighbours",
     "run_simulate",
     "select_particles",
     "simulate_batches",

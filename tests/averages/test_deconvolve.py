@@ -193,7 +193,7 @@ def test_single_averages_with_a_ctf_lose_it(tmp_path):
         ({}, {}, {}, "rlnClassNumber, needed for averaging classes"),
         ({"rlnClassNumber": [1] * 8}, {}, {}, "rlnAnglePsi, needed for turning"),
         ({"rlnClassNumber": [0] * 8, "rlnAnglePsi": [0.0] * 8}, {}, {}, "none of them is in a class"),
-        ({}, {}, {"particle_diameter_A": 500.0}, "does not suit a box"),
+        ({}, {}, {"particle_diameter_A": 500.0}, "does not leave a background"),
         (
             {"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8, "rlnDefocusU": [1e4] * 8},
             {**MICROSCOPE, "rlnCtfDataAreCtfPremultiplied": [1]},

@@ -37,6 +37,7 @@ COMMANDS = {
     "class2d": "2D classification: particles in, class averages and a report out.",
     "deconvolve": "Non-negative averages without CTF from classified particles, masked.",
     "denoise": "Denoised images of all particles, free of the CTF.",
+    "neighbours": "Nearest neighbours of every particle, and averages of them.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",

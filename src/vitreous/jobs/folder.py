@@ -44,6 +44,18 @@ OURS = (
     "backup_selection.star",
     "checkpoints/it*.npz",
 )
+OURS_BY_TASK = {  # names that others use too: ours only where job.json says so
+    "neighbours": (
+        "neighbours.star",
+        "averages.mrcs",
+        "averages.star",
+        "classes.mrcs",
+        "classes.star",
+        "data.star",
+        "figures.npz",
+        "coefficients.dat",
+    ),
+}
 logger = logging.getLogger("vitreous")
 
 
@@ -145,7 +157,8 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     """Refuse or clear the folder; True when an earlier run is continued."""
     status = _recorded_status(path)
     earlier = read_manifest(path)
-    if status == "other":
+    theirs = earlier is None or earlier.task != manifest.task
+    if status == "other" or (theirs and any(_matching(path, OURS_BY_TASK.get(manifest.task, ())))):
         raise JobFolderError(f"{path} holds results that are not from this program; choose another folder")
     if earlier is not None and overwrite:
         _remove(_own_files(path))
@@ -188,7 +201,12 @@ def _recorded_status(path: Path) -> Status:
 
 
 def _own_files(path: Path) -> Iterator[Path]:
-    for pattern in OURS:
+    manifest = read_manifest(path)
+    return _matching(path, (*OURS, *OURS_BY_TASK.get(manifest.task if manifest else "", ())))
+
+
+def _matching(path: Path, patterns: Iterable[str]) -> Iterator[Path]:
+    for pattern in patterns:
         yield from path.glob(pattern)
 
 

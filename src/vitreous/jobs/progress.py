@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitreous.jobs.history import to_json
 
-__all__ = ["Reporter", "describe_duration", "describe_step", "reporting"]
+__all__ = ["Reporter", "describe_duration", "describe_step", "follow", "reporting"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +111,29 @@ def reporting(
         yield replace(reporter, move=move)
 
 
+def follow(reporter: Reporter) -> Callable[[int, int, str], None]:
+    """Progress inside an iteration moves the bar; other work is named when it begins."""
+    at = ""
+
+    def follow(done: int, total: int, what: str) -> None:
+        nonlocal at
+        if what == "matching":
+            reporter.within(done / max(total, 1))
+        elif what != at:
+            reporter.say(f"{what} ...")
+        at = what
+
+    return follow
+
+
 def describe_step(info: Mapping[str, Any]) -> str:
     """The figures of one iteration that a user wants to see go by, those that are there."""
     parts = (
+        ("run", "classification {}"),
+        ("pass", "pass {}"),
         ("resolution_A", "{:.1f} Å"),
         ("changed_fraction", "changed {:.1%}"),
+        ("score", "score {:.1f}"),
         ("mean_max_probability", "Pmax {:.2f}"),
         ("effective_classes", "{:.1f} classes"),
         ("seconds", "{:.1f} s"),

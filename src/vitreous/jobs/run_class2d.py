@@ -1,7 +1,7 @@
 """The ``class2d`` job: a particle file in, a folder with averages, RELION's files and a report out."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +16,7 @@ from vitreous.iterate import run
 from vitreous.jobs.folder import Job, JobFinished, open_job
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, new_manifest
-from vitreous.jobs.progress import Reporter, reporting
+from vitreous.jobs.progress import Reporter, follow, reporting
 from vitreous.jobs.relion_output import SearchSettings, write_final, write_iteration
 from vitreous.jobs.report import Examples, write_examples, write_report
 from vitreous.jobs.run_options import RunOptions, chosen_device, tell, use_threads
@@ -96,7 +96,7 @@ def _lay_out(
 ) -> _Layout:
     """Everything that can be found wrong before the folder is touched is found here."""
     device = chosen_device(options)
-    warnings = warnings_before(particles, settings)
+    warnings = warnings_before(particles, invert_contrast=settings.invert_contrast)
     prepared = prepare_run(particles, settings, device=device, memory_bytes=options.memory, store=output / STORE)
     recorded = {name: value for name, value in asdict(settings).items() if name != "seed"}
     if given_pixel_size_A is not None:
@@ -139,7 +139,7 @@ def _work(job: Job, layout: _Layout) -> str:
         reporter.emit("plan", _plan_event(layout))
         if job.resumed:
             reporter.say(f"going on after iteration {done}")
-        layout.prepared.on_progress = _follow(reporter)
+        layout.prepared.on_progress = follow(reporter)
         result, _ = run(
             layout.prepared.algorithm,
             seed=layout.settings.seed,
@@ -202,18 +202,3 @@ def _search_settings(job: Job, layout: _Layout) -> SearchSettings:
         offset_range_A=plan.offset_range_A,
         offset_step_A=plan.offset_range_A * float(np.sqrt(np.pi / last["shifts"])),
     )
-
-
-def _follow(reporter: Reporter) -> Callable[[int, int, str], None]:
-    """Progress inside an iteration moves the bar; other work is named when it begins."""
-    at = ""
-
-    def follow(done: int, total: int, what: str) -> None:
-        nonlocal at
-        if what == "matching":
-            reporter.within(done / max(total, 1))
-        elif what != at:
-            reporter.say(f"{what} ...")
-        at = what
-
-    return follow

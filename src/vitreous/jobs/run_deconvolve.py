@@ -1,6 +1,6 @@
 """The ``deconvolve`` job: classified particles in, a folder with non-negative averages and a report out."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
@@ -11,15 +11,15 @@ from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, Deconvolv
 from vitreous.averages.deconvolve.task import State
 from vitreous.iterate import run
 from vitreous.jobs.folder import Job, JobFinished, open_job
-from vitreous.jobs.manifest import new_manifest, read_manifest
+from vitreous.jobs.inherit import classified_particles, inherited
+from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import describe_duration, reporting
 from vitreous.jobs.report.deconvolve import write_deconvolve_report
 from vitreous.jobs.run_options import RunOptions, chosen_device, tell, use_threads
-from vitreous.particles import Table, image_name, read_particles, write_mrc_stack, write_star
+from vitreous.jobs.stack_table import write_stack_table
+from vitreous.particles import read_particles, write_mrc_stack
 
 __all__ = ["run_deconvolve", "write_deconvolved"]
-
-CLASSIFIED = "run_data.star"  # of a class2d folder
 
 
 def run_deconvolve(
@@ -51,8 +51,8 @@ def run_deconvolve(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options = options or RunOptions()
-    path = Path(particles) / CLASSIFIED if Path(particles).is_dir() else Path(particles)
-    chosen, notes = _inherited(settings or Deconvolve(), path)
+    path, given = classified_particles(particles), settings or Deconvolve()
+    chosen, notes = (given, []) if given.single else inherited(given, path)
     use_threads(options)
     found = read_particles(path, project=project, pixel_size_A=pixel_size_A)
     prepared = prepare_deconvolution(found, chosen, device=chosen_device(options), memory_bytes=options.memory)
@@ -79,40 +79,8 @@ def write_deconvolved(folder: str | Path, result: DeconvolveResult) -> None:
     stacks = {"": result.averages, "_unmasked": result.unmasked, "_masks": result.masks, "_plain": result.plain}
     for name, images in stacks.items():
         write_mrc_stack(path / f"deconvolved{name}.mrcs", images, pixel)
-    optics: dict[str, list] = {
-        "rlnOpticsGroupName": ["opticsGroup1"],
-        "rlnOpticsGroup": [1],
-        "rlnImagePixelSize": [pixel],
-        "rlnImageSize": [result.averages.shape[-1]],
-        "rlnImageDimensionality": [2],
-    }
-    table: dict[str, list | np.ndarray] = {
-        "rlnImageName": [image_name(i, "deconvolved.mrcs") for i in range(len(result.averages))],
-        "rlnOpticsGroup": [1] * len(result.averages),
-        "rlnClassNumber": result.class_number,
-        "vtrPopulation": result.population,
-    }
-    write_star(path / "deconvolved.star", {"optics": Table.from_arrays(optics), "particles": Table.from_arrays(table)})
-
-
-def _inherited(settings: Deconvolve, path: Path) -> tuple[Deconvolve, list[str]]:
-    """Settings with what the ``class2d`` job that wrote the file says about its images, and a note on that."""
-    manifest = read_manifest(path.parent)
-    if manifest is None or manifest.task != "class2d" or settings.single:
-        return settings, []
-    before = manifest.settings
-    diameter = manifest.summary.get("particle_diameter_used_A")
-    taken = replace(
-        settings,
-        particle_diameter_A=settings.particle_diameter_A or diameter,
-        invert_contrast=settings.invert_contrast or before.get("invert_contrast", False),
-        normalise=settings.normalise and before.get("normalise", True),
-        ctf=settings.ctf and before.get("ctf", True),
-    )
-    if taken == settings:
-        return settings, []
-    changed = [f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]
-    return taken, [f"as in the classification: {', '.join(changed)}"]
+    columns = {"rlnClassNumber": result.class_number, "vtrPopulation": result.population}
+    write_stack_table(path / "deconvolved.star", "deconvolved.mrcs", result.averages.shape, pixel, columns)
 
 
 def _describe(job: DeconvolveRun) -> list[str]:

@@ -16,7 +16,7 @@ __all__ = ["describe_bytes", "describe_result", "describe_start", "warnings_befo
 LOOKED_AT = 400  # particles whose pixels are looked at before a run
 
 
-def warnings_before(particles: ParticleSet, settings: Class2D) -> tuple[str, ...]:
+def warnings_before(particles: ParticleSet, *, invert_contrast: bool) -> tuple[str, ...]:
     """What looks wrong with the data, from the table, the headers and a sample of the images.
 
     Raises ValueError when a job could not run.
@@ -26,9 +26,9 @@ def warnings_before(particles: ParticleSet, settings: Class2D) -> tuple[str, ...
         raise ValueError(_reason(report))
     found = [text for text in report.warnings if "dark on light" not in text]
     verdict = report.contrast.verdict if report.contrast is not None else "unclear"
-    if verdict == "dark" and not settings.invert_contrast:
+    if verdict == "dark" and not invert_contrast:
         found.append("particles seem to be dark on light; --invert-contrast makes them white")
-    if verdict == "white" and settings.invert_contrast:
+    if verdict == "white" and invert_contrast:
         found.append("particles seem to be white already, and --invert-contrast makes them dark")
     found += [f"{len(rows):,} particles {kind} (get no weight)" for kind, rows in report.bad.items() if rows]
     return tuple(found)

@@ -24,7 +24,13 @@ from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, i
 from vitreous.averages.covariance.matched import matched_coefficients, white_noise_variance
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments, merge_moments
 from vitreous.averages.covariance.noise import background_response, smooth_spectrum, unknown_plane
-from vitreous.averages.covariance.prepare import MatchedImages, SteerablePlan, prepare_matched, steerable_plan
+from vitreous.averages.covariance.prepare import (
+    MatchedImages,
+    SteerablePlan,
+    prepare_matched,
+    steerable_plan,
+    working_images,
+)
 from vitreous.averages.covariance.principal import (
     PrincipalBasis,
     from_principal,
@@ -68,4 +74,5 @@ __all__ = [
     "unknown_plane",
     "white_noise_variance",
     "wiener_filter",
+    "working_images",
 ]

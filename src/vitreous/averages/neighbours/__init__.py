@@ -2,6 +2,8 @@
 
 from vitreous.averages.neighbours.averaging import NeighbourAverages, average_neighbours, refine_rotations
 from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
+from vitreous.averages.neighbours.examples import NeighbourExamples, neighbour_examples
+from vitreous.averages.neighbours.halves import half_correlation
 from vitreous.averages.neighbours.pairs import into_frame, relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
 from vitreous.averages.neighbours.profiles import Profiles, exchange_mirror, profile_features, profile_images
@@ -15,6 +17,7 @@ __all__ = [
     "ClassState",
     "ClassSums",
     "NeighbourAverages",
+    "NeighbourExamples",
     "NeighbourLists",
     "Neighbours",
     "NeighboursPlan",
@@ -27,8 +30,10 @@ __all__ = [
     "diverse_subset",
     "exchange_mirror",
     "first_pass",
+    "half_correlation",
     "into_frame",
     "nearest_profiles",
+    "neighbour_examples",
     "neighbours",
     "next_pass",
     "posterior_references",

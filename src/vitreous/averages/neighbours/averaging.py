@@ -14,7 +14,7 @@ from vitreous.averages.neighbours.principal import PrincipalImages, posterior_re
 from vitreous.averages.neighbours.search import NeighbourLists
 from vitreous.matching import pair_scores
 
-__all__ = ["NeighbourAverages", "average_neighbours", "refine_rotations"]
+__all__ = ["NeighbourAverages", "average_neighbours", "half_of_neighbours", "refine_rotations"]
 
 PAIRS_AT_ONCE = 20_000
 
@@ -34,6 +34,9 @@ def average_neighbours(
 
     The image itself and every second neighbour are one half of the members.
     """
+    if len(which) == 0:
+        nothing = images.natural[:0]
+        return NeighbourAverages(components=nothing, halves=torch.stack([nothing, nothing]))
     step = max(1, PAIRS_AT_ONCE // lists.index.shape[1])
     parts = [_average(images, lists, psi_rad, rows) for rows in which.split(step)]
     return NeighbourAverages(
@@ -48,15 +51,15 @@ def refine_rotations(images: PrincipalImages, lists: NeighbourLists, psi_rad: to
     for rows in torch.arange(n).split(max(1, PAIRS_AT_ONCE // k)):
         _, halves = _average(images, lists, psi_rad, rows)
         for own in (0, 1):
-            mine = torch.arange(k)[_half_of_neighbours(k) == own]
+            mine = torch.arange(k)[half_of_neighbours(k) == own]
             j, mirrored = lists.index[rows][:, mine].flatten(), lists.mirrored[rows][:, mine].flatten()
             against = halves[1 - own].repeat_interleave(len(mine), 0)
             out[rows[:, None], mine] = _turn_to(images, j, mirrored, against).reshape(len(rows), -1)
     return out
 
 
-def _half_of_neighbours(k: int) -> torch.Tensor:
-    """The image itself is in half 0, so its nearest neighbour begins with 1."""
+def half_of_neighbours(k: int) -> torch.Tensor:
+    """Which half of the members each of k neighbours is in: the image itself is in 0, its nearest neighbour in 1."""
     return (torch.arange(k) + 1) % 2
 
 
@@ -67,7 +70,7 @@ def _average(
     j = lists.index[rows].flatten()
     moved = into_frame(images.natural[j], images.orders, psi_rad[rows].flatten(), lists.mirrored[rows].flatten())
     moved = moved.reshape(m, k, -1)
-    half = _half_of_neighbours(k)
+    half = half_of_neighbours(k)
     signal = torch.stack([images.natural[rows] + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)])
     weight = torch.zeros(2, m, images.groups)
     weight[0, torch.arange(m), images.group[rows]] = 1

@@ -4,8 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+
+from vitreous.quality import resolution_at
 
 __all__ = ["NeighboursResult"]
+
+LITTLE_EVIDENCE = 1.5  # nats per particle; the averages of pure noise reach up to 1
+THRESHOLD = 0.143  # of the FRC of halves, where that of the whole average is 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +34,7 @@ class NeighboursResult:
     weight: np.ndarray  # (n,) 1 or 0
     average_of: np.ndarray  # (A,) int64, the particle that an average belongs to
     averages: np.ndarray  # (A, L, L) float32, without CTF
-    frc: np.ndarray  # (A, L // 2 + 1) Fourier ring correlation between the averages of two halves of the members
+    frc: np.ndarray  # (A, L // 2 + 1) Fourier ring correlation between the sums of two halves of the members
     classes: np.ndarray  # (C, L, L) float32, averages that the particles were compared with (first classification)
     class_members: np.ndarray  # (C,) float, particles in them
     orders: np.ndarray  # (M,) angular order of every principal component
@@ -39,3 +45,14 @@ class NeighboursResult:
     defocus_phase_error_rad: float  # largest phase error from sharing the CTF of a defocus group
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry per pass, JSON-able
     messages: list[str] = field(default_factory=list)  # plain sentences for the user
+
+    @property
+    def found_signal(self) -> bool:
+        """False when averages explain particles hardly better than the mean image: neighbours are close to random."""
+        return self.evidence >= LITTLE_EVIDENCE
+
+    @property
+    def resolution_A(self) -> np.ndarray:
+        """(A,) where the FRC of an average's halves falls below 0.143; inf where it never is above."""
+        frc = torch.from_numpy(np.ascontiguousarray(self.frc))
+        return resolution_at(frc, THRESHOLD, self.averages.shape[-1], self.pixel_size_A).numpy()

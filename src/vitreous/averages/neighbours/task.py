@@ -23,24 +23,25 @@ from vitreous.averages.covariance import (
 )
 from vitreous.averages.neighbours.averaging import average_neighbours, refine_rotations
 from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
+from vitreous.averages.neighbours.halves import half_correlation
 from vitreous.averages.neighbours.pairs import relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
 from vitreous.averages.neighbours.profiles import log_evidence, profile_features, profile_images
-from vitreous.averages.neighbours.result import NeighboursResult
+from vitreous.averages.neighbours.result import LITTLE_EVIDENCE, NeighboursResult
 from vitreous.averages.neighbours.search import NeighbourLists, nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.particles import ParticleSet
-from vitreous.quality import ring_correlation
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
 
 MOST_DIAMETER_PX = 64  # across the particle, in working pixels
 PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
+PASS_SECONDS = 4e-9  # of one core per particle, class and component in a pass
+READ_SECONDS = 5e-7  # per particle and coefficient
 SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
-LITTLE_EVIDENCE = 1.5  # nats per particle; the averages of pure noise reach up to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class NeighboursPlan:
     centred: bool
     coefficients: int
     matched_bytes: int
+    seconds_estimate: float
     memory_bytes: int
     notes: list[str] = field(default_factory=list)
 
@@ -112,7 +114,7 @@ class NeighboursRun:
             resolution_limit_A=settings.resolution_limit_A,
             most_diameter_px=MOST_DIAMETER_PX,
         )
-        self.plan = _plan(particles, settings, self._steerable, self.ctf is not None, memory_bytes)
+        self.plan = _plan(particles, settings, self._steerable, self.ctf is not None, memory_bytes, threads)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self.history: list[dict[str, Any]] = []
         self._data: _Prepared | None = None
@@ -128,13 +130,8 @@ class NeighboursRun:
                 store=self.store,
                 progress=self.on_progress,
             )
-            self._data = _principal_images(matched, self.settings.components)
-            usable, needed = len(self._data.good), max(self.plan.classes, self.settings.neighbours + 1)
-            if usable < max(needed, 2 * self.settings.folds):
-                raise ValueError(
-                    f"{self.particles.path}: {usable} usable particles are too few for {self.settings.neighbours} "
-                    f"neighbours, {self.plan.classes} classes and {self.settings.folds} folds"
-                )
+            self._data = _principal_images(self.particles.path, matched, self.settings.components)
+            _check_enough(self.particles.path, len(self._data.good), "usable ", self.settings, self.plan.classes)
         return self._data
 
     def _folds(self, seed: int, run_number: int) -> list[np.ndarray]:
@@ -163,7 +160,7 @@ class NeighboursRun:
             "run": number + 1,
             "pass": current.passes,
             "score": current.score,
-            "changed": current.changed,
+            "changed_fraction": current.changed,
             "smallest_class": float(members.min()),
             "largest_class": float(members.max()),
         }
@@ -205,10 +202,15 @@ class NeighboursRun:
         return basis.evaluate(from_principal(data.principal, basis, components))
 
 
-def _principal_images(matched: MatchedImages, components: int) -> _Prepared:
+def _principal_images(path: Path, matched: MatchedImages, components: int) -> _Prepared:
     """Mean, covariance and principal components of the matched images, and the images in terms of these."""
     mean = estimate_mean(matched.moments, matched.information)
     prior = estimate_covariance(matched.moments, matched.information, mean)
+    if not any(bool((block.diagonal() > 0).any()) for block in prior.covariance):
+        raise ValueError(
+            f"{path}: nothing that the particles share rises above the noise; check contrast, CTF, particle diameter "
+            "and centring"
+        )
     basis = matched.plan.basis
     principal = principal_basis(prior, components)
     good = np.flatnonzero(~matched.bad)
@@ -256,7 +258,7 @@ def _result(
     found["log_evidence"][good] = evidence.numpy()
     found["weight"][good] = 1
     averages = average_neighbours(data.images, lists, psi_rad, chosen)
-    pictures, halves = job.picture(averages.components), [job.picture(half) for half in averages.halves]
+    frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, psi_rad, chosen, good)
     sums = state.finished[0]
     groups = data.matched.groups
     return NeighboursResult(
@@ -264,8 +266,8 @@ def _result(
         particle_diameter_A=job.plan.particle_diameter_A,
         **found,
         average_of=good[chosen.numpy()],
-        averages=pictures.numpy(),
-        frc=ring_correlation(*halves).numpy() if len(chosen) else np.zeros((0, data.matched.plan.box_px // 2 + 1)),
+        averages=job.picture(averages.components).numpy(),
+        frc=frc.numpy(),
         classes=job.picture(posterior_references(data.images, sums.signal.sum(0), sums.weight.sum(0))).numpy(),
         class_members=sums.members.sum(0).numpy(),
         orders=data.principal.orders.numpy(),
@@ -280,11 +282,19 @@ def _result(
 
 
 def _plan(
-    particles: ParticleSet, settings: Neighbours, steerable: SteerablePlan, has_ctf: bool, memory_bytes: int
+    particles: ParticleSet,
+    settings: Neighbours,
+    steerable: SteerablePlan,
+    has_ctf: bool,
+    memory_bytes: int,
+    threads: int,
 ) -> NeighboursPlan:
     n = len(particles)
+    classes = settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS))
+    _check_enough(particles.path, n, "", settings, classes)
     diameter = steerable.preparation.particle_diameter_A
     centred = bool(np.any(particles.origin_A))
+    passes = n * classes * settings.components * settings.runs * (settings.passes + 1)
     notes = []
     if settings.particle_diameter_A is None:
         notes.append(f"particle diameter not given: {diameter:.0f} A, 7/8 of the box")
@@ -302,14 +312,23 @@ def _plan(
         working_box_px=steerable.box_px,
         working_pixel_A=steerable.pixel_size_A,
         particle_diameter_A=diameter,
-        classes=settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS)),
+        classes=classes,
         has_ctf=has_ctf,
         centred=centred,
         coefficients=steerable.basis.size,
         matched_bytes=8 * n * steerable.basis.size,
+        seconds_estimate=5 + n * steerable.basis.size * READ_SECONDS + passes * PASS_SECONDS / threads,
         memory_bytes=memory_bytes,
         notes=notes,
     )
+
+
+def _check_enough(path: Path, particles: int, kind: str, settings: Neighbours, classes: int) -> None:
+    if particles < max(classes, settings.neighbours + 1, 2 * settings.folds):
+        raise ValueError(
+            f"{path}: {particles} {kind}particles are too few for {settings.neighbours} neighbours, {classes} classes "
+            f"and {settings.folds} folds"
+        )
 
 
 def _messages(job: NeighboursRun, evidence: float) -> list[str]:
