@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from vitreous.jobs import select_particles, write_report
     from vitreous.jobs.run_class2d import run_class2d
     from vitreous.jobs.run_deconvolve import run_deconvolve
+    from vitreous.jobs.run_initial import run_initial
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_simulate import run_simulate
+    from vitreous.mixtures import InitialModel, Mixture, initial_model
     from vitreous.particles import (
         ParticleSet,
         Volume,
@@ -44,8 +46,10 @@ _HOMES = {
     "vitreous.jobs": ("select_particles", "write_report"),
     "vitreous.jobs.run_class2d": ("run_class2d",),
     "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
+    "vitreous.jobs.run_initial": ("run_initial",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
+    "vitreous.mixtures": ("InitialModel", "Mixture", "initial_model"),
     "vitreous.particles": (
         "ParticleSet",
         "Volume",
@@ -67,6 +71,8 @@ __all__ = [
     "Class2D",
     "Class2DResult",
     "Deconvolve",
+    "InitialModel",
+    "Mixture",
     "ParticleSet",
     "RunOptions",
     "SimulateSettings",
@@ -75,6 +81,7 @@ __all__ = [
     "check_particles",
     "class2d",
     "deconvolve",
+    "initial_model",
     "load_volumes",
     "open_stack",
     "phantom",
@@ -84,6 +91,7 @@ __all__ = [
     "read_volume",
     "run_class2d",
     "run_deconvolve",
+    "run_initial",
     "run_simulate",
     "select_particles",
     "simulate_batches",

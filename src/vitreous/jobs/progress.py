@@ -118,6 +118,7 @@ def describe_step(info: Mapping[str, Any]) -> str:
         ("changed_fraction", "changed {:.1%}"),
         ("mean_max_probability", "Pmax {:.2f}"),
         ("effective_classes", "{:.1f} classes"),
+        ("log_posterior", "log posterior {:,.0f}"),
         ("seconds", "{:.1f} s"),
     )
     return "  ".join(form.format(info[key]) for key, form in parts if info.get(key) is not None)
