@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from vitreous.jobs.run_class2d import run_class2d
     from vitreous.jobs.run_deconvolve import run_deconvolve
     from vitreous.jobs.run_initial import run_initial
+    from vitreous.jobs.run_mixture import run_mixture
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_simulate import run_simulate
-    from vitreous.mixtures import InitialModel, Mixture, initial_model
+    from vitreous.mixtures import InitialModel, Mixture, MixtureFit, initial_model
     from vitreous.particles import (
         ParticleSet,
         Volume,
@@ -47,9 +48,10 @@ _HOMES = {
     "vitreous.jobs.run_class2d": ("run_class2d",),
     "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
     "vitreous.jobs.run_initial": ("run_initial",),
+    "vitreous.jobs.run_mixture": ("run_mixture",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
-    "vitreous.mixtures": ("InitialModel", "Mixture", "initial_model"),
+    "vitreous.mixtures": ("InitialModel", "Mixture", "MixtureFit", "initial_model"),
     "vitreous.particles": (
         "ParticleSet",
         "Volume",
@@ -73,6 +75,7 @@ __all__ = [
     "Deconvolve",
     "InitialModel",
     "Mixture",
+    "MixtureFit",
     "ParticleSet",
     "RunOptions",
     "SimulateSettings",
@@ -92,6 +95,7 @@ __all__ = [
     "run_class2d",
     "run_deconvolve",
     "run_initial",
+    "run_mixture",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -37,6 +37,7 @@ COMMANDS = {
     "class2d": "2D classification: particles in, class averages and a report out.",
     "deconvolve": "Non-negative averages without CTF from classified particles, masked.",
     "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
+    "mixture": "A map as a mixture of Gaussians: pseudo-atoms.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",

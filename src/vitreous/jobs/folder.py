@@ -46,6 +46,8 @@ OURS = (
     "initial_averages.mrcs",
     "initial_projections.mrcs",
     "mixture.mrc",
+    "mixture_target.mrc",
+    "mixture_correlation.star",
     "mixture.cif",
     "mixture.pdb",
     "selected.star",

@@ -8,6 +8,7 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report import write_report
 from vitreous.jobs.report.deconvolve import write_deconvolve_report
 from vitreous.jobs.report.initial import write_initial_report
+from vitreous.jobs.report.mixture import write_mixture_report
 
 __all__ = ["write_report_of"]
 
@@ -15,6 +16,7 @@ WRITERS: dict[str, Callable[[str | Path], Path]] = {
     "class2d": write_report,
     "deconvolve": write_deconvolve_report,
     "initial": write_initial_report,
+    "mixture": write_mixture_report,
 }
 
 

@@ -66,7 +66,7 @@ for (const figure of document.querySelectorAll(".surface")) {
     const { width, height } = canvas;
     const image = context.createImageData(width, height);
     const depth = new Float32Array(width * height).fill(-Infinity);
-    const scale = (0.98 * width) / (n - 1) / 1.25;
+    const scale = (0.98 * width) / (n - 1) / 1.1;
     const count = mesh.points.length / 3;
     const screen = new Float32Array(4 * count); // x, y, depth, brightness
     for (let v = 0; v < count; v++) {
