@@ -134,7 +134,7 @@ def _work(
         )
     if last.gain >= settings.tolerance:
         notes = [*notes, f"not converged after {settings.steps} steps: the log posterior still rises"]
-    correlation, resolution_A = _write(job.path, mixture, volume, target, settings)
+    correlation, resolution_A = _write(job, mixture, volume, target, settings)
     seconds = perf_counter() - start
     summary = {
         "components": len(mixture),
@@ -151,18 +151,17 @@ def _work(
     )
 
 
-def _write(folder: Path, mixture: Mixture, volume: Volume, target: Volume, settings: MixtureFit) -> tuple[float, float]:
+def _write(job: Job, mixture: Mixture, volume: Volume, target: Volume, settings: MixtureFit) -> tuple[float, float]:
     """Write the results; returns correlation with the map above the threshold, and where their FSC falls to 0.5."""
+    folder = job.path
     kept = np.where(volume.data > settings.threshold, volume.data, 0.0)
     fitted = to_volume(mixture, len(kept), volume.pixel_size_A)
     scaled = Volume(data=fitted.data * (kept.sum() * volume.pixel_size_A**3), pixel_size_A=volume.pixel_size_A)
     write_pseudo_atoms(folder / "mixture.cif", mixture)
     try:
         write_pseudo_atoms(folder / "mixture.pdb", mixture)
-    except ValueError as error:  # its columns are too narrow; mmCIF has everything
-        (folder / "mixture.pdb").unlink(missing_ok=True)
-        with (folder / "run.log").open("a", encoding="utf-8") as log:
-            log.write(f"{error}\n")
+    except ValueError as error:
+        job.log(f"not written: {error}")
     write_volume(folder / "mixture.mrc", scaled)
     write_volume(folder / "mixture_target.mrc", target)
     curve = shell_correlation(torch.from_numpy(scaled.data), torch.from_numpy(kept))

@@ -84,7 +84,7 @@ def _pairs(found: InitialFolder) -> list[tuple[int, str, str, str]]:
 def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
     table = found.restarts
     log_p = table.numbers("vtrLogPosterior")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for i in np.argsort(-log_p, kind="stable"):
         refined = table.numbers("vtrRefined")[i] > 0
         fraction = table.numbers("vtrAgreeingFraction")[i]

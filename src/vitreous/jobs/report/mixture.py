@@ -10,7 +10,7 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import slices, write_page
-from vitreous.jobs.report.surface import surface_panel
+from vitreous.jobs.report.surface import content_reach, surface_panel
 from vitreous.mixtures import evaluate, read_pseudo_atoms
 from vitreous.particles import read_star, read_volume
 
@@ -32,6 +32,7 @@ def write_mixture_report(folder: str | Path) -> Path:
     pixel = target.pixel_size_A
     total = float(target.data.sum(dtype=np.float64)) * pixel**3
     fitted = evaluate(mixture, len(target.data), pixel) * total
+    reach = max(content_reach(target.data), content_reach(fitted))
     manifest = read_manifest(path)
     summary = manifest.summary if manifest else {}
     correlation = summary.get("correlation_with_map", float("nan"))
@@ -40,8 +41,8 @@ def write_mixture_report(folder: str | Path) -> Path:
         "mixture.html.j2",
         headline=f"{len(mixture):,} Gaussians of {mixture.sigma_A:.2f} Å; correlation with the map {correlation:.4f}.",
         surfaces=[
-            surface_panel(target.data, pixel, title="The map, as it was fitted"),
-            surface_panel(fitted, pixel, title="The mixture"),
+            surface_panel(target.data, pixel, title="The map, as it was fitted", reach_px=reach),
+            surface_panel(fitted, pixel, title="The mixture", reach_px=reach),
         ],
         slices=[
             ("The map, as it was fitted", slices(target.data)),

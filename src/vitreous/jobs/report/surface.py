@@ -9,16 +9,21 @@ import numpy as np
 
 from vitreous.conventions import centre_index
 
-__all__ = ["surface_panel", "surface_script"]
+__all__ = ["content_reach", "surface_panel", "surface_script"]
 
 LARGEST = 56  # grid points per axis that the script gets
 FAINT = 0.02  # of the peak: what is below does not count as content
 ENCLOSED = 0.8  # share of the density within the surface that is shown first
 
 
-def surface_panel(density: np.ndarray, pixel_size_A: float, *, title: str) -> str:
-    """HTML of a surface that can be turned and whose threshold can be moved; density [z, y, x]. Needs the script."""
-    grid, pixel = _shrunk(_cropped(np.asarray(density, dtype=np.float64).clip(min=0.0)), pixel_size_A)
+def surface_panel(density: np.ndarray, pixel_size_A: float, *, title: str, reach_px: int | None = None) -> str:
+    """HTML of a surface that can be turned and whose threshold can be moved; density [z, y, x]. Needs the script.
+
+    Shown is the cube within ``reach_px`` of the centre, by default what :func:`content_reach` finds.
+    """
+    positive = np.asarray(density, dtype=np.float64).clip(min=0.0)
+    reach = content_reach(positive) if reach_px is None else reach_px
+    grid, pixel = _shrunk(_cropped(positive, reach), pixel_size_A)
     peak = float(grid.max()) or 1.0
     values = np.round(grid / peak * 65535).astype("<u2")
     level = _level(grid / peak)
@@ -36,12 +41,16 @@ def surface_script() -> str:
     return (files("vitreous.jobs.report") / "page" / "surface.js").read_text(encoding="utf-8")
 
 
-def _cropped(density: np.ndarray) -> np.ndarray:
-    """The cube about the centre that holds everything that is not faint, with a border of zeros."""
-    n = len(density)
+def content_reach(density: np.ndarray) -> int:
+    """How far from the centre, along any axis, there is something that is not faint: pixels."""
     found = np.argwhere(density > FAINT * density.max())
-    reach = int(np.abs(found - centre_index(n)).max()) + 1 if len(found) else 1
-    low, high = max(0, centre_index(n) - reach), min(n, centre_index(n) + reach + 1)
+    return int(np.abs(found - centre_index(len(density))).max()) + 1 if len(found) else 1
+
+
+def _cropped(density: np.ndarray, reach: int) -> np.ndarray:
+    """The cube about the centre, with a border of zeros."""
+    centre = centre_index(len(density))
+    low, high = max(0, centre - reach), min(len(density), centre + reach + 1)
     return np.pad(density[low:high, low:high, low:high], 1)
 
 

@@ -127,6 +127,7 @@ for (const figure of document.querySelectorAll(".surface")) {
   function remesh() {
     figure.querySelector("output").textContent = `${slider.value} % of the peak`;
     mesh = build((65535 * Number(slider.value)) / 100 + 0.5);
+    figure.dataset.vertices = mesh.points.length / 3;
     figure.dataset.triangles = mesh.triangles.length / 3;
     draw();
   }
