@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vitreous.jobs.run_initial import run_initial
     from vitreous.jobs.run_mixture import run_mixture
     from vitreous.jobs.run_options import RunOptions
+    from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
     from vitreous.jobs.run_simulate import run_simulate
     from vitreous.mixtures import InitialModel, Mixture, MixtureFit, initial_model
     from vitreous.particles import (
@@ -50,6 +51,7 @@ _HOMES = {
     "vitreous.jobs.run_initial": ("run_initial",),
     "vitreous.jobs.run_mixture": ("run_mixture",),
     "vitreous.jobs.run_options": ("RunOptions",),
+    "vitreous.jobs.run_pipeline": ("Pipeline", "run_pipeline"),
     "vitreous.jobs.run_simulate": ("run_simulate",),
     "vitreous.mixtures": ("InitialModel", "Mixture", "MixtureFit", "initial_model"),
     "vitreous.particles": (
@@ -77,6 +79,7 @@ __all__ = [
     "Mixture",
     "MixtureFit",
     "ParticleSet",
+    "Pipeline",
     "RunOptions",
     "SimulateSettings",
     "Volume",
@@ -96,6 +99,7 @@ __all__ = [
     "run_deconvolve",
     "run_initial",
     "run_mixture",
+    "run_pipeline",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -33,6 +33,7 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 COMMANDS = {
+    "run": "From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
     "class2d": "2D classification: particles in, class averages and a report out.",
     "deconvolve": "Non-negative averages without CTF from classified particles, masked.",

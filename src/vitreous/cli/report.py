@@ -13,6 +13,6 @@ def report(job: Path) -> None:
     Parameters
     ----------
     job
-        Folder of a finished job: class2d, deconvolve or initial.
+        Folder of a finished job: class2d, deconvolve, initial, mixture or run.
     """
     print(write_report_of(job))
