@@ -42,7 +42,7 @@ COMMANDS = {
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
-    "demo": "Simulate particles, classify them, and compare the result with the truth.",
+    "demo": "Simulate particles, classify them, make an initial model, and compare with the truth.",
 }
 for _name, _help in COMMANDS.items():
     app.command(f"vitreous.cli.{_name}:{_name}", name=_name, help=_help)
