@@ -153,3 +153,13 @@ def test_views_along_one_axis_are_recognised():
     side = euler_to_matrix(torch.tensor([[0.0, 90.0, 0.0], [180.0, 88.0, 0.0], [90.0, 90.0, 10.0]]).double()).numpy()
     assert not _all_along_one_axis(side, "C1")
     assert _all_along_one_axis(side, "C4")
+
+
+def test_a_single_view_is_told(tmp_path):
+    view = project(blobs(), random_rotations(1, seed=3).numpy(), 20, PIXEL)
+    write_mrc_stack(tmp_path / "one.mrcs", np.repeat(view, 5, axis=0), PIXEL)
+    more = {"restarts": 1, "rounds": 30, "rounds_annealed": 24, "counts": 1000, "global_rotations": 500}
+    quick = InitialModel(**{**vars(QUICK), **more, "fine_counts": 2000})
+    run_initial(tmp_path / "one.mrcs", tmp_path / "o", quick)
+    assert "do not determine the structure" in " ".join(read_manifest(tmp_path / "o").messages)
+    assert "seen from about one direction" in (tmp_path / "o" / "report.html").read_text()

@@ -149,7 +149,7 @@ def _work(
     correlation = write_initial(job.path, result, averages, images)
     seconds = perf_counter() - start
     messages = [*notes, *_doubts(result, settings)]
-    job.describe(summary=_figures(result, correlation, seconds), messages=tuple(messages))
+    job.describe(summary=_figures(result, settings, correlation, seconds), messages=tuple(messages))
     lines = [
         f"done in {describe_duration(seconds)}: {result.restarts_agreeing} of {settings.restarts} restarts agree",
         "hand     not determined by averages: initial_other_hand.mrc explains them equally well",
@@ -158,13 +158,14 @@ def _work(
     return "\n".join(lines)
 
 
-def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float) -> dict:
+def _figures(result: InitialModelResult, settings: InitialModel, correlation: np.ndarray, seconds: float) -> dict:
     """For ``job.json`` and the report."""
     return {
         "averages": len(result.rotations),
         "map_box_px": result.mean.data.shape[0],
         "map_pixel_size_A": result.mean.pixel_size_A,
         "restarts_agreeing": result.restarts_agreeing,
+        "views_along_one_axis": _all_along_one_axis(result.rotations, settings.symmetry),
         "poses_kept_in_refinement": round(result.poses_kept.fraction, 3),
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
         "component_sigma_A": round(result.mixture.sigma_A, 2),

@@ -31,7 +31,7 @@ def write_initial_report(folder: str | Path) -> Path:
     return write_page(
         path,
         "initial.html.j2",
-        headline=_headline(len(found.averages), len(found.restarts), agreeing),
+        headline=_headline(path, found, agreeing),
         key_figures=_key_figures(path, found, agreeing),
         surface=surface_panel(found.mean.data, found.mean.pixel_size_A, title="Surface of the posterior mean"),
         slices=[
@@ -45,8 +45,11 @@ def write_initial_report(folder: str | Path) -> Path:
     )
 
 
-def _headline(averages: int, restarts: int, agreeing: int) -> str:
-    text = f"An initial model from {averages} averages"
+def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
+    manifest, restarts = read_manifest(path), len(found.restarts)
+    text = f"An initial model from {len(found.averages)} averages"
+    if manifest and manifest.summary.get("views_along_one_axis"):
+        return f"{text}, which are all seen from about one direction: they do not determine the structure."
     if restarts == 1:
         return f"{text}; a single start, so that nothing says whether it is reproducible."
     if agreeing == 1:
