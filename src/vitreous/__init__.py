@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from vitreous.jobs.run_class2d import run_class2d
     from vitreous.jobs.run_deconvolve import run_deconvolve
     from vitreous.jobs.run_denoise import run_denoise
+    from vitreous.jobs.run_initial import run_initial
+    from vitreous.jobs.run_mixture import run_mixture
     from vitreous.jobs.run_neighbours import run_neighbours
     from vitreous.jobs.run_options import RunOptions
+    from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
     from vitreous.jobs.run_simulate import run_simulate
+    from vitreous.mixtures import InitialModel, Mixture, MixtureFit, initial_model
     from vitreous.particles import (
         ParticleSet,
         Volume,
@@ -52,8 +56,12 @@ _HOMES = {
     "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
     "vitreous.jobs.run_denoise": ("run_denoise",),
     "vitreous.jobs.run_neighbours": ("run_neighbours",),
+    "vitreous.jobs.run_initial": ("run_initial",),
+    "vitreous.jobs.run_mixture": ("run_mixture",),
     "vitreous.jobs.run_options": ("RunOptions",),
+    "vitreous.jobs.run_pipeline": ("Pipeline", "run_pipeline"),
     "vitreous.jobs.run_simulate": ("run_simulate",),
+    "vitreous.mixtures": ("InitialModel", "Mixture", "MixtureFit", "initial_model"),
     "vitreous.particles": (
         "ParticleSet",
         "Volume",
@@ -76,9 +84,13 @@ __all__ = [
     "Class2DResult",
     "Deconvolve",
     "Denoise",
+    "InitialModel",
+    "Mixture",
+    "MixtureFit",
     "Neighbours",
     "NeighboursResult",
     "ParticleSet",
+    "Pipeline",
     "RunOptions",
     "SimulateSettings",
     "Volume",
@@ -87,6 +99,7 @@ __all__ = [
     "class2d",
     "deconvolve",
     "denoise",
+    "initial_model",
     "load_volumes",
     "neighbours",
     "open_stack",
@@ -98,7 +111,10 @@ __all__ = [
     "run_class2d",
     "run_deconvolve",
     "run_denoise",
+    "run_initial",
+    "run_mixture",
     "run_neighbours",
+    "run_pipeline",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -56,7 +56,7 @@ def test_clean_projections_match_themselves_and_not_their_mirrors():
 
 
 def test_demo(vitreous, tmp_path):
-    words = ("demo", "-o", tmp_path / "demo", "-n", 600, "--classes", 12, "--json")
+    words = ("demo", "-o", tmp_path / "demo", "-n", 600, "--classes", 12, "--no-model", "--json")
     ended = vitreous(*words)
     assert ended.code == 0, ended.err
     truth = ended.events[-1]

@@ -33,15 +33,18 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 COMMANDS = {
+    "run": "From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
     "class2d": "2D classification: particles in, class averages and a report out.",
     "deconvolve": "Non-negative averages without CTF from classified particles, masked.",
     "denoise": "Denoised images of all particles, free of the CTF.",
     "neighbours": "Nearest neighbours of every particle, and averages of them.",
+    "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
+    "mixture": "A map as a mixture of Gaussians: pseudo-atoms.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
-    "demo": "Simulate particles, classify them, and compare the result with the truth.",
+    "demo": "Simulate particles, classify them, make an initial model, and compare with the truth.",
 }
 for _name, _help in COMMANDS.items():
     app.command(f"vitreous.cli.{_name}:{_name}", name=_name, help=_help)

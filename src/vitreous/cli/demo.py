@@ -19,11 +19,12 @@ def demo(
     particles: Annotated[int, Parameter(name=("--particles", "-n"))] = 3000,
     classes: int = 30,
     seed: int = 0,
+    model: bool = True,
     threads: Annotated[int | None, Parameter(name=("--threads", "--j"))] = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Simulate particles, classify them, and compare the result with the truth.
+    """Simulate particles, classify them, make an initial model, and compare the results with the truth.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ def demo(
         Number of class averages.
     seed
         Of everything random.
+    model
+        Go on from the class averages to an initial model.
     threads
         Processor threads. None: all.
     overwrite
@@ -47,6 +50,7 @@ def demo(
         particles=particles,
         classes=classes,
         seed=seed,
+        model=model,
         options=RunOptions(threads=threads, overwrite=overwrite, resume=not overwrite, json=json),
         command=shlex.join(["vitreous", *sys.argv[1:]]),
     )

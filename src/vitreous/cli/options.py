@@ -20,12 +20,13 @@ def options_from(
     aliases: Mapping[str, tuple[str, ...]],
     help: Mapping[str, str] | None = None,
     special: Mapping[str, Parameter] | None = None,
+    leave_out: frozenset[str] = frozenset(),
 ) -> type:
     """A dataclass with the fields and defaults of ``settings`` that cyclopts shows as options; it checks no values.
 
     A field ``particle_diameter_A`` becomes ``--particle-diameter-A``, also known by its ``aliases``. Its help comes
     from the Parameters section of the docstring of ``settings``, or from ``help``; ``special`` adds to what cyclopts
-    is told about a field.
+    is told about a field; the fields of ``leave_out`` do not become options.
     """
     texts = {**parameters_section(settings), **(help or {})}
     hints = get_type_hints(settings)
@@ -47,6 +48,7 @@ def options_from(
     members = [
         (f.name, Annotated[hints[f.name], option(f.name, f.default)], field(default=f.default, kw_only=True))
         for f in fields(settings)
+        if f.name not in leave_out
     ]
     # cyclopts spreads the fields of a class of this package over the command, but not those of one without a module.
     return make_dataclass(f"{settings.__name__}Options", members, frozen=True, namespace={"__module__": __name__})

@@ -13,6 +13,6 @@ def report(job: Path) -> None:
     Parameters
     ----------
     job
-        Folder of a finished job: class2d, deconvolve, denoise or neighbours.
+        Folder of a finished job: class2d, deconvolve, denoise, neighbours, initial, mixture or run.
     """
     print(write_report_of(job))

@@ -13,7 +13,7 @@ from vitreous.jobs.history import append_history, rewind_history
 from vitreous.jobs.lock import holder, locked
 from vitreous.jobs.manifest import Manifest, differing_settings, now, read_manifest, write_manifest
 
-__all__ = ["Job", "JobFinished", "JobFolderError", "Status", "job_status", "open_job"]
+__all__ = ["Job", "JobFinished", "JobFolderError", "Status", "clear_job", "job_status", "open_job"]
 
 S = TypeVar("S")
 Status = Literal["absent", "finished", "failed", "aborted", "interrupted", "running", "other"]
@@ -38,6 +38,19 @@ OURS = (
     "examples.npz",
     "deconvolved*",
     "denoised*",
+    "initial.mrc",
+    "initial.cif",
+    "initial_other_hand.mrc",
+    "initial_variance.mrc",
+    "initial_data.star",
+    "initial_restarts.star",
+    "initial_averages.mrcs",
+    "initial_projections.mrcs",
+    "mixture.mrc",
+    "mixture_target.mrc",
+    "mixture_correlation.star",
+    "mixture.cif",
+    "mixture.pdb",
     "selected.star",
     "excluded.star",
     "class_averages.star",
@@ -118,6 +131,18 @@ def job_status(folder: str | Path) -> Status:
     (killed), "finished", "failed", "aborted", or "other" (results of something else)."""
     path = Path(folder)
     return "running" if holder(path) else _recorded_status(path)
+
+
+def clear_job(folder: str | Path) -> None:
+    """Remove what a job has written into a folder; foreign files, and the folder itself, stay.
+
+    Raises FolderInUseError when a living process works in it. A folder that is not there is fine.
+    """
+    path = Path(folder)
+    if path.is_dir():
+        with locked(path):
+            _remove(_own_files(path))
+            _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def describe_step(info: Mapping[str, Any]) -> str:
         ("score", "score {:.1f}"),
         ("mean_max_probability", "Pmax {:.2f}"),
         ("effective_classes", "{:.1f} classes"),
+        ("log_posterior", "log posterior {:,.0f}"),
         ("seconds", "{:.1f} s"),
     )
     return "  ".join(form.format(info[key]) for key, form in parts if info.get(key) is not None)

@@ -8,7 +8,10 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report import write_report
 from vitreous.jobs.report.deconvolve import write_deconvolve_report
 from vitreous.jobs.report.denoise import write_denoise_report
+from vitreous.jobs.report.initial import write_initial_report
+from vitreous.jobs.report.mixture import write_mixture_report
 from vitreous.jobs.report.neighbours import write_neighbours_report
+from vitreous.jobs.report.pipeline import write_pipeline_report
 
 __all__ = ["write_report_of"]
 
@@ -17,6 +20,9 @@ WRITERS: dict[str, Callable[[str | Path], Path]] = {
     "deconvolve": write_deconvolve_report,
     "denoise": write_denoise_report,
     "neighbours": write_neighbours_report,
+    "initial": write_initial_report,
+    "mixture": write_mixture_report,
+    "run": write_pipeline_report,
 }
 
 

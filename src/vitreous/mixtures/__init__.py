@@ -13,6 +13,7 @@ from vitreous.mixtures.em import (
     grid_data,
 )
 from vitreous.mixtures.files import read_pseudo_atoms, to_volume, write_map, write_pseudo_atoms
+from vitreous.mixtures.fit_map import FitState, MixtureFit, fit_map_algorithm, prepare_map
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
@@ -42,10 +43,12 @@ __all__ = [
     "Counts",
     "Expected",
     "Fit",
+    "FitState",
     "GridData",
     "InitialModel",
     "InitialModelResult",
     "Mixture",
+    "MixtureFit",
     "MixturePrior",
     "Moves",
     "PosedMixture",
@@ -61,6 +64,7 @@ __all__ = [
     "expect_grid",
     "expect_points",
     "fit_grid",
+    "fit_map_algorithm",
     "fit_points",
     "grid_data",
     "initial_model",
@@ -70,6 +74,7 @@ __all__ = [
     "log_prior",
     "mirror",
     "points_step",
+    "prepare_map",
     "project",
     "projection_step",
     "read_pseudo_atoms",

@@ -22,12 +22,14 @@ __all__ = [
     "Expected",
     "Fit",
     "GridData",
+    "broad_prior",
     "em_step",
     "expect_grid",
     "expect_points",
     "fit_grid",
     "fit_points",
     "grid_data",
+    "start_at_data",
 ]
 
 _REACH_SIGMAS = 7.0  # cut off at exp(-24.5) of a component's peak: wide, so that few grid points need all components
@@ -106,8 +108,8 @@ def fit_grid(
     number of the step and the log posterior.
     """
     _require_components(components)
-    start = _start(data.points_A, data.weights, components, data.pixel_size_A, rng)
-    prior = prior or _default_prior(data.points_A, data.weights)
+    start = start_at_data(data.points_A, data.weights, components, data.pixel_size_A, rng)
+    prior = prior or broad_prior(data.points_A, data.weights)
     return _iterate(lambda mixture: expect_grid(data, mixture), start, prior, steps, on_step)
 
 
@@ -129,8 +131,8 @@ def fit_points(
     times = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
     if times.shape != (len(points),) or not (times >= 0).all() or not times.sum() > 0:
         raise ValueError(f"weights: expected ({len(points)},), none negative, found shape {times.shape}")
-    start = _start(points, times, components, 0.0, rng)
-    prior = prior or _default_prior(points, times)
+    start = start_at_data(points, times, components, 0.0, rng)
+    prior = prior or broad_prior(points, times)
     return _iterate(lambda mixture: expect_points(points, mixture, times), start, prior, steps, on_step)
 
 
@@ -223,7 +225,7 @@ def _iterate(
     return Fit(mixture=mixture, log_posterior=tuple(trace))
 
 
-def _start(
+def start_at_data(
     points: np.ndarray, values: np.ndarray, components: int, pixel_size_A: float, rng: np.random.Generator
 ) -> Mixture:
     """Means drawn from the data; the size such that components fill the volume that holds most of the data."""
@@ -235,7 +237,8 @@ def _start(
     return Mixture(means_A=means, weights=np.full(components, 1.0 / components), precision_per_A2=sigma**-2.0)
 
 
-def _default_prior(points: np.ndarray, values: np.ndarray) -> MixturePrior:
+def broad_prior(points: np.ndarray, values: np.ndarray) -> MixturePrior:
+    """Means as spread out as one Gaussian fitted to the data: points (n, d) met ``values`` (n,) times."""
     squares = float(values @ (points**2).sum(axis=1))
     return MixturePrior(mean_precision_per_A2=points.shape[1] * float(values.sum()) / max(squares, 1e-12))
 

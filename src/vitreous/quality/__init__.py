@@ -1,5 +1,6 @@
-"""How good is it: FRC and FSC, resolution."""
+"""How good is it: FRC and FSC, resolution, alignment of maps."""
 
+from vitreous.quality.align_maps import MapAlignment, align_maps, resample_aligned
 from vitreous.quality.correlation import (
     resolution_at,
     ring_correlation,
@@ -8,4 +9,13 @@ from vitreous.quality.correlation import (
     soft_disc,
 )
 
-__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc"]
+__all__ = [
+    "MapAlignment",
+    "align_maps",
+    "resample_aligned",
+    "resolution_at",
+    "ring_correlation",
+    "shell_correlation",
+    "soft_ball",
+    "soft_disc",
+]

@@ -1,0 +1,134 @@
+"""The result files of an ``initial`` job, written and read back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitreous.jobs.folder import JobFolderError
+from vitreous.mixtures import InitialModelResult, project, write_pseudo_atoms
+from vitreous.particles import (
+    ParticleSet,
+    Table,
+    Volume,
+    image_name,
+    open_stack,
+    read_star,
+    read_volume,
+    write_mrc_stack,
+    write_star,
+    write_volume,
+)
+from vitreous.rotations import euler_to_matrix, matrix_to_euler
+
+__all__ = ["InitialFolder", "other_hand", "read_initial", "write_initial"]
+
+AVERAGES, PROJECTIONS = "initial_averages.mrcs", "initial_projections.mrcs"
+DATA, RESTARTS = "initial_data.star", "initial_restarts.star"
+MAPS = {"mean": "initial.mrc", "variance": "initial_variance.mrc"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InitialFolder:
+    """n averages of box L, R restarts."""
+
+    mean: Volume
+    variance: Volume
+    averages: np.ndarray  # (n, L, L)
+    projections: np.ndarray  # (n, L, L) of the model, in the poses of the averages
+    correlation: np.ndarray  # (n,) of the two
+    rotations: np.ndarray  # (n, 3, 3)
+    restarts: Table
+
+
+def write_initial(
+    folder: str | Path, result: InitialModelResult, averages: ParticleSet, images: np.ndarray
+) -> np.ndarray:
+    """Write a result into a folder; returns the correlation (n,) of averages and projections of the model.
+
+    ``initial.mrc`` (posterior mean, per cubic Angstrom, of integral 1), ``initial_other_hand.mrc``,
+    ``initial_variance.mrc``, ``initial.cif`` (pseudo-atoms), ``initial_averages.mrcs`` and ``initial_data.star`` (the
+    averages and their poses, all columns of the input), ``initial_projections.mrcs`` (the model in these poses) and
+    ``initial_restarts.star``.
+    """
+    path = Path(folder)
+    projections = project(
+        result.mixture, result.rotations, averages.box_px, averages.pixel_size_A, offsets_A=-result.origins_A
+    )
+    correlation = _correlations(images, projections)
+    write_volume(path / MAPS["mean"], result.mean)
+    write_volume(path / "initial_other_hand.mrc", other_hand(result.mean))
+    write_volume(path / MAPS["variance"], result.variance)
+    write_pseudo_atoms(path / "initial.cif", result.mixture)
+    write_mrc_stack(path / AVERAGES, images, averages.pixel_size_A)
+    write_mrc_stack(path / PROJECTIONS, projections, averages.pixel_size_A)
+    write_star(path / DATA, {"optics": averages.optics, "particles": _posed(averages, result, correlation)})
+    write_star(path / RESTARTS, {"": _restarts(result)})
+    return correlation
+
+
+def read_initial(folder: str | Path) -> InitialFolder:
+    """Read what :func:`write_initial` wrote. Raises JobFolderError when it is not there."""
+    path = Path(folder)
+    needed = (*MAPS.values(), AVERAGES, PROJECTIONS, DATA, RESTARTS)
+    missing = [name for name in needed if not (path / name).is_file()]
+    if missing:
+        raise JobFolderError(f"{path} has no {missing[0]}: it is not the folder of a finished initial model")
+    table = read_star(path / DATA)["particles"]
+    angles = np.stack([table.numbers(f"rlnAngle{name}") for name in ("Rot", "Tilt", "Psi")], axis=1)
+    return InitialFolder(
+        **{name: read_volume(path / file) for name, file in MAPS.items()},
+        averages=_read_stack(path / AVERAGES),
+        projections=_read_stack(path / PROJECTIONS),
+        correlation=table.numbers("vtrCorrelation"),
+        rotations=euler_to_matrix(torch.from_numpy(angles)).numpy(),
+        restarts=next(iter(read_star(path / RESTARTS).values())),
+    )
+
+
+def other_hand(volume: Volume) -> Volume:
+    """The mirror image z -> -z about the centre; of an even box the outermost section stays where it is."""
+    mirrored = volume.data[::-1]
+    if volume.data.shape[0] % 2 == 0:
+        mirrored = np.roll(mirrored, 1, axis=0)
+    return Volume(data=np.ascontiguousarray(mirrored), pixel_size_A=volume.pixel_size_A)
+
+
+def _posed(averages: ParticleSet, result: InitialModelResult, correlation: np.ndarray) -> Table:
+    euler = matrix_to_euler(torch.from_numpy(np.ascontiguousarray(result.rotations))).numpy()
+    return averages.table.without(["rlnOriginX", "rlnOriginY"]).with_columns(
+        {
+            "vtrSourceImage": averages.table.text("rlnImageName"),
+            "rlnImageName": [image_name(i, AVERAGES) for i in range(len(averages))],
+            "rlnAngleRot": np.round(euler[:, 0], 4),
+            "rlnAngleTilt": np.round(euler[:, 1], 4),
+            "rlnAnglePsi": np.round(euler[:, 2], 4),
+            "rlnOriginXAngst": np.round(result.origins_A[:, 0], 4),
+            "rlnOriginYAngst": np.round(result.origins_A[:, 1], 4),
+            "vtrCorrelation": np.round(correlation, 4),
+        }
+    )
+
+
+def _restarts(result: InitialModelResult) -> Table:
+    return Table.from_arrays(
+        {
+            "vtrRestart": np.arange(1, len(result.log_posteriors) + 1),
+            "vtrLogPosterior": np.round(result.log_posteriors, 2),
+            "vtrAgreeingFraction": [round(agreement.fraction, 4) for agreement in result.agreements],
+            "vtrOtherHand": [int(agreement.other_hand) for agreement in result.agreements],
+            "vtrRefined": (np.arange(len(result.log_posteriors)) == result.best).astype(int),
+        }
+    )
+
+
+def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlation of image pairs (n, L, L) about their means."""
+    x, y = (v.reshape(len(v), -1) - v.mean(axis=(1, 2))[:, None] for v in (np.asarray(a, float), np.asarray(b, float)))
+    return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1)).clip(min=1e-300)
+
+
+def _read_stack(path: Path) -> np.ndarray:
+    stack = open_stack(path)
+    return stack.read(np.arange(len(stack)))

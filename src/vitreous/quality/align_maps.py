@@ -1,0 +1,126 @@
+"""Two maps of one object in unknown frames: the rotation, shift and hand that bring one onto the other.
+
+First many random rotations of both hands with the centres of mass put together, on a coarse grid; then the best ones
+are refined. The measure is the correlation of the densities within a ball.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+
+from vitreous.conventions import centre_index
+
+__all__ = ["MapAlignment", "align_maps", "resample_aligned"]
+
+_SIDE = 20  # points across the box of the coarse grid
+_ROTATIONS = 1500  # of each hand: about 15 degrees between neighbours
+_REFINED = 4
+_FLIP = np.array([1.0, 1.0, -1.0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MapAlignment:
+    """A point r (x, y, z in A from the centre) of the reference is ``F^hand (rotation^T (r - shift_A))`` in the other.
+
+    F = diag(1, 1, -1) where ``other_hand``.
+    """
+
+    rotation: np.ndarray  # (3, 3)
+    shift_A: np.ndarray  # (3,)
+    other_hand: bool
+    correlation: float  # of the aligned map and the reference within the ball
+
+
+def align_maps(
+    moving: np.ndarray,
+    moving_pixel_A: float,
+    reference: np.ndarray,
+    reference_pixel_A: float,
+    *,
+    resolution_A: float,
+    hands: tuple[bool, ...] = (False, True),
+    seed: int = 0,
+) -> MapAlignment:
+    """The best alignment of ``moving`` with ``reference`` (cubic maps [z, y, x]) at about ``resolution_A``.
+
+    Raises ValueError for a map without positive density.
+    """
+    maps = [_smooth(v, p, resolution_A) for v, p in ((moving, moving_pixel_A), (reference, reference_pixel_A))]
+    centres = [_centre_of_mass(v, p) for v, p in zip(maps, (moving_pixel_A, reference_pixel_A), strict=True)]
+    points, values = _points(maps[1], reference_pixel_A)
+
+    def correlation(turn: Rotation, shift: np.ndarray, hand: bool) -> float:
+        found = _sample(maps[0], moving_pixel_A, _back(points, turn.as_matrix(), shift, hand), 1)
+        return float(np.corrcoef(found, values)[0, 1])
+
+    def shift_for(turn: Rotation, hand: bool) -> np.ndarray:
+        return centres[1] - turn.as_matrix() @ (centres[0] * (_FLIP if hand else 1.0))
+
+    turns = Rotation.random(_ROTATIONS, rng=np.random.default_rng(seed))
+    tried = [(correlation(t, shift_for(t, hand), hand), i, hand) for hand in hands for i, t in enumerate(turns)]
+    best = None
+    for _, i, hand in sorted(tried, reverse=True)[:_REFINED]:
+        start, shift = turns[i], shift_for(turns[i], hand)
+
+        def cost(v: np.ndarray, start: Rotation = start, shift: np.ndarray = shift, hand: bool = hand) -> float:
+            return -correlation(Rotation.from_rotvec(v[:3]) * start, shift + v[3:] * resolution_A, hand)
+
+        simplex = np.vstack([np.zeros(6), 0.15 * np.eye(6)])
+        found = minimize(cost, np.zeros(6), method="Nelder-Mead", options={"initial_simplex": simplex, "maxfev": 400})
+        if best is None or -found.fun > best.correlation:
+            best = MapAlignment(
+                rotation=(Rotation.from_rotvec(found.x[:3]) * start).as_matrix(),
+                shift_A=shift + found.x[3:] * resolution_A,
+                other_hand=hand,
+                correlation=float(-found.fun),
+            )
+    if best is None:
+        raise ValueError("hands: give at least one of False and True")
+    return best
+
+
+def resample_aligned(
+    moving: np.ndarray, moving_pixel_A: float, alignment: MapAlignment, box_px: int, pixel_size_A: float
+) -> np.ndarray:
+    """The map in the frame of the reference, on its grid: float32 [z, y, x], 0 outside; cubic splines."""
+    axis = (np.arange(box_px) - centre_index(box_px)) * pixel_size_A
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    points = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
+    back = _back(points, alignment.rotation, alignment.shift_A, alignment.other_hand)
+    return _sample(moving, moving_pixel_A, back, 3).reshape((box_px,) * 3).astype(np.float32)
+
+
+def _back(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray, hand: bool) -> np.ndarray:
+    return ((points - shift) @ rotation) * (_FLIP if hand else 1.0)
+
+
+def _sample(volume: np.ndarray, pixel_A: float, points: np.ndarray, order: int) -> np.ndarray:
+    index = points[:, ::-1].T / pixel_A + np.array([centre_index(n) for n in volume.shape])[:, None]
+    return map_coordinates(volume, index, order=order, mode="constant")
+
+
+def _smooth(volume: np.ndarray, pixel_A: float, resolution_A: float) -> np.ndarray:
+    positive = np.asarray(volume, dtype=np.float64).clip(min=0.0)
+    if not positive.any():
+        raise ValueError("a map without positive density cannot be aligned")
+    return gaussian_filter(positive, resolution_A / (np.pi * np.sqrt(2.0)) / pixel_A, mode="constant")
+
+
+def _centre_of_mass(volume: np.ndarray, pixel_A: float) -> np.ndarray:
+    axes = [(np.arange(n) - centre_index(n)) * pixel_A for n in volume.shape]
+    total = volume.sum()
+    z, y, x = (np.tensordot(volume, a, axes=(i, 0)).sum() / total for i, a in enumerate(axes))
+    return np.array([x, y, z])
+
+
+def _points(volume: np.ndarray, pixel_A: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points within the ball that the box holds, coarser than the grid, and the densities there."""
+    reach = 0.5 * len(volume) * pixel_A
+    axis = np.linspace(-reach, reach, _SIDE, endpoint=False) + reach / _SIDE
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    points = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
+    points = points[(points**2).sum(axis=1) < reach**2]
+    return points, _sample(volume, pixel_A, points, 1)

@@ -1,0 +1,90 @@
+"""``vitreous run``: stages, selection, resume; and a model compared with the truth."""
+
+import numpy as np
+import pytest
+
+from vitreous.iterate import Interrupted
+from vitreous.jobs import SelectionError, job_status, read_manifest
+from vitreous.jobs.class2d_folder import open_class2d_folder
+from vitreous.jobs.initial_folder import other_hand
+from vitreous.jobs.model_truth import compare_model
+from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
+from vitreous.mixtures import InitialModel, Mixture, rotate, to_volume
+from vitreous.particles import read_star, write_volume
+from vitreous.rotations import random_rotations
+
+QUICK = InitialModel(
+    components=20, box_px=16, counts=200, rounds=3, rounds_annealed=2, global_rotations=60,
+    fine_components=30, fine_box_px=16, fine_counts=400, burn_in_steps=4, samples=2, steps_between=2,
+)  # fmt: skip
+SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2)
+
+
+@pytest.fixture(scope="module")
+def folder(simulated, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "out"
+    run_pipeline(simulated / "particles.star", path, SETTINGS, initial=QUICK)
+    return path
+
+
+def test_stages_selection_and_report(folder):
+    for stage in (".", "class2d", "deconvolve", "initial"):
+        assert job_status(folder / stage) == "finished", stage
+        assert (folder / stage / "report.html").is_file()
+    manifest = read_manifest(folder)
+    chosen = manifest.summary["selected_classes"]
+    deconvolved = read_star(folder / "deconvolve" / "deconvolved.star")["particles"]
+    assert list(deconvolved["rlnClassNumber"]) == chosen
+    assert "selected" in manifest.messages[0]
+    page = (folder / "report.html").read_text()
+    assert [link for link in ("class2d", "deconvolve", "initial") if f'href="{link}/report.html"' not in page] == []
+
+
+def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "deconvolve")
+        with pytest.raises(Interrupted):
+            run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, initial=QUICK)
+    before = read_manifest(tmp_path / "o" / "class2d").runs
+    run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, RunOptions(resume=True), initial=QUICK)
+    assert read_manifest(tmp_path / "o" / "class2d").runs == before
+    one, two = ((path / "initial" / "initial.mrc").read_bytes()[1024:] for path in (tmp_path / "o", folder))
+    assert one == two
+    other = Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2)
+    with pytest.raises(ValueError, match="classes: 5 -> 4"):
+        run_pipeline(simulated / "particles.star", tmp_path / "o", other, initial=QUICK)
+    run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True), initial=QUICK)
+    assert read_manifest(tmp_path / "o" / "class2d").settings["classes"] == 4
+
+
+def test_conditions_of_the_selection(folder):
+    classes = open_class2d_folder(folder / "class2d")
+    smallest, worst_A = select_classes(classes, Pipeline(min_share=0.5))
+    assert smallest == np.ceil(0.5 * 300 / len(classes.population))
+    assert worst_A == 2 * classes.resolution_A[classes.population >= smallest].min()
+    assert select_classes(classes, Pipeline(max_resolution_A=17.0))[1] == 17.0
+    classes.classes.columns["rlnEstimatedResolution"].values[:] = 999.0
+    with pytest.raises(SelectionError, match="noise"):
+        select_classes(classes, Pipeline())
+
+
+def test_dry_run_and_bad_settings(vitreous, simulated, tmp_path):
+    dry = vitreous("run", simulated / "particles.star", "-o", tmp_path / "o", "--dry-run")
+    assert (dry.code, (tmp_path / "o").exists(), "300 particles" in dry.out) == (0, False, True)
+    bad = vitreous("run", simulated / "particles.star", "-o", tmp_path / "o", "--min-share", 2)
+    assert (bad.code, "min_share" in bad.err) == (1, True)
+
+
+def test_model_against_the_truth_over_both_hands(tmp_path):
+    rng = np.random.default_rng(4)
+    truth = Mixture(means_A=rng.normal(size=(9, 3)) * 16, weights=rng.dirichlet(np.full(9, 4)), precision_per_A2=1 / 49)
+    write_volume(tmp_path / "true.mrc", to_volume(truth, 24, 6.0))
+    turned = to_volume(rotate(truth, random_rotations(1, seed=3)[0].numpy()), 25, 5.5)
+    write_volume(tmp_path / "model.mrc", other_hand(turned))
+    found = compare_model(tmp_path / "model.mrc", tmp_path / "true.mrc")
+    assert found.other_hand
+    assert found.correlation > 0.97 > found.mirrored_correlation
+    assert found.resolution_A < 20.0 < found.mirrored_resolution_A
+    assert found.lines()[0].startswith("initial_other_hand.mrc")
+    assert found.lines()[1].startswith("initial.mrc")
