@@ -2,7 +2,8 @@
 
 The data are those of the neighbours. The error is |s denoised - clean| / |clean| over all pixels of all images: ours
 are in units of the background noise, so one scale s for all images is fitted to either program's; ASPIRE's error is
-also given as its images are. Mean removed: over |clean - mean clean image|, which is what a constant guess would leave.
+also given as its images are, up to the sign of its CTF. Mean removed: over |clean - mean clean image|, which is what a
+constant guess would leave.
 """
 
 import argparse

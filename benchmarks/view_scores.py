@@ -73,7 +73,8 @@ def relative_errors(images: np.ndarray, clean: np.ndarray) -> dict[str, float]:
     """|s images - clean| / |clean| over all pixels of all images (n, L, L), with one scale s for all of them.
 
     ``error``: with the s of least squares; ``error_mean_removed``: the same over |clean - mean clean image|;
-    ``error_as_is``: s = 1, for programs that return images in the units of the input.
+    ``error_as_is``: s = 1, or -1 where that is better (the sign of the CTF is a matter of convention), for programs
+    that return images in the units of the input.
     """
     ii = ic = cc = 0.0
     total = np.zeros(clean.shape[1:])
@@ -87,5 +88,5 @@ def relative_errors(images: np.ndarray, clean: np.ndarray) -> dict[str, float]:
         "scale": float(f"{ic / ii:.4g}"),
         "error": round(float(np.sqrt(left / cc)), 4),
         "error_mean_removed": round(float(np.sqrt(left / varying)), 4),
-        "error_as_is": round(float(np.sqrt((ii - 2 * ic + cc) / cc)), 4),
+        "error_as_is": round(float(np.sqrt((ii - 2 * abs(ic) + cc) / cc)), 4),
     }
