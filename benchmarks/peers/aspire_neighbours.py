@@ -34,9 +34,10 @@ def denoise(source: Any, stages: Stages) -> np.ndarray:
     stages.end("noise variance, CTF")
     denoiser.build_denoiser()
     stages.end("mean and covariance")
-    images = DenoisedSource(source, denoiser).images[:].asnumpy()
+    denoised, batch = DenoisedSource(source, denoiser), denoiser.batch_size  # all at once would take 4 GB
+    parts = [denoised.images[start : start + batch].asnumpy() for start in range(0, source.n, batch)]
     stages.end("filter")
-    return images
+    return np.concatenate(parts)
 
 
 def main(what: str, star: str, folder: str, k: str = "10") -> None:
@@ -52,7 +53,7 @@ def main(what: str, star: str, folder: str, k: str = "10") -> None:
         if what == "denoise":
             np.save(out / "denoised.npy", images)
         else:
-            neighbours(ArrayImageSource(images), int(k), out, stages)
+            neighbours(ArrayImageSource(images, pixel_size=source.pixel_size), int(k), out, stages)
     stages.write(out / "stages.json")
 
 
