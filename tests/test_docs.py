@@ -13,6 +13,7 @@ import pytest
 import vitreous
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
+from vitreous.averages.denoise import Denoise
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -117,7 +118,9 @@ def test_make_targets_exist() -> None:
         assert named <= targets, f"{page.name} names make targets that do not exist"
 
 
-@pytest.mark.parametrize(("page", "settings"), [("class2d.md", Class2D), ("deconvolve.md", Deconvolve)])
+@pytest.mark.parametrize(
+    ("page", "settings"), [("class2d.md", Class2D), ("deconvolve.md", Deconvolve), ("denoise.md", Denoise)]
+)
 def test_guide_explains_every_setting(page: str, settings: type) -> None:
     guide = (ROOT / "docs" / page).read_text()
     table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", guide, re.MULTILINE))

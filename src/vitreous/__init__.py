@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vitreous.averages.class2d import Class2D, class2d
     from vitreous.averages.deconvolve import Deconvolve, deconvolve
+    from vitreous.averages.denoise import Denoise, denoise
     from vitreous.averages.result import Class2DResult
     from vitreous.jobs import select_particles, write_report
     from vitreous.jobs.run_class2d import run_class2d
     from vitreous.jobs.run_deconvolve import run_deconvolve
+    from vitreous.jobs.run_denoise import run_denoise
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_simulate import run_simulate
     from vitreous.particles import (
@@ -40,10 +42,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "vitreous.averages.class2d": ("Class2D", "class2d"),
     "vitreous.averages.deconvolve": ("Deconvolve", "deconvolve"),
+    "vitreous.averages.denoise": ("Denoise", "denoise"),
     "vitreous.averages.result": ("Class2DResult",),
     "vitreous.jobs": ("select_particles", "write_report"),
     "vitreous.jobs.run_class2d": ("run_class2d",),
     "vitreous.jobs.run_deconvolve": ("run_deconvolve",),
+    "vitreous.jobs.run_denoise": ("run_denoise",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
     "vitreous.particles": (
@@ -67,6 +71,7 @@ __all__ = [
     "Class2D",
     "Class2DResult",
     "Deconvolve",
+    "Denoise",
     "ParticleSet",
     "RunOptions",
     "SimulateSettings",
@@ -75,6 +80,7 @@ __all__ = [
     "check_particles",
     "class2d",
     "deconvolve",
+    "denoise",
     "load_volumes",
     "open_stack",
     "phantom",
@@ -84,6 +90,7 @@ __all__ = [
     "read_volume",
     "run_class2d",
     "run_deconvolve",
+    "run_denoise",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -11,9 +11,9 @@ import vitreous as vt
 from vitreous.cli.app import COMMANDS
 
 PUBLIC = """
-Class2D Class2DResult Deconvolve ParticleSet RunOptions SimulateSettings Volume __version__ check_particles class2d
-deconvolve load_volumes
-open_stack phantom read_images read_particles read_star read_volume run_class2d run_deconvolve run_simulate
+Class2D Class2DResult Deconvolve Denoise ParticleSet RunOptions SimulateSettings Volume __version__
+check_particles class2d deconvolve denoise load_volumes
+open_stack phantom read_images read_particles read_star read_volume run_class2d run_deconvolve run_denoise run_simulate
 select_particles
 simulate_batches write_mrc_stack write_report write_star write_volume
 """
@@ -129,6 +129,6 @@ def test_interruption_exits_with_130(vitreous, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vitreous.cli.report.write_report", interrupted)
+    monkeypatch.setattr("vitreous.cli.report.write_report_of", interrupted)
     ended = vitreous("report", tmp_path)
     assert (ended.code, ended.err) == (130, "vitreous: interrupted\n")

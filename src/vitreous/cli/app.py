@@ -36,6 +36,7 @@ COMMANDS = {
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
     "class2d": "2D classification: particles in, class averages and a report out.",
     "deconvolve": "Non-negative averages without CTF from classified particles, masked.",
+    "denoise": "Denoised images of all particles, free of the CTF.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vitreous.jobs import write_report
+from vitreous.jobs.report_of import write_report_of
 
 __all__ = ["report"]
 
@@ -13,6 +13,6 @@ def report(job: Path) -> None:
     Parameters
     ----------
     job
-        Folder of a finished 2D classification.
+        Folder of a finished job: class2d, deconvolve or denoise.
     """
-    print(write_report(job))
+    print(write_report_of(job))

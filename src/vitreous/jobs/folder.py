@@ -37,6 +37,7 @@ OURS = (
     "report.html",
     "examples.npz",
     "deconvolved*",
+    "denoised*",
     "selected.star",
     "excluded.star",
     "class_averages.star",

@@ -1,4 +1,4 @@
-"""Rotations: sampling, Euler angles, distances."""
+"""Rotations: sampling, Euler angles, distances, point groups, the matrix Fisher distribution."""
 
 from vitreous.rotations.euler import (
     direction_distance_deg,
@@ -7,12 +7,14 @@ from vitreous.rotations.euler import (
     rotation_distance_deg,
     viewing_directions,
 )
+from vitreous.rotations.matrix_fisher import proper_svd, sample_matrix_fisher
 from vitreous.rotations.sampling import (
     fibonacci_directions,
     healpix_directions,
     quaternions_to_matrices,
     random_rotations,
 )
+from vitreous.rotations.symmetry import symmetry_matrices
 
 __all__ = [
     "direction_distance_deg",
@@ -20,8 +22,11 @@ __all__ = [
     "fibonacci_directions",
     "healpix_directions",
     "matrix_to_euler",
+    "proper_svd",
     "quaternions_to_matrices",
     "random_rotations",
     "rotation_distance_deg",
+    "sample_matrix_fisher",
+    "symmetry_matrices",
     "viewing_directions",
 ]

@@ -56,11 +56,15 @@ def with_ctf(image: np.ndarray, ctf: CTFParameters, number: int, pixel_size_A: f
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayParticles:
-    """What a method needs of a particle set, from an array (n, L, L) in memory; ctf None: no CTF."""
+    """What a method needs of a particle set, from an array (n, L, L) in memory.
+
+    ctf None: no CTF; shift_A: (n, 2) shifts x, y that centre the images, None: centred.
+    """
 
     images: np.ndarray
     pixel_size_A: float
     ctf: CTFParameters | None = None
+    shift_A: np.ndarray | None = None
     path: Path = Path("particles-in-memory")
 
     def __len__(self) -> int:
@@ -85,6 +89,11 @@ class ArrayParticles:
     def optics_group(self) -> np.ndarray:
         """All particles are of one group."""
         return np.zeros(len(self), np.int64)
+
+    @property
+    def origin_A(self) -> np.ndarray:
+        """(n, 2) shifts that centre the images."""
+        return np.zeros((len(self), 2)) if self.shift_A is None else self.shift_A
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Images as float32 (m, L, L)."""

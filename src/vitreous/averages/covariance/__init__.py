@@ -23,6 +23,7 @@ from vitreous.averages.covariance.filter import DenoisedCoefficients, posterior_
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
 from vitreous.averages.covariance.matched import matched_coefficients, white_noise_variance
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments, merge_moments
+from vitreous.averages.covariance.noise import background_response, smooth_spectrum, unknown_plane
 from vitreous.averages.covariance.prepare import MatchedImages, SteerablePlan, prepare_matched, steerable_plan
 from vitreous.averages.covariance.principal import (
     PrincipalBasis,
@@ -31,20 +32,26 @@ from vitreous.averages.covariance.principal import (
     principal_blocks,
     to_principal,
 )
+from vitreous.averages.covariance.survey import Excess, bulk_level, choose_cutoff, excess_power
 
 __all__ = [
     "DefocusGroups",
     "DenoisedCoefficients",
+    "Excess",
     "ImagePrior",
     "MatchedImages",
     "Moments",
     "PrincipalBasis",
     "SteerablePlan",
     "add_moments",
+    "background_response",
+    "bulk_level",
+    "choose_cutoff",
     "defocus_groups",
     "empty_moments",
     "estimate_covariance",
     "estimate_mean",
+    "excess_power",
     "from_principal",
     "information_blocks",
     "matched_coefficients",
@@ -55,8 +62,10 @@ __all__ = [
     "principal_basis",
     "principal_blocks",
     "refine_by_em",
+    "smooth_spectrum",
     "steerable_plan",
     "to_principal",
+    "unknown_plane",
     "white_noise_variance",
     "wiener_filter",
 ]

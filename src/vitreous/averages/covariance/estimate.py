@@ -21,7 +21,15 @@ import torch
 from vitreous.averages.covariance.filter import posterior_block
 from vitreous.averages.covariance.moments import Moments
 
-__all__ = ["ImagePrior", "estimate_covariance", "estimate_mean", "optimal_shrinkage", "refine_by_em"]
+__all__ = [
+    "ImagePrior",
+    "centred_moments",
+    "estimate_covariance",
+    "estimate_mean",
+    "optimal_shrinkage",
+    "refine_by_em",
+    "whitened",
+]
 
 _FLOOR = 1e-8  # of the largest eigenvalue of W: directions that no group has seen
 _TOLERANCE, _MOST_STEPS = 1e-8, 500  # of the conjugate gradients
@@ -58,7 +66,7 @@ def estimate_covariance(
     images = float(moments.count.sum())
     covariance = []
     for q, k in enumerate(information):
-        centred = _centred(moments, information, mean, q).sum(0)
+        centred = centred_moments(moments, information, mean, q).sum(0)
         # For q > 0 real and imaginary part are two independent samples.
         right = _signal_part(centred, moments.count, k, images * (1 if q == 0 else 2), shrink)
         s = _solve(k, moments.count, right)
@@ -96,7 +104,7 @@ def refine_by_em(
         mean, covariance = prior.mean, []
         for q, (k, s) in enumerate(zip(information, prior.covariance, strict=True)):
             posterior = posterior_block(s, k)
-            centred = _centred(moments, information, prior.mean, q)
+            centred = centred_moments(moments, information, prior.mean, q)
             second = moments.count[:, None, None] * posterior + posterior @ centred @ posterior
             covariance.append(_symmetric(second.sum(0) / images))
             if q == 0:
@@ -108,7 +116,7 @@ def refine_by_em(
     return prior
 
 
-def _centred(moments: Moments, information: Sequence[torch.Tensor], mean: torch.Tensor, q: int) -> torch.Tensor:
+def centred_moments(moments: Moments, information: Sequence[torch.Tensor], mean: torch.Tensor, q: int) -> torch.Tensor:
     """Sums of (z - K mu)(z - K mu)^T per group, (G, k, k)."""
     if q > 0:
         return moments.second[q]
@@ -124,12 +132,23 @@ def _signal_part(
     noise = torch.einsum("g,gkl->kl", count, information.double())
     if not shrink:
         return centred - noise
-    value, vector = torch.linalg.eigh(noise)
-    root = value.clamp(min=_FLOOR * float(value[-1])).sqrt()
-    whiten, colour = (vector / root) @ vector.T, (vector * root) @ vector.T
-    eigenvalue, direction = torch.linalg.eigh(_symmetric(whiten @ centred @ whiten))
+    eigenvalue, direction = torch.linalg.eigh(whitened(centred, noise))
     signal = optimal_shrinkage(eigenvalue, len(noise) / samples)
+    colour = _root(noise)[1]
     return colour @ (direction * signal) @ direction.T @ colour
+
+
+def whitened(moment: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """A second moment (k, k) where that of the noise (k, k) is the identity: ``noise^-1/2 moment noise^-1/2``."""
+    inverse = _root(noise)[0]
+    return _symmetric(inverse @ moment @ inverse)
+
+
+def _root(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``matrix^-1/2`` and ``matrix^1/2``; directions without weight are given a little."""
+    value, vector = torch.linalg.eigh(matrix)
+    root = value.clamp(min=_FLOOR * float(value[-1])).sqrt()
+    return (vector / root) @ vector.T, (vector * root) @ vector.T
 
 
 def _solve(information: torch.Tensor, count: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

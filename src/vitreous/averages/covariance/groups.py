@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vitreous.fourier import FourierBessel, radial_blocks
-from vitreous.optics import CTFParameters, ctf_at, electron_wavelength_A
+from vitreous.fourier import FourierBessel, centred_irfft2, centred_rfft2, radial_blocks
+from vitreous.optics import CTFParameters, ctf_2d, ctf_at, electron_wavelength_A
 
 __all__ = ["DefocusGroups", "defocus_groups", "information_blocks"]
 
@@ -84,11 +84,16 @@ def defocus_groups(
 
 
 def information_blocks(
-    basis: FourierBessel, ctf: CTFParameters | None, pixel_size_A: float, noise_power: torch.Tensor | float
+    basis: FourierBessel,
+    ctf: CTFParameters | None,
+    pixel_size_A: float,
+    noise_power: torch.Tensor | float,
+    plane: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
     """K of the package docstring for every group: per order q float64 (G, k_q, k_q). ctf None: no CTF, G = 1.
 
-    noise_power: a variance (white), or the power on the rings of the box (L // 2 + 1,).
+    noise_power: a variance (white), or the power on the rings of the box (L // 2 + 1,); plane: as for
+    :func:`matched_coefficients`.
 
     K is made from the mean of C^2 over directions, which is its exact isotropic part; what astigmatism adds (orders
     q and q + 2 of one image become coupled in z) is left out. At frequency k that part of C^2 has the amplitude
@@ -106,4 +111,21 @@ def information_blocks(
     if noise.ndim:
         rings = np.arange(len(noise)) / basis.box_px
         noise = torch.from_numpy(np.interp(nodes.numpy(), rings, noise.cpu().numpy()))
-    return radial_blocks(basis, power / noise)
+    blocks = radial_blocks(basis, power / noise)
+    return blocks if plane is None else _without(blocks, basis, ctf, pixel_size_A, plane)
+
+
+def _without(
+    blocks: list[torch.Tensor],
+    basis: FourierBessel,
+    ctf: CTFParameters | None,
+    pixel_size_A: float,
+    plane: torch.Tensor,
+) -> list[torch.Tensor]:
+    """Blocks less what an unknown plane takes, ``E^T C d_j (E^T C d_j)^T``."""
+    box = plane.shape[-1]
+    filters = torch.ones(1, box, box // 2 + 1) if ctf is None else ctf_2d(ctf, box, pixel_size_A)
+    lost = [basis.project(centred_irfft2(centred_rfft2(d.double()) * filters, box)) for d in plane]
+    for v in lost:
+        blocks = [k - (v[:, b, None] * v[:, None, b].conj()).real for k, b in zip(blocks, basis.blocks, strict=True)]
+    return blocks

@@ -21,16 +21,21 @@ def matched_coefficients(
     ctf: CTFParameters | None,
     pixel_size_A: float,
     noise: torch.Tensor | float,
+    plane: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """``z = E^T C sigma^-2 y``: images (n, L, L), CTF of n particles (None: no CTF) -> complex (n, M).
 
-    noise: a variance, or the noise power on the rings (L // 2 + 1,). Every image has its own two-dimensional CTF,
-    astigmatism included, applied by a circular FFT.
+    noise: a variance, or the noise power on the rings (L // 2 + 1,); plane: :func:`unknown_plane` for that power,
+    which puts W in the place of sigma^-2. Every image has its own two-dimensional CTF, astigmatism included, applied
+    by a circular FFT.
     """
     box = images.shape[-1]
     power = torch.as_tensor(noise, dtype=images.dtype, device=images.device)
     gain = 1.0 / power if power.ndim == 0 else radial_to_plane(1.0 / power, box)
     ft = centred_rfft2(images) * gain
+    if plane is not None:
+        amount = images.reshape(len(images), -1) @ plane.to(images).reshape(len(plane), -1).T
+        ft = ft - torch.einsum("nj,jyx->nyx", amount.to(ft.dtype), centred_rfft2(plane.to(images)))
     if ctf is not None:
         ft = ft * ctf_2d(ctf, box, pixel_size_A, device=images.device, dtype=images.dtype)
     return basis.project(centred_irfft2(ft, box))

@@ -1,8 +1,8 @@
-"""From a particle file to matched coefficients: read once, normalised, reduced, centred, weighted by CTF and noise."""
+"""From a particle file to matched coefficients: a survey, then one pass; normalised, centred, weighted."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,26 @@ import torch
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
 from vitreous.averages.covariance.matched import matched_coefficients
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments
+from vitreous.averages.covariance.noise import background_response, smooth_spectrum, spectrum_error, unknown_plane
+from vitreous.averages.covariance.survey import (
+    Excess,
+    bulk_level,
+    choose_cutoff,
+    excess_power,
+    restricted_blocks,
+    second_and_noise,
+)
 from vitreous.fourier import FourierBessel, centred_irfft2, centred_rfft2, fourier_crop, shift_phase
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters, add_noise_images, empty_noise_sums, noise_power
 from vitreous.particles import ParticleSet
 from vitreous.quality import soft_disc
 
-__all__ = ["MatchedImages", "SteerablePlan", "prepare_matched", "steerable_plan"]
+__all__ = ["MatchedImages", "SteerablePlan", "prepare_matched", "steerable_plan", "working_images"]
 
 DISC = 1.0  # radius of the basis over that of the particle
-NOISE_IMAGES = 2000  # at most, that the noise spectrum is measured on
+HIGHEST_CUTOFF_PER_PX = 0.45  # beyond, a filter on the lattice of pixels is no longer isotropic
+SURVEY_IMAGES = 10_000  # at most, that noise and cutoff are found from
 EDGE_PX = 3.0  # of the soft edge of the background mask
 FEWEST_PX = 16  # across the working box
 
@@ -44,18 +54,23 @@ class SteerablePlan:
 class MatchedImages:
     """n particles as matched coefficients (:mod:`vitreous.averages.covariance`).
 
-    matched: (n, M) complex64, in memory or mapped from a file; zeros where ``bad``; groups: defocus groups, None
+    plan: with the basis that the survey has chosen; matched: (n, M) complex64, in memory or mapped from a file; zeros
+    where ``bad``; scale: (n,) float32, raw grey values per unit of the normalised image; groups: defocus groups, None
     without CTF; group: (n,) int64; information: per order (G, k, k); moments: of the good images; noise_power: on the
-    rings of the working box (L // 2 + 1,).
+    rings of the working box (L // 2 + 1,); background_power: as it was measured beside the particles; excess: what
+    the cutoff was chosen from.
     """
 
     plan: SteerablePlan
     matched: np.ndarray
+    scale: np.ndarray
     group: np.ndarray
     groups: DefocusGroups | None
     information: tuple[torch.Tensor, ...]
     moments: Moments
     noise_power: torch.Tensor
+    background_power: torch.Tensor
+    excess: Excess
     bad: np.ndarray
 
     def __len__(self) -> int:
@@ -68,7 +83,8 @@ def steerable_plan(
     """Working box and basis for a particle.
 
     The box is reduced to where Nyquist is ``resolution_limit_A`` and the particle is at most ``most_diameter_px``
-    pixels across. Raises ValueError for a limit that leaves fewer than 16 pixels.
+    pixels across. The basis has all frequencies, and the survey lowers its cutoff. Raises ValueError for a limit that
+    leaves fewer than 16 pixels.
     """
     raw, pixel = preparation.box_px, preparation.pixel_size_A
     wanted = max(pixel, (resolution_limit_A or 0.0) / 2, preparation.particle_diameter_A / most_diameter_px)
@@ -82,7 +98,11 @@ def steerable_plan(
         preparation=preparation,
         box_px=box,
         pixel_size_A=pixel * raw / box,
-        basis=FourierBessel(box_px=box, radius_px=min(float(box // 2), DISC * preparation.radius_px * box / raw)),
+        basis=FourierBessel(
+            box_px=box,
+            radius_px=min(float(box // 2), DISC * preparation.radius_px * box / raw),
+            cutoff_per_px=HIGHEST_CUTOFF_PER_PX,
+        ),
     )
 
 
@@ -95,28 +115,31 @@ def prepare_matched(
     store: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> MatchedImages:
-    """Read every particle once.
+    """Survey up to 10,000 particles for noise and cutoff, then read every particle once.
 
     ctf: of the particles, None to do without. Images are centred by their origin columns. Coefficients beyond a
     quarter of the memory go to the file ``store``. Progress receives (done, of, what). Raises ValueError when no
     image can be used.
     """
-    n, basis = len(particles), plan.basis
+    n = len(particles)
     tell = progress or (lambda done, total, what: None)
-    noise = _noise(particles, plan, tell)
+    survey = _survey(particles, plan, ctf, tell)
+    plan = replace(plan, basis=survey.basis)
+    basis, noise, plane = plan.basis, survey.noise_power, unknown_plane(survey.noise_power, plan.box_px)
     groups = None if ctf is None else defocus_groups(ctf, plan.pixel_size_A, basis.cutoff_per_px)
     group = np.zeros(n, np.int64) if groups is None else groups.index
-    information = information_blocks(basis, None if groups is None else groups.ctf, plan.pixel_size_A, noise)
+    information = information_blocks(basis, None if groups is None else groups.ctf, plan.pixel_size_A, noise, plane)
     shape = (n, basis.size)
     if store is None or 8 * n * basis.size < memory_bytes // 4:
         matched = np.zeros(shape, np.complex64)
     else:
         matched = np.memmap(store, np.complex64, "w+", shape=shape)
     moments = empty_moments(basis, 1 if groups is None else len(groups))
-    bad = np.zeros(n, bool)
+    bad, scale = np.zeros(n, bool), np.zeros(n, np.float32)
     for index in _batches(np.arange(n), plan):
-        images, wrong = _working_images(particles, plan, index)
-        rows = matched_coefficients(basis, images, None if ctf is None else ctf.take(index), plan.pixel_size_A, noise)
+        images, wrong, scale[index] = working_images(particles, plan, index)
+        mine = None if ctf is None else ctf.take(index)
+        rows = matched_coefficients(basis, images, mine, plan.pixel_size_A, noise, plane)
         rows[wrong] = 0
         good = ~wrong
         moments = add_moments(moments, basis, rows[good], torch.from_numpy(group[index])[good])
@@ -125,54 +148,97 @@ def prepare_matched(
     return MatchedImages(
         plan=plan,
         matched=matched,
+        scale=scale,
         group=group,
         groups=groups,
         information=tuple(information),
         moments=moments,
         noise_power=noise,
+        background_power=survey.background_power,
+        excess=survey.excess,
         bad=bad,
     )
+
+
+def working_images(
+    particles: ParticleSet, plan: SteerablePlan, index: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Normalised, centred, reduced images (m, L, L), which are bad (m,), and raw grey values per unit (m,)."""
+    raw = torch.from_numpy(np.ascontiguousarray(particles.read(index), dtype=np.float32))
+    images, bad = plan.preparation.clean(raw)
+    scale = _raw_scale(raw, images, bad, plan)
+    shift = torch.from_numpy(particles.origin_A[index] / plan.pixel_size_A).float()
+    ft = fourier_crop(centred_rfft2(images), plan.preparation.box_px, plan.box_px)
+    if bool(shift.any()):
+        ft = ft * shift_phase(shift, plan.box_px)
+    return centred_irfft2(ft, plan.box_px), bad, scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Survey:
+    basis: FourierBessel
+    noise_power: torch.Tensor
+    background_power: torch.Tensor
+    excess: Excess
+
+
+def _survey(
+    particles: ParticleSet,
+    plan: SteerablePlan,
+    ctf: CTFParameters | None,
+    tell: Callable[[int, int, str], None],
+) -> _Survey:
+    """Background spectrum, and moments matched as if noise had power 1, of some images; noise and basis from both."""
+    n, basis, pixel = len(particles), plan.basis, plan.pixel_size_A
+    chosen = np.unique(np.linspace(0, n - 1, min(n, SURVEY_IMAGES)).astype(int))
+    some = None if ctf is None else ctf.take(chosen)
+    groups = None if some is None else defocus_groups(some, pixel, basis.cutoff_per_px)
+    group = np.zeros(len(chosen), np.int64) if groups is None else groups.index
+    mask = 1 - soft_disc(plan.box_px, plan.radius_px, EDGE_PX)
+    sums, moments = empty_noise_sums(1, plan.box_px), empty_moments(basis, 1 if groups is None else len(groups))
+    plane = unknown_plane(torch.ones(plan.box_px // 2 + 1), plan.box_px)
+    for rows in _batches(np.arange(len(chosen)), plan):
+        images, bad, _ = working_images(particles, plan, chosen[rows])
+        if bad.all():
+            continue
+        sums = add_noise_images(sums, images[~bad], torch.zeros(int((~bad).sum()), dtype=torch.int64), mask)
+        z = matched_coefficients(basis, images, None if some is None else some.take(rows), pixel, 1.0, plane)
+        moments = add_moments(moments, basis, z[~bad], torch.from_numpy(group[rows])[~bad])
+        tell(int(rows[-1]) + 1, len(chosen), "measuring the noise")
+    count = float(sums.images.sum())
+    if count == 0:
+        raise ValueError(f"{particles.path}: no usable image among the {len(chosen)} that were looked at")
+    outside = soft_disc(plan.box_px, plan.radius_px, 0.0) == 0
+    response = background_response(plan.box_px, mask, outside, ramp=plan.preparation.normalise)
+    background = noise_power(sums)[0] / response.clamp(min=1e-3)
+    background[0] = background[1]  # nothing is left of the lowest ring once the mean is subtracted
+    power, error = smooth_spectrum(background, spectrum_error(plan.box_px, mask, count))
+    centres = None if groups is None else groups.ctf
+    blocks = [
+        information_blocks(basis, centres, pixel, 1 / p, plane * p[1].sqrt()) for p in (torch.ones_like(power), power)
+    ]
+    second, noise = second_and_noise(moments, *blocks)
+    excess = excess_power(basis, second, noise, count)
+    rings = np.arange(len(error)) / plan.box_px
+    cutoff = choose_cutoff(excess, np.interp(excess.upper_per_px, rings, error.numpy()), basis.cutoff_per_px)
+    narrow = replace(basis, cutoff_per_px=cutoff)
+    level = bulk_level(restricted_blocks(second, narrow), restricted_blocks(noise, narrow), count)
+    return _Survey(basis=narrow, noise_power=level * power, background_power=background.float(), excess=excess)
+
+
+def _raw_scale(raw: torch.Tensor, images: torch.Tensor, bad: torch.Tensor, plan: SteerablePlan) -> np.ndarray:
+    """Grey values of the raw image per unit of the normalised one, (m,); 0 where bad.
+
+    What normalisation has subtracted is orthogonal to the residual in the background.
+    """
+    if not plan.preparation.normalise:
+        return (~bad).float().numpy()
+    outside = soft_disc(plan.preparation.box_px, plan.preparation.radius_px, 0.0) == 0
+    x, y = (torch.where(bad[:, None], 0.0, v[:, outside]) for v in (raw, images))
+    ratio = (x - x[:, :1]).mul(y).sum(1) / y.square().sum(1).clamp(min=1e-30)
+    return ratio.abs().numpy()
 
 
 def _batches(index: np.ndarray, plan: SteerablePlan) -> list[np.ndarray]:
     step = plan.preparation.batch
     return [index[start : start + step] for start in range(0, len(index), step)]
-
-
-def _working_images(
-    particles: ParticleSet, plan: SteerablePlan, index: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Normalised, centred, reduced images (m, L, L), and which are bad (m,)."""
-    raw = torch.from_numpy(np.ascontiguousarray(particles.read(index), dtype=np.float32))
-    images, bad = plan.preparation.clean(raw)
-    shift = torch.from_numpy(particles.origin_A[index] / plan.pixel_size_A).float()
-    ft = fourier_crop(centred_rfft2(images), plan.preparation.box_px, plan.box_px)
-    if bool(shift.any()):
-        ft = ft * shift_phase(shift, plan.box_px)
-    return centred_irfft2(ft, plan.box_px), bad
-
-
-def _noise(particles: ParticleSet, plan: SteerablePlan, tell: Callable[[int, int, str], None]) -> torch.Tensor:
-    """Noise power on the rings of the working box (L // 2 + 1,), from the background around the particles."""
-    chosen = np.arange(len(particles))[:: max(1, len(particles) // NOISE_IMAGES)]
-    background = 1 - soft_disc(plan.box_px, plan.radius_px, EDGE_PX)
-    sums = empty_noise_sums(1, plan.box_px)
-    for done, index in enumerate(_batches(chosen, plan)):
-        images, bad = _working_images(particles, plan, index)
-        good = images[~bad]
-        sums = add_noise_images(sums, good, torch.zeros(len(good), dtype=torch.int64), background)
-        tell(done * plan.preparation.batch + len(index), len(chosen), "measuring the noise")
-    if float(sums.images.sum()) == 0:
-        raise ValueError(f"{particles.path}: no usable image among the {len(chosen)} that were looked at")
-    return _smooth(noise_power(sums)[0])
-
-
-def _smooth(power: torch.Tensor) -> torch.Tensor:
-    """Rings averaged with their neighbours: the background is a small area and its spectrum rough.
-
-    The lowest ring, whose power the subtraction of the mean has taken, gets that of the next two.
-    """
-    rings = power.clone()
-    rings[0] = power[1:3].mean()
-    padded = torch.cat([rings[:1], rings, rings[-1:]])
-    return ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).float()

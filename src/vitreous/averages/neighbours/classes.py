@@ -60,14 +60,14 @@ class ClassState:
     """One classification after some passes.
 
     assigned: (n,) int64, 2 k + mirrored of the likeliest class, -1 before; changed: share of images whose likeliest
-    class is another than before; evidence: mean log evidence of an image, tempered.
+    class is another than before; score: mean tempered log evidence of an image, up to a constant.
     """
 
     passes: int
     sums: ClassSums
     assigned: np.ndarray
     changed: float
-    evidence: float
+    score: float
 
 
 def deal_folds(n: int, folds: int, seed: int, run: int) -> list[np.ndarray]:
@@ -111,7 +111,7 @@ def first_pass(
         ),
         assigned=np.full(n, -1),
         changed=1.0,
-        evidence=0.0,
+        score=0.0,
     )
     own = np.full(n, -1)
     own[drawn] = np.arange(classes)
@@ -152,7 +152,7 @@ def _visit(
     signal, weight = state.sums.signal.clone(), state.sums.weight.clone()
     sums = ClassSums(signal=signal, weight=weight)
     assigned = state.assigned.copy()
-    evidence, done = 0.0, 0
+    score, done = 0.0, 0
     for fold, index in enumerate(folds):
         against = given(fold) if given is not None else _left_out(images, sums, fold)
         signal[fold], weight[fold] = 0, 0
@@ -162,7 +162,7 @@ def _visit(
             signal[fold] += part["signal"]
             weight[fold] += part["weight"]
             assigned[tile] = part["assigned"]
-            evidence += part["evidence"]
+            score += part["score"]
             done += len(tile)
             if progress is not None:
                 progress(done)
@@ -173,7 +173,7 @@ def _visit(
         sums=sums,
         assigned=assigned,
         changed=changed,
-        evidence=evidence / max(len(assigned), 1),
+        score=score / max(len(assigned), 1),
     )
 
 
@@ -214,5 +214,5 @@ def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, ti
         "signal": signal,
         "weight": weight.reshape(classes, images.groups),
         "assigned": share.argmax(1).numpy(),
-        "evidence": float((best + total.log() / TEMPER).sum()),
+        "score": float((best + total.log() / TEMPER).sum()),
     }

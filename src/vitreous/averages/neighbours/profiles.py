@@ -10,17 +10,18 @@ class; the mirror image of a particle has the two mirror states exchanged. Sever
 averaged: their errors differ. Source: SCIENCE.md section 6 (own method).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from vitreous.averages.neighbours.classes import ClassSums, tiles
+from vitreous.averages.neighbours.classes import ClassSums, class_log_prior, tiles
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
 from vitreous.matching import MIRROR_STATES, rotation_scores
 from vitreous.matching.workers import ordered_map
 
-__all__ = ["Profiles", "exchange_mirror", "profile_features", "profile_images"]
+__all__ = ["Profiles", "exchange_mirror", "log_evidence", "profile_features", "profile_images"]
 
 TEMPERATURE = 1 / 3  # of the standard deviation of an image's log likelihoods
 POSES = 8  # classes whose rotation is kept for every image
@@ -63,6 +64,16 @@ def profile_images(images: PrincipalImages, folds: list[np.ndarray], sums: Class
         for _ in ordered_map(profile, tiles(index, classes, images.grid.angles), threads):
             pass
     return Profiles(log_likelihood=likelihood, best=best, psi_rad=psi)
+
+
+def log_evidence(profile: Profiles, sums: ClassSums, angles: int) -> torch.Tensor:
+    """Log evidence of every image under the averages without its fold, in nats over that of the mean image: (n,).
+
+    Classes have their share of the images as prior, mirror states and rotations a uniform one; angles: rotations of
+    the grid. About zero or below for images without common signal.
+    """
+    prior = class_log_prior(sums.members.sum(0)).repeat_interleave(MIRROR_STATES)
+    return (profile.log_likelihood + prior).logsumexp(1) - math.log(MIRROR_STATES * angles)
 
 
 def profile_features(profiles: list[Profiles]) -> torch.Tensor:

@@ -22,7 +22,9 @@ class NeighboursResult:
     neighbours: np.ndarray  # (n, K) int64, rows of the particle table from 0
     mirrored: np.ndarray  # (n, K) bool
     psi_deg: np.ndarray  # (n, K) float32
-    affinity: np.ndarray  # (n, K) float32, overlap of the two distributions over views, 0 to 1
+    affinity: np.ndarray  # (n, K) float32, overlap of the two distributions over views, 0 to 1: high where no
+    # class tells the two apart, be it that they are alike or that they are noise; see log_evidence
+    log_evidence: np.ndarray  # (n,) float32, under averages without the particle's fold, over the mean image, in nats
     weight: np.ndarray  # (n,) 1 or 0
     average_of: np.ndarray  # (A,) int64, the particle that an average belongs to
     averages: np.ndarray  # (A, L, L) float32, without CTF
@@ -31,7 +33,7 @@ class NeighboursResult:
     class_members: np.ndarray  # (C,) float, particles in them
     orders: np.ndarray  # (M,) angular order of every principal component
     variances: np.ndarray  # (M,) its variance among the clean images, in units of the noise of a background pixel
-    evidence: float  # mean log evidence of a particle under averages without it, over the mean image alone, in nats
+    evidence: float  # mean log_evidence
     noise_power: np.ndarray  # (L // 2 + 1,) on the rings of the working box
     defocus_groups: int
     defocus_phase_error_rad: float  # largest phase error from sharing the CTF of a defocus group

@@ -10,8 +10,8 @@ __all__ = ["diverse_subset"]
 def diverse_subset(features: torch.Tensor, quality: torch.Tensor, count: int) -> torch.Tensor:
     """``count`` of n images, farthest-first (Gonzalez 1985): (count,) int64, in the order in which they were chosen.
 
-    Only the better half by ``quality`` (n,) is eligible, if that is enough: outliers are unlike everything. The first
-    is the best. Mirror images count as the same.
+    Only the better half by ``quality`` (n,), such as the log evidence, is eligible if that is enough: outliers are
+    unlike everything. The first is the best. Mirror images count as the same.
     """
     n = len(features)
     if count >= n:

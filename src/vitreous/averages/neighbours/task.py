@@ -25,7 +25,7 @@ from vitreous.averages.neighbours.averaging import average_neighbours, refine_ro
 from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
 from vitreous.averages.neighbours.pairs import relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
-from vitreous.averages.neighbours.profiles import profile_features, profile_images
+from vitreous.averages.neighbours.profiles import log_evidence, profile_features, profile_images
 from vitreous.averages.neighbours.result import NeighboursResult
 from vitreous.averages.neighbours.search import NeighbourLists, nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
@@ -40,7 +40,7 @@ __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "
 MOST_DIAMETER_PX = 64  # across the particle, in working pixels
 PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
 SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
-LITTLE_EVIDENCE = 1.0  # nats per particle below which the averages hardly explain anything
+LITTLE_EVIDENCE = 1.5  # nats per particle; the averages of pure noise reach up to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,6 @@ class NeighboursState:
     seed: int
     finished: tuple[ClassSums, ...]
     current: ClassState | None
-    evidence: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +142,7 @@ class NeighboursRun:
 
     def _init(self, seed: int) -> NeighboursState:
         self.data()
-        return NeighboursState(iteration=0, seed=seed, finished=(), current=None, evidence=0.0)
+        return NeighboursState(iteration=0, seed=seed, finished=(), current=None)
 
     def _step(self, state: NeighboursState) -> tuple[NeighboursState, dict[str, Any]]:
         images, number = self.data().images, len(state.finished)
@@ -163,7 +162,7 @@ class NeighboursRun:
         info = {
             "run": number + 1,
             "pass": current.passes,
-            "evidence": current.evidence,
+            "score": current.score,
             "changed": current.changed,
             "smallest_class": float(members.min()),
             "largest_class": float(members.max()),
@@ -174,7 +173,6 @@ class NeighboursRun:
             iteration=state.iteration + 1,
             finished=(*state.finished, current.sums) if ended else state.finished,
             current=None if ended else current,
-            evidence=current.evidence,
         )
         return following, info
 
@@ -188,13 +186,17 @@ class NeighboursRun:
             self.on_progress(number, len(state.finished), "profiles")
             profiles.append(profile_images(data.images, self._folds(state.seed, number), sums, threads=self.threads))
         features = profile_features(profiles)
+        angles = data.images.grid.angles
+        evidence = torch.stack(
+            [log_evidence(profile, sums, angles) for profile, sums in zip(profiles, state.finished, strict=True)]
+        ).mean(0)
         self.on_progress(0, 1, "neighbours")
         lists = nearest_profiles(features, self.settings.neighbours, threads=self.threads)
         psi = relative_rotations(profiles, features, lists)
         self.on_progress(0, 1, "averages")
         psi = refine_rotations(data.images, lists, psi)
-        chosen = diverse_subset(features, lists.affinity.mean(1), min(self.settings.averages, len(features)))
-        return _result(self, state, lists, psi, chosen)
+        chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
+        return _result(self, state, lists, psi, chosen, evidence)
 
     def picture(self, components: torch.Tensor) -> torch.Tensor:
         """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""
@@ -229,7 +231,12 @@ def _principal_images(matched: MatchedImages, components: int) -> _Prepared:
 
 
 def _result(
-    job: NeighboursRun, state: NeighboursState, lists: NeighbourLists, psi_rad: torch.Tensor, chosen: torch.Tensor
+    job: NeighboursRun,
+    state: NeighboursState,
+    lists: NeighbourLists,
+    psi_rad: torch.Tensor,
+    chosen: torch.Tensor,
+    evidence: torch.Tensor,
 ) -> NeighboursResult:
     data, n, k = job.data(), len(job.particles), job.settings.neighbours
     good = data.good
@@ -238,6 +245,7 @@ def _result(
         "mirrored": np.zeros((n, k), bool),
         "psi_deg": np.zeros((n, k), np.float32),
         "affinity": np.zeros((n, k), np.float32),
+        "log_evidence": np.zeros(n, np.float32),
         "weight": np.zeros(n, np.float32),
     }
     found["neighbours"][good] = good[lists.index.numpy()]
@@ -245,6 +253,7 @@ def _result(
     degrees = np.rad2deg(psi_rad.numpy())
     found["psi_deg"][good] = (degrees + 180) % 360 - 180
     found["affinity"][good] = lists.affinity.numpy()
+    found["log_evidence"][good] = evidence.numpy()
     found["weight"][good] = 1
     averages = average_neighbours(data.images, lists, psi_rad, chosen)
     pictures, halves = job.picture(averages.components), [job.picture(half) for half in averages.halves]
@@ -261,12 +270,12 @@ def _result(
         class_members=sums.members.sum(0).numpy(),
         orders=data.principal.orders.numpy(),
         variances=data.principal.variances.numpy(),
-        evidence=state.evidence,
+        evidence=float(evidence.mean()),
         noise_power=data.matched.noise_power.numpy(),
         defocus_groups=0 if groups is None else len(groups),
         defocus_phase_error_rad=0.0 if groups is None else groups.phase_error_rad,
         history=list(job.history),
-        messages=_messages(job, state),
+        messages=_messages(job, float(evidence.mean())),
     )
 
 
@@ -303,14 +312,14 @@ def _plan(
     )
 
 
-def _messages(job: NeighboursRun, state: NeighboursState) -> list[str]:
+def _messages(job: NeighboursRun, evidence: float) -> list[str]:
     bad = job.data().matched.bad
     messages = []
     if bad.any():
         messages.append(f"{int(bad.sum())} particles with NaN or constant images were left out; their weight is 0")
-    if state.evidence < LITTLE_EVIDENCE:
+    if evidence < LITTLE_EVIDENCE:
         messages.append(
-            f"averages explain particles hardly better than the mean image does ({state.evidence:.1f} nats per "
+            f"averages explain particles hardly better than the mean image does ({evidence:.1f} nats per "
             "particle): neighbours are close to random; check contrast, CTF, particle diameter and centring"
         )
     return messages

@@ -1,0 +1,262 @@
+"""Denoising as a task: settings and particles in, a filter that makes images, or all of them, out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitreous.averages.covariance import (
+    ImagePrior,
+    MatchedImages,
+    PrincipalBasis,
+    SteerablePlan,
+    estimate_covariance,
+    estimate_mean,
+    from_principal,
+    posterior_covariance,
+    prepare_matched,
+    principal_basis,
+    steerable_plan,
+    wiener_filter,
+)
+from vitreous.averages.denoise.result import DenoiseModel, DenoiseResult
+from vitreous.averages.denoise.settings import Denoise
+from vitreous.fourier import centred_irfft2, centred_rfft2, fourier_pad, shift_phase
+from vitreous.matching import ImagePreparation
+from vitreous.optics import CTFParameters
+from vitreous.particles import ParticleSet
+
+__all__ = ["DenoiseRun", "denoise", "prepare_denoising"]
+
+SHARE_OF_MEMORY = 8  # the matrices of the basis may take this part of it,
+BYTES_PER_R4 = 5.0  # and this is what they take, by the fourth power of the radius in pixels
+WIDEST_PX, NARROWEST_PX = 200, 32  # limits of the diameter in working pixels
+EIGENIMAGES = 24
+LARGEST_BATCH = 4096
+EVERY_COMPONENT = 1 << 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filter:
+    """Prepared images and what they are filtered with."""
+
+    matched: MatchedImages
+    prior: ImagePrior
+    principal: PrincipalBasis | None  # None: nothing rises above the noise
+    posterior: tuple[torch.Tensor, ...]
+
+
+class DenoiseRun:
+    """Denoising that is ready to run. The first call of :meth:`model` or :meth:`images` reads all particles once."""
+
+    def __init__(
+        self,
+        particles: ParticleSet,
+        settings: Denoise,
+        steerable: SteerablePlan,
+        ctf: CTFParameters | None,
+        notes: tuple[str, ...],
+        *,
+        memory_bytes: int,
+        store: Path | None,
+    ):
+        self.particles = particles
+        self.settings = settings
+        self.steerable = steerable
+        self.ctf = ctf
+        self.notes = notes
+        self.memory_bytes = memory_bytes
+        self.store = store
+        self.on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
+        self._fitted: _Filter | None = None
+
+    @property
+    def batch(self) -> int:
+        """Images that are made at a time."""
+        fitting = self.memory_bytes // (64 * 4 * self.particles.box_px**2)
+        return max(16, min(LARGEST_BATCH, fitting))
+
+    def model(self) -> DenoiseModel:
+        """Mean, covariance and noise. Raises ValueError when no image can be used."""
+        fitted = self._filter()
+        matched, basis = fitted.matched, fitted.matched.plan.basis
+        orders, variances, eigenimages = _components(fitted)
+        pixel = self.steerable.pixel_size_A
+        mean = torch.zeros(1, basis.size, dtype=torch.complex64)
+        mean[0, basis.blocks[0]] = fitted.prior.mean.to(mean.dtype)
+        return DenoiseModel(
+            pixel_size_A=pixel,
+            particle_diameter_A=self.steerable.preparation.particle_diameter_A,
+            cutoff_A=pixel / basis.cutoff_per_px,
+            mean_image=basis.evaluate(mean)[0].numpy(),
+            eigenimages=eigenimages,
+            orders=orders,
+            variances=variances,
+            noise_power=matched.noise_power.numpy(),
+            background_power=matched.background_power.numpy(),
+            excess_frequency=matched.excess.upper_per_px,
+            excess=matched.excess.value,
+            defocus_groups=0 if matched.groups is None else len(matched.groups),
+            phase_error_rad=0.0 if matched.groups is None else matched.groups.phase_error_rad,
+            bad=matched.bad,
+            messages=_messages(fitted),
+        )
+
+    def images(self, index: np.ndarray) -> np.ndarray:
+        """Denoised images (m, L, L) float32 of particles ``index``, where they were in the raw images."""
+        fitted = self._filter()
+        matched = fitted.matched
+        filtered = wiener_filter(
+            matched.plan.basis,
+            fitted.prior,
+            matched.information,
+            fitted.posterior,
+            torch.from_numpy(np.array(matched.matched[index])),
+            torch.from_numpy(matched.group[index]),
+        )
+        scale = np.where(matched.bad[index], 0, matched.scale[index]).astype(np.float32)
+        images = matched.plan.basis.evaluate(filtered.coefficients) * torch.from_numpy(scale)[:, None, None]
+        return _moved_back(images, self.particles.origin_A[index], self.steerable).numpy()
+
+    def _filter(self) -> _Filter:
+        if self._fitted is None:
+            with torch.no_grad():
+                matched = prepare_matched(
+                    self.particles,
+                    self.steerable,
+                    ctf=self.ctf,
+                    memory_bytes=self.memory_bytes,
+                    store=self.store,
+                    progress=self.on_progress,
+                )
+                if matched.bad.all():
+                    raise ValueError(
+                        f"{self.particles.path}: no image can be used; `vitreous check` says what is wrong"
+                    )
+                self._fitted = _fit(matched, self.settings.components)
+        return self._fitted
+
+
+def _fit(matched: MatchedImages, components: int | None) -> _Filter:
+    mean = estimate_mean(matched.moments, matched.information)
+    prior = estimate_covariance(matched.moments, matched.information, mean)
+    principal = None
+    if max(float(s.abs().max()) for s in prior.covariance) > 0:
+        principal = principal_basis(prior, components or EVERY_COMPONENT)
+        variances = principal.variances.split([v.shape[1] for v in principal.vectors])
+        covariance = tuple((v * s) @ v.T for v, s in zip(principal.vectors, variances, strict=True))
+        prior = replace(prior, covariance=covariance)
+    posterior = posterior_covariance(prior, matched.information)
+    return _Filter(matched=matched, prior=prior, principal=principal, posterior=posterior)
+
+
+def _components(fitted: _Filter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Orders and variances of all components, pictures of those with the largest variance."""
+    basis, principal = fitted.matched.plan.basis, fitted.principal
+    if principal is None:
+        return np.zeros(0, np.int64), np.zeros(0), np.zeros((0, basis.box_px, basis.box_px), np.float32)
+    largest = principal.variances.argsort(descending=True)[:EIGENIMAGES]
+    single = torch.zeros(len(largest), len(principal.orders), dtype=torch.complex64)
+    single[torch.arange(len(largest)), largest] = 1
+    without_mean = replace(principal, mean=torch.zeros_like(principal.mean))
+    pictures = basis.evaluate(from_principal(without_mean, basis, single))
+    return principal.orders.numpy(), principal.variances.numpy(), pictures.numpy()
+
+
+def _moved_back(images: torch.Tensor, origin_A: np.ndarray, plan: SteerablePlan) -> torch.Tensor:
+    """Centred working images (m, w, w) at the place and in the box (m, L, L) of the raw images."""
+    box, shift = plan.preparation.box_px, torch.from_numpy(-origin_A / plan.pixel_size_A).float()
+    if box == plan.box_px and not bool(shift.any()):
+        return images
+    ft = centred_rfft2(images) * shift_phase(shift, plan.box_px)
+    return centred_irfft2(fourier_pad(ft, plan.box_px, box) if box > plan.box_px else ft, box)
+
+
+def _messages(fitted: _Filter) -> list[str]:
+    messages, bad = [], int(fitted.matched.bad.sum())
+    if bad:
+        messages.append(f"{bad:,} particles with NaN or constant images come out as zeros, with weight 0")
+    if fitted.principal is None:
+        messages.append(
+            "no component of the images rises above the noise: every denoised image is the mean image. There are too "
+            "few particles, or none of them shows anything; check contrast, CTF and centring"
+        )
+    return messages
+
+
+def prepare_denoising(
+    particles: ParticleSet, settings: Denoise, *, memory_bytes: int = 4 << 30, store: Path | None = None
+) -> DenoiseRun:
+    """Check settings against particles; nothing is read from the images yet.
+
+    store: file for coefficients that do not fit in a quarter of ``memory_bytes``. Raises ValueError for settings that
+    do not fit the particles, images that are premultiplied by their CTF, and CTF values that are not numbers.
+    """
+    preparation = ImagePreparation.for_box(
+        particles.box_px,
+        particles.pixel_size_A,
+        settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        normalise=settings.normalise,
+    )
+    radius = (memory_bytes / SHARE_OF_MEMORY / BYTES_PER_R4) ** 0.25
+    steerable = steerable_plan(
+        preparation,
+        resolution_limit_A=settings.resolution_limit_A,
+        most_diameter_px=min(WIDEST_PX, max(NARROWEST_PX, 2 * radius)),
+    )
+    ctf = particles.ctf if settings.ctf and particles.has_ctf else None
+    if ctf is not None:
+        _check_ctf(particles, ctf)
+    notes = tuple(_notes(particles, settings, steerable))
+    return DenoiseRun(particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store)
+
+
+def _check_ctf(particles: ParticleSet, ctf: CTFParameters) -> None:
+    premultiplied = particles.parameter("rlnCtfDataAreCtfPremultiplied")
+    if premultiplied is not None and (premultiplied != 0).any():
+        raise ValueError(
+            f"{particles.path}: images are premultiplied by their CTF (rlnCtfDataAreCtfPremultiplied), which colours "
+            "their noise; give the particles as they were extracted"
+        )
+    wrong = ~np.isfinite(np.stack([ctf.defocus_u_A, ctf.defocus_v_A, ctf.defocus_angle_deg, ctf.phase_shift_deg])).all(
+        0
+    )
+    if wrong.any():
+        raise ValueError(
+            f"{particles.table.where(int(np.argmax(wrong)))}: the defocus is not a number, as in {int(wrong.sum())} "
+            "particles; correct or remove them, or ignore the CTF with ctf=False (--no-ctf)"
+        )
+
+
+def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan) -> list[str]:
+    notes = []
+    if settings.particle_diameter_A is None:
+        diameter = steerable.preparation.particle_diameter_A
+        notes.append(f"particle diameter not given: {diameter:.0f} A, 7/8 of the box")
+    if settings.ctf and not particles.has_ctf:
+        notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
+    if steerable.box_px < particles.box_px:
+        notes.append(f"computed at {steerable.pixel_size_A:.3g} A per pixel, written at the pixel size of the input")
+    return notes
+
+
+def denoise(
+    particles: ParticleSet,
+    settings: Denoise | None = None,
+    *,
+    memory_bytes: int = 4 << 30,
+    **overrides: Any,
+) -> DenoiseResult:
+    """Denoise every particle (see :class:`Denoise`; keywords override the settings); all images in memory.
+
+    Images are centred by their origin columns for the model, and come out where they were. Raises ValueError for
+    settings that do not fit.
+    """
+    prepared = prepare_denoising(particles, replace(settings or Denoise(), **overrides), memory_bytes=memory_bytes)
+    model, n, step = prepared.model(), len(particles), prepared.batch
+    images = np.concatenate([prepared.images(np.arange(a, min(a + step, n))) for a in range(0, n, step)])
+    return DenoiseResult(images=images, weight=(~model.bad).astype(np.float32), model=model)

@@ -1,0 +1,170 @@
+"""The report of a ``denoise`` job: examples before and after, and what the filter is made of."""
+
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+import vitreous
+from vitreous.averages.denoise import DenoiseModel
+from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.manifest import now, read_manifest
+from vitreous.jobs.report.axes import axis, frequency_axis
+from vitreous.jobs.report.charts import Curve, curves
+from vitreous.jobs.report.images import data_address, show
+from vitreous.jobs.report.writer import clock, provenance
+from vitreous.particles import atomic_path, write_text_atomic
+
+__all__ = ["read_model", "write_denoise_report", "write_model"]
+
+MODEL = "denoised_model.npz"
+DECADES = 4  # of variance below the largest that are drawn
+SHOWN_ORDERS = 12  # curves of eigenvalues are drawn for so many angular orders
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Example:
+    """A particle as the page shows it; number from 1."""
+
+    number: int
+    noisy: str
+    denoised: str
+
+
+def write_model(
+    folder: str | Path, model: DenoiseModel, numbers: np.ndarray, noisy: np.ndarray, denoised: np.ndarray
+) -> None:
+    """Keep the model, and example particles (numbers from 1, images), in ``denoised_model.npz``."""
+    arrays: dict[str, Any] = {f.name: np.asarray(getattr(model, f.name)) for f in fields(DenoiseModel)}
+    for name, pictures in {"noisy": noisy, "denoised": denoised}.items():
+        # Half precision is enough for pictures, whose scale may be anything.
+        arrays[f"example_{name}"] = (pictures / max(float(np.abs(pictures).max()), 1e-30)).astype(np.float16)
+    with atomic_path(Path(folder) / MODEL) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, example_number=numbers, **arrays)
+
+
+def read_model(folder: str | Path) -> dict[str, np.ndarray]:
+    """What :func:`write_model` kept, by field. Raises JobFolderError when it is not there."""
+    path = Path(folder) / MODEL
+    if not path.is_file():
+        raise JobFolderError(f"{folder} has no {MODEL}: it is not the folder of a finished denoising")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def write_denoise_report(folder: str | Path) -> Path:
+    """Write ``report.html`` into a finished ``denoise`` folder from the files there, and return its path.
+
+    Raises JobFolderError when the folder lacks the results.
+    """
+    path, kept = Path(folder), read_model(folder)
+    page = files("vitreous.jobs.report") / "page"
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((page / "denoise.html.j2").read_text(encoding="utf-8"))
+    manifest = read_manifest(path)
+    text = template.render(
+        style=(page / "style.css").read_text(encoding="utf-8"),
+        title=str(path),
+        particles=len(kept["bad"]),
+        key_figures=_key_figures(kept),
+        messages=manifest.messages if manifest else (),
+        examples=_examples(kept),
+        mean_image=data_address(show(kept["mean_image"], fade=False)),
+        eigenimages=_eigenimages(kept),
+        charts=_charts(kept),
+        commands=[run.command for run in manifest.runs] if manifest else [],
+        tables=provenance(manifest),
+        version=vitreous.__version__,
+        written=clock(now()),
+    )
+    write_text_atomic(path / "report.html", text)
+    return path / "report.html"
+
+
+def _key_figures(kept: dict[str, np.ndarray]) -> list[tuple[str, str, str]]:
+    """(name, figure, remark)."""
+    bad, groups = int(kept["bad"].sum()), int(kept["defocus_groups"])
+    phase = float(kept["phase_error_rad"])
+    return [
+        ("particles", f"{len(kept['bad']):,}", f"{bad:,} not usable" if bad else "all usable"),
+        ("components", f"{len(kept['orders']):,}", "rise above the noise"),
+        ("finest detail", f"{float(kept['cutoff_A']):.1f} Å", "that the filter lets through"),
+        ("defocus groups", f"{groups}" if groups else "none", f"phase error at most {phase:.2f} rad" if groups else ""),
+    ]
+
+
+def _examples(kept: dict[str, np.ndarray]) -> list[_Example]:
+    rows = zip(kept["example_number"], kept["example_noisy"], kept["example_denoised"], strict=True)
+    return [
+        _Example(
+            number=int(number),
+            noisy=data_address(show(noisy.astype(np.float32), fade=False)),
+            denoised=data_address(show(denoised.astype(np.float32), fade=False)),
+        )
+        for number, noisy, denoised in rows
+    ]
+
+
+def _eigenimages(kept: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """(picture, caption) of the components with the largest variance."""
+    largest = np.argsort(-kept["variances"], kind="stable")[: len(kept["eigenimages"])]
+    return [
+        (data_address(show(image, fade=False)), f"order {kept['orders'][c]}")
+        for image, c in zip(kept["eigenimages"], largest, strict=True)
+    ]
+
+
+def _charts(kept: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """(heading, drawing)."""
+    pixel = float(kept["pixel_size_A"])
+    drawings = [("Variance of components, by angular order", _spectrum(kept))] if len(kept["orders"]) else []
+    return [
+        *drawings,
+        ("Power in the particle's area beyond that of the noise", _excess(kept, pixel)),
+        ("Noise beside the particles, and as used", _noise(kept, pixel)),
+    ]
+
+
+def _spectrum(kept: dict[str, np.ndarray]) -> str:
+    orders, levels = kept["orders"], np.log10(kept["variances"])
+    lines: list[Any] = []
+    for q in np.unique(orders)[:SHOWN_ORDERS]:
+        mine = np.sort(levels[orders == q])[::-1]
+        style = f"c{q}" if q < 6 else "faint"
+        lines.append(Curve(x=np.arange(1, len(mine) + 1), y=mine, style=style, name=f"order {q}"))
+    most, highest = max(len(line.x) for line in lines), float(levels.max())
+    return curves(
+        lines,
+        x=axis(1, max(most, 2), "component of its order", whole=True, widen=False),
+        y=axis(max(float(levels.min()), highest - DECADES), highest, "log₁₀ variance", count=4),
+        title="Variance of the principal components",
+    )
+
+
+def _excess(kept: dict[str, np.ndarray], pixel_A: float) -> str:
+    value = np.log10(np.clip(kept["excess"], 1e-4, None))
+    line = Curve(x=kept["excess_frequency"] / pixel_A, y=np.where(kept["excess"] > 1e-4, value, np.nan), name="excess")
+    return curves(
+        [line],
+        x=frequency_axis(0.5 / pixel_A),
+        y=axis(-4, max(0.0, float(np.nanmax(value))), "log₁₀ of the share", count=4),
+        title="Signal-to-noise ratio by resolution",
+        dots=True,
+    )
+
+
+def _noise(kept: dict[str, np.ndarray], pixel_A: float) -> str:
+    used, measured = kept["noise_power"][1:], kept["background_power"][1:]
+    frequency = np.arange(1, len(used) + 1) / (len(kept["mean_image"]) * pixel_A)
+    highest = float(max(used.max(), measured.max()))
+    return curves(
+        [Curve(x=frequency, y=measured, style="c1", name="measured"), Curve(x=frequency, y=used, name="as used")],
+        x=frequency_axis(0.5 / pixel_A),
+        y=axis(0, highest, "variance per pixel", count=4),
+        title="Noise spectrum",
+    )

@@ -1,0 +1,245 @@
+"""Fitting a mixture by expectation maximisation: the maximum of the posterior for points, images and maps.
+
+One step: responsibilities of all components for all data, then weights, means and precision at their modes. The data
+are weighted (a map's values scaled to a number of counts), and each weight counts once. The log posterior increases
+with every step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vitreous.conventions import centre_index
+from vitreous.mixtures._expect import density_and_moments
+from vitreous.mixtures.conditionals import squared_distances
+from vitreous.mixtures.counts import non_negative
+from vitreous.mixtures.model import Mixture
+from vitreous.mixtures.priors import MixturePrior, log_prior
+
+__all__ = [
+    "Expected",
+    "Fit",
+    "GridData",
+    "em_step",
+    "expect_grid",
+    "expect_points",
+    "fit_grid",
+    "fit_points",
+    "grid_data",
+]
+
+_REACH_SIGMAS = 7.0  # cut off at exp(-24.5) of a component's peak: wide, so that few grid points need all components
+_CHUNK_VALUES = 2**21
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A mixture and the log posterior before every step and after the last."""
+
+    mixture: Mixture
+    log_posterior: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Expected:
+    """Expected sufficient statistics; ``total`` is the number of counts, not of points or grid points."""
+
+    members: np.ndarray  # (K,)
+    first_A: np.ndarray  # (K, d)
+    squares_A2: float
+    total: float
+    log_likelihood: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GridData:
+    """An image or map as weights that sum to the number of counts: float64 (Lz, Ly, Lx), Lz = 1 for an image."""
+
+    values: np.ndarray
+    pixel_size_A: float
+    dimension: int
+
+    @cached_property
+    def points_A(self) -> np.ndarray:
+        """Grid points that hold data, (n, d) x, y(, z) from the centre."""
+        origin = [centre_index(length) for length in self.values.shape]
+        index = np.stack(np.nonzero(self.values), axis=1)
+        return (index - origin)[:, ::-1][:, : self.dimension] * self.pixel_size_A
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The data at these points, (n,)."""
+        return self.values[self.values > 0]
+
+    @cached_property
+    def squares_A2(self) -> float:
+        """Weighted sum of the squares of the points' distances from the centre."""
+        return float(self.weights @ (self.points_A**2).sum(axis=1))
+
+
+def grid_data(values: np.ndarray, pixel_size_A: float, counts: float) -> GridData:
+    """Weights of an image [y, x] or a map [z, y, x]; see :func:`vitreous.mixtures.count_map` for the errors."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim not in (2, 3) or values.size == 0:
+        raise ValueError(f"expected an image [y, x] or a map [z, y, x], found shape {values.shape}")
+    if not counts > 0:
+        raise ValueError(f"the number of counts must be positive, found {counts}")
+    positive = non_negative(values, "the image" if values.ndim == 2 else "the map")
+    scaled = positive * (counts / positive.sum())
+    return GridData(values=scaled.reshape((-1, *values.shape[-2:])), pixel_size_A=pixel_size_A, dimension=values.ndim)
+
+
+def fit_grid(
+    data: GridData,
+    components: int,
+    *,
+    steps: int,
+    rng: np.random.Generator,
+    prior: MixturePrior | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Fit:
+    """Fit ``components`` Gaussians to an image or map in ``steps`` EM steps, starting at points drawn from it.
+
+    The default prior has the precision of one Gaussian fitted to the data for the means. ``on_step`` receives the
+    number of the step and the log posterior.
+    """
+    _require_components(components)
+    start = _start(data.points_A, data.weights, components, data.pixel_size_A, rng)
+    prior = prior or _default_prior(data.points_A, data.weights)
+    return _iterate(lambda mixture: expect_grid(data, mixture), start, prior, steps, on_step)
+
+
+def fit_points(
+    points_A: np.ndarray,
+    components: int,
+    *,
+    steps: int,
+    rng: np.random.Generator,
+    weights: np.ndarray | None = None,
+    prior: MixturePrior | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Fit:
+    """The same for points (n, 2) or (n, 3) from the centre; ``weights`` (n,) are their counts, 1 by default."""
+    _require_components(components)
+    points = np.asarray(points_A, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] not in (2, 3) or len(points) == 0 or not np.isfinite(points).all():
+        raise ValueError(f"points: expected finite (n, 2) or (n, 3), found shape {points.shape}")
+    times = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if times.shape != (len(points),) or not (times >= 0).all() or not times.sum() > 0:
+        raise ValueError(f"weights: expected ({len(points)},), none negative, found shape {times.shape}")
+    start = _start(points, times, components, 0.0, rng)
+    prior = prior or _default_prior(points, times)
+    return _iterate(lambda mixture: expect_points(points, mixture, times), start, prior, steps, on_step)
+
+
+def em_step(mixture: Mixture, expected: Expected, prior: MixturePrior) -> Mixture:
+    """Mixture at the mode given the expected statistics (the mode of s given the new means, which also increases)."""
+    s, r = mixture.precision_per_A2, prior.mean_precision_per_A2
+    means = s * expected.first_A / (s * expected.members + r)[:, None]
+    weights = expected.members + prior.concentration - 1.0
+    squared = squared_distances(expected.squares_A2, expected.members, expected.first_A, means)
+    shape = prior.precision_shape + 0.5 * expected.total * mixture.dimension
+    return Mixture(
+        means_A=means,
+        weights=weights / weights.sum(),
+        precision_per_A2=(shape - 1.0) / (prior.precision_rate_A2 + 0.5 * squared),
+    )
+
+
+def expect_grid(data: GridData, mixture: Mixture, *, reach_sigmas: float = _REACH_SIGMAS) -> Expected:
+    """Responsibilities on a grid; components are cut at ``reach_sigmas`` along every axis.
+
+    The part cut off is exp(-reach^2/2) of a component's peak; grid points that no component reaches are done exactly.
+    """
+    depth, rows, length = data.values.shape
+    origin = np.array([centre_index(length), centre_index(rows), centre_index(depth)], dtype=np.float64)
+    k, d, s, pixel = len(mixture), mixture.dimension, mixture.precision_per_A2, data.pixel_size_A
+    centres = np.zeros((k, 3))
+    centres[:, :d] = mixture.means_A / pixel
+    members, first = np.empty(k), np.empty((k, 3))
+    log_total = density_and_moments(
+        data.values,
+        mixture.weights,
+        centres + origin,
+        s * pixel**2,
+        reach_sigmas,
+        np.empty_like(data.values),
+        members,
+        first,
+    )
+    total = float(data.weights.sum())
+    return Expected(
+        members=members,
+        first_A=(first - members[:, None] * origin)[:, :d] * pixel,
+        squares_A2=data.squares_A2,
+        total=total,
+        log_likelihood=float(log_total + 0.5 * d * total * np.log(s / (2 * np.pi))),
+    )
+
+
+def expect_points(points: np.ndarray, mixture: Mixture, times: np.ndarray) -> Expected:
+    """Responsibilities for points (n, d) met ``times`` (n,) times each, in blocks of bounded memory."""
+    s, d, k = mixture.precision_per_A2, mixture.dimension, len(mixture)
+    with np.errstate(divide="ignore"):
+        log_amplitude = np.log(mixture.weights) + 0.5 * d * np.log(s / (2 * np.pi))
+    members, first, log_likelihood = np.zeros(k), np.zeros((k, d)), 0.0
+    step = max(1, _CHUNK_VALUES // k)
+    for begin in range(0, len(points), step):
+        x, t = points[begin : begin + step], times[begin : begin + step]
+        share = log_amplitude - 0.5 * s * ((x[:, None] - mixture.means_A) ** 2).sum(axis=2)
+        top = share.max(axis=1, keepdims=True)
+        np.exp(share - top, out=share)
+        sums = share.sum(axis=1, keepdims=True)
+        log_likelihood += float(t @ (top + np.log(sums))[:, 0])
+        share *= t[:, None] / sums
+        members += share.sum(axis=0)
+        first += share.T @ x
+    return Expected(
+        members=members,
+        first_A=first,
+        squares_A2=float(times @ (points**2).sum(axis=1)),
+        total=float(times.sum()),
+        log_likelihood=log_likelihood,
+    )
+
+
+def _iterate(
+    expect: Callable[[Mixture], Expected],
+    mixture: Mixture,
+    prior: MixturePrior,
+    steps: int,
+    on_step: Callable[[int, float], None] | None,
+) -> Fit:
+    trace = []
+    for step in range(steps + 1):
+        expected = expect(mixture)
+        trace.append(expected.log_likelihood + log_prior(mixture, prior))
+        if on_step is not None:
+            on_step(step, trace[-1])
+        if step < steps:
+            mixture = em_step(mixture, expected, prior)
+    return Fit(mixture=mixture, log_posterior=tuple(trace))
+
+
+def _start(
+    points: np.ndarray, values: np.ndarray, components: int, pixel_size_A: float, rng: np.random.Generator
+) -> Mixture:
+    """Means drawn from the data; the size such that components fill the volume that holds most of the data."""
+    chosen = rng.choice(len(points), size=components, p=values / values.sum())
+    means = points[chosen] + rng.uniform(-0.5, 0.5, (components, points.shape[1])) * pixel_size_A
+    d = points.shape[1]
+    variance = float(values @ ((points - values @ points / values.sum()) ** 2).sum(axis=1)) / (d * values.sum())
+    sigma = max(np.sqrt(variance) * components ** (-1.0 / d), 0.5 * pixel_size_A, 1e-3)
+    return Mixture(means_A=means, weights=np.full(components, 1.0 / components), precision_per_A2=sigma**-2.0)
+
+
+def _default_prior(points: np.ndarray, values: np.ndarray) -> MixturePrior:
+    squares = float(values @ (points**2).sum(axis=1))
+    return MixturePrior(mean_precision_per_A2=points.shape[1] * float(values.sum()) / max(squares, 1e-12))
+
+
+def _require_components(components: int) -> None:
+    if components < 1:
+        raise ValueError(f"the number of components must be at least 1, found {components}")

@@ -1,0 +1,16 @@
+"""Initial models from class averages with unknown poses."""
+
+from vitreous.mixtures.initial.agreement import Agreement, compare_poses
+from vitreous.mixtures.initial.algorithm import InitialModelResult, State, initial_model_algorithm
+from vitreous.mixtures.initial.settings import InitialModel
+from vitreous.mixtures.initial.task import initial_model
+
+__all__ = [
+    "Agreement",
+    "InitialModel",
+    "InitialModelResult",
+    "State",
+    "compare_poses",
+    "initial_model",
+    "initial_model_algorithm",
+]

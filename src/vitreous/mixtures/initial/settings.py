@@ -1,0 +1,79 @@
+"""What a user can say about an initial model."""
+
+from dataclasses import dataclass
+
+__all__ = ["InitialModel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialModel:
+    """Settings of :func:`vitreous.mixtures.initial_model`.
+
+    Parameters
+    ----------
+    symmetry
+        Point group: C1, Cn, Dn, T, O or I.
+    restarts
+        Independent starts from random mixtures and poses; the best by log posterior is refined.
+    components, box_px, counts
+        Of the initial stage: Gaussians of the whole particle, side of the reduced images, counts per image at the end.
+    counts_first
+        Counts per image at the start. Few counts make the posterior flat; they grow evenly on a logarithmic scale.
+    rounds, rounds_annealed
+        Rounds of the initial stage in all, and those in which the counts grow.
+    global_rotations
+        Random rotations that every image is compared with in a round.
+    mixture_steps, rotation_steps
+        Gibbs steps for the mixture, and for the poses near their present values, in a round.
+    fine_components, fine_box_px, fine_counts
+        The same for the refinement.
+    burn_in_steps, samples, steps_between
+        Gibbs steps of the refinement before the first sample; samples of the posterior mean; steps between them.
+    map_box_px
+        Side of the grid of the posterior mean and variance, at most (over the field of the averages).
+    offset_sd_A
+        How far particles may sit from their image's centre of mass in the refinement, standard deviation per axis.
+    agreement_deg
+        Poses of two restarts agree when they differ by less than this after alignment.
+    seed
+        Of everything random.
+    threads
+        Restarts, or parts of the images, that are worked on at the same time. The result does not depend on it.
+    """
+
+    symmetry: str = "C1"
+    restarts: int = 4
+    components: int = 100
+    box_px: int = 32
+    counts: int = 1000
+    counts_first: int = 40
+    rounds: int = 44
+    rounds_annealed: int = 36
+    global_rotations: int = 1000
+    mixture_steps: int = 6
+    rotation_steps: int = 5
+    fine_components: int = 500
+    fine_box_px: int = 50
+    fine_counts: int = 10_000
+    burn_in_steps: int = 200
+    samples: int = 50
+    steps_between: int = 10
+    map_box_px: int = 100
+    offset_sd_A: float = 10.0
+    agreement_deg: float = 20.0
+    seed: int = 0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        least = {"restarts": 1, "components": 2, "box_px": 8, "counts": 10, "counts_first": 1, "rounds": 1}
+        least |= {"rounds_annealed": 1, "global_rotations": 1, "mixture_steps": 1, "rotation_steps": 0}
+        least |= {"fine_components": 2, "fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
+        least |= {"steps_between": 1, "threads": 1, "map_box_px": 8}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
+        for name in ("offset_sd_A", "agreement_deg"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
+        if self.counts_first > self.counts:
+            raise ValueError(f"counts_first ({self.counts_first}) is more than counts ({self.counts})")
