@@ -56,7 +56,7 @@ def score_folder(folder: Path, views: Views, scorer: Any) -> dict[str, Any]:
             figures |= in_plane_errors(views.rotations, *lists, found["psi_deg"])
         if "averages" in found and found["averages"].shape[1:] == views.clean.shape[1:]:
             errors = relative_errors(found["averages"], views.clean[found["average_of"]])
-            figures |= {f"averages_{name}": value for name, value in errors.items() if name != "error_as_is"}
+            figures |= {f"averages_{name}": errors[name] for name in ("fitted", "fitted_mean_removed", "scale")}
     return figures
 
 
@@ -92,7 +92,7 @@ def _row(program: str, inverse_snr: int, rows: list[dict[str, Any]]) -> list[Any
     return [
         *(program, f"1/{inverse_snr}", len(rows), count, f"{_mean(rows, 'above_0.95'):,.0f}"),
         *(round(100 * _mean(rows, "within_10_deg"), 1), round(_mean(rows, "view_median_deg"), 1)),
-        *(_mean(rows, "in_plane_median_deg", 2), _mean(rows, "in_plane_90_deg", 1), _mean(rows, "averages_error", 3)),
+        *(_mean(rows, "in_plane_median_deg", 2), _mean(rows, "in_plane_90_deg", 1), _mean(rows, "averages_fitted", 3)),
         *(_mean(rows, "cpu_s", 1), max(row["peak_MB"] for row in rows)),
     ]
 

@@ -70,11 +70,10 @@ def in_plane_errors(
 
 
 def relative_errors(images: np.ndarray, clean: np.ndarray) -> dict[str, float]:
-    """|s images - clean| / |clean| over all pixels of all images (n, L, L), with one scale s for all of them.
+    """|images - clean| / |clean| over all pixels of all images (n, L, L), up to a sign common to all.
 
-    ``error``: with the s of least squares; ``error_mean_removed``: the same over |clean - mean clean image|;
-    ``error_as_is``: s = 1, or -1 where that is better (the sign of the CTF is a matter of convention), for programs
-    that return images in the units of the input.
+    ``mean_removed``: the same over |clean - mean clean image|. ``fitted``: with the one scale for all images that suits
+    them best, for images in other units.
     """
     ii = ic = cc = 0.0
     total = np.zeros(clean.shape[1:])
@@ -83,10 +82,11 @@ def relative_errors(images: np.ndarray, clean: np.ndarray) -> dict[str, float]:
         ii, ic, cc = ii + float((a * a).sum()), ic + float((a * b).sum()), cc + float((b * b).sum())
         total += b.sum(0)
     varying = cc - float((total**2).sum()) / len(clean)
-    left = cc - ic**2 / ii
+    as_it_is, fitted = ii - 2 * abs(ic) + cc, cc - ic**2 / ii
     return {
+        "error": round(float(np.sqrt(as_it_is / cc)), 4),
+        "mean_removed": round(float(np.sqrt(as_it_is / varying)), 4),
+        "fitted": round(float(np.sqrt(fitted / cc)), 4),
+        "fitted_mean_removed": round(float(np.sqrt(fitted / varying)), 4),
         "scale": float(f"{ic / ii:.4g}"),
-        "error": round(float(np.sqrt(left / cc)), 4),
-        "error_mean_removed": round(float(np.sqrt(left / varying)), 4),
-        "error_as_is": round(float(np.sqrt((ii - 2 * abs(ic) + cc) / cc)), 4),
     }

@@ -12,21 +12,12 @@ import numpy as np
 import torch
 
 from benchmarks.stages import Stages
-from vitreous.averages.covariance import (
-    estimate_covariance,
-    estimate_mean,
-    posterior_covariance,
-    prepare_matched,
-    steerable_plan,
-    wiener_filter,
-)
+from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.iterate import run
-from vitreous.matching import ImagePreparation
 from vitreous.particles import ParticleSet, read_particles
 
 ENDED_BY = {"profiles": "classes", "averages": "profiles and search"}  # first word of what begins -> what has ended
-BATCH = 500
 
 
 def neighbours(particles: ParticleSet, settings: Neighbours, out: Path, stages: Stages) -> None:
@@ -53,22 +44,15 @@ def neighbours(particles: ParticleSet, settings: Neighbours, out: Path, stages: 
     )
 
 
-def denoise(particles: ParticleSet, out: Path, stages: Stages) -> None:
-    """All particles through the covariance Wiener filter, in units of the background noise."""
-    plan = steerable_plan(ImagePreparation.for_box(particles.box_px, particles.pixel_size_A, None))
-    matched = prepare_matched(particles, plan, ctf=particles.ctf if particles.has_ctf else None)
-    stages.end("prepare")
-    mean = estimate_mean(matched.moments, matched.information)
-    prior = estimate_covariance(matched.moments, matched.information, mean)
-    posterior = posterior_covariance(prior, matched.information)
-    stages.end("mean and covariance")
-    shape = (len(particles), plan.box_px, plan.box_px)
-    images = np.lib.format.open_memmap(out / "denoised.npy", "w+", np.float32, shape)
-    for start in range(0, len(particles), BATCH):
-        rows = slice(start, start + BATCH)
-        z, group = torch.from_numpy(np.array(matched.matched[rows])), torch.from_numpy(matched.group[rows])
-        filtered = wiener_filter(plan.basis, prior, matched.information, posterior, z, group)
-        images[rows] = plan.basis.evaluate(filtered.coefficients).numpy()
+def denoise(particles: ParticleSet, settings: Denoise, out: Path, stages: Stages) -> None:
+    """What :func:`vitreous.denoise` does, batch by batch into a file, with the time of its parts."""
+    job = prepare_denoising(particles, settings)
+    job.model()
+    stages.end("prepare, mean and covariance")
+    n, box = len(particles), particles.box_px
+    images = np.lib.format.open_memmap(out / "denoised.npy", "w+", np.float32, (n, box, box))
+    for rows in np.array_split(np.arange(n), -(-n // job.batch)):
+        images[rows] = job.images(rows)
     images.flush()
     stages.end("filter")
 
@@ -78,11 +62,12 @@ def main(what: str, star: str, folder: str, settings: str = "{}") -> None:
     stages, out = Stages(), Path(folder)
     stages.end("start")
     particles = read_particles(star)
+    changed = json.loads(settings)
     with torch.no_grad():
         if what == "neighbours":
-            neighbours(particles, Neighbours(**json.loads(settings)), out, stages)
+            neighbours(particles, Neighbours(**changed), out, stages)
         else:
-            denoise(particles, out, stages)
+            denoise(particles, Denoise(**changed), out, stages)
     stages.write(out / "stages.json")
 
 
