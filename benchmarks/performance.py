@@ -20,8 +20,8 @@ python -m benchmarks class2d-quality     # one of them; --help lists its options
 python -m benchmarks tables              # keep what was measured in docs/measurements, rewrite this page
 ```
 
-Measurements that need the benchmark data, the real particles or RELION say so and are skipped where these are not.
-CPU time, wall time and peak memory are those of the whole process (`getrusage`), start and report included.
+Measurements that need the benchmark data, the real particles, RELION or ASPIRE say so and are skipped where these are
+not. CPU time, wall time and peak memory are those of the whole process (`getrusage`), start and report included.
 """
 
 

@@ -3,16 +3,18 @@
 They import nothing of the project, so every program is measured in the same way.
 """
 
+import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from benchmarks.child import run_child
 from benchmarks.record import REPOSITORY
 
-__all__ = ["DEFAULT", "NotAvailable", "make_data", "score_class2d"]
+__all__ = ["DEFAULT", "NotAvailable", "make_data", "score_class2d", "stick_module"]
 
 DEFAULT = Path(os.path.relpath(REPOSITORY.parent / "shared" / "bench", REPOSITORY))
 SCORES = ("pair_deg", "pair_fold_deg", "med_deg", "cc", "frc05_A", "frc05_median_A", "inplane_med_deg", "n_nonempty")
@@ -32,6 +34,19 @@ def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -
         command: list[str | Path] = [sys.executable, script, folder, "--seed", str(seed), "--n", str(particles)]
         run_child(command, folder / "make_data.log")
     return folder
+
+
+def stick_module(sticks: Path, name: str) -> ModuleType:
+    """One of the measuring sticks as a module, known by its name. Raises NotAvailable where it is absent."""
+    if name not in sys.modules:
+        script = REPOSITORY / sticks / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, script)
+        if not script.is_file() or spec is None or spec.loader is None:
+            raise NotAvailable(f"the measuring stick {name}.py is not at {sticks}; give --sticks")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
 
 
 def score_class2d(sticks: Path, data: Path, star: Path, classes: Path) -> dict[str, Any]:
