@@ -16,7 +16,7 @@ import torch
 
 from vitreous.randomness import generator, torch_generator
 
-__all__ = ["all_triples", "bispectrum", "choose_triples", "compress_features", "invariant_features"]
+__all__ = ["all_triples", "bispectrum", "choose_triples", "invariant_features", "principal_axes"]
 
 _FIT_IMAGES = 10000  # whose bispectra the principal axes are found from
 _CHUNK = 1024
@@ -54,7 +54,7 @@ def choose_triples(components: torch.Tensor, orders: torch.Tensor, count: int, *
     return triples[(log_weight - torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-12)))).topk(count).indices]
 
 
-def compress_features(features: torch.Tensor, axes: int, *, seed: int = 0) -> torch.Tensor:
+def principal_axes(features: torch.Tensor, axes: int, *, seed: int = 0) -> torch.Tensor:
     """Orthonormal real (B, axes) of the largest principal axes of features (n, B) and their conjugates, not centred."""
     stacked = torch.cat([features.real, features.imag])
     axes = min(axes, *stacked.shape)
@@ -76,7 +76,7 @@ def invariant_features(
     some = torch.from_numpy(generator(seed, "bispectrum images").permutation(n)[:_FIT_IMAGES].copy())
     fit = bispectrum(components[some], chosen)
     mean = fit.real.mean(0)
-    basis = compress_features(fit - mean, axes, seed=seed)
+    basis = principal_axes(fit - mean, axes, seed=seed)
     return torch.cat(
         [
             torch.complex((part.real - mean) @ basis, part.imag @ basis)

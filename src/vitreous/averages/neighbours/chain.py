@@ -6,16 +6,21 @@
   hundreds of images, and ranking its result by the affinity of two noisy images again makes it worse.
 """
 
-import torch
-
 from vitreous.averages.covariance import DenoisedCoefficients, PrincipalBasis, principal_blocks, to_principal
 from vitreous.averages.neighbours.bispectrum import invariant_features
 from vitreous.averages.neighbours.mahalanobis import ImagePosteriors, likelihood_form, mahalanobis_form
 from vitreous.averages.neighbours.suspects import NeighbourLists, align_pairs, best_of, exhaustive_suspects, nearest
-from vitreous.averages.neighbours.vdm import diffusion_neighbours, vector_diffusion
+from vitreous.averages.neighbours.vdm import (
+    VectorDiffusion,
+    affinity_weights,
+    diffusion_neighbours,
+    vector_diffusion,
+)
 from vitreous.fourier import FourierBessel
 
 __all__ = ["exhaustive_neighbours", "image_posteriors", "mahalanobis_neighbours"]
+
+_EDGES = 10  # per image in the graph of the published chain
 
 
 def image_posteriors(
@@ -33,11 +38,12 @@ def image_posteriors(
 
 
 def mahalanobis_neighbours(
-    posteriors: ImagePosteriors, k: int, *, suspects: int = 50, eigenvectors: int = 24, seed: int = 0
+    posteriors: ImagePosteriors, k: int, *, suspects: int = 50, eigenvectors: int = 100, seed: int = 0
 ) -> NeighbourLists:
     """The k nearest of n images by the published chain; with ``eigenvectors=0`` without vector diffusion.
 
-    Suspects come from the bispectrum, improved by vector diffusion, and are ranked by the printed affinity.
+    Suspects come from the bispectrum, improved by vector diffusion on a graph of the ten best of each image's
+    suspects (all of them would be mostly wrong at low signal), and are ranked by the printed affinity.
     Raises ValueError for k > suspects.
     """
     if k > suspects:
@@ -45,8 +51,8 @@ def mahalanobis_neighbours(
     features = invariant_features(posteriors.components, posteriors.orders, seed=seed)
     lists = nearest(features, suspects)
     if eigenvectors:
-        graph = align_pairs(posteriors, lists.index, form=mahalanobis_form)
-        lists = diffusion_neighbours(vector_diffusion(graph, eigenvectors=eigenvectors, seed=seed), suspects)
+        graph = best_of(align_pairs(posteriors, lists.index, form=mahalanobis_form), min(_EDGES, suspects))
+        lists = diffusion_neighbours(_diffusion(graph, eigenvectors, seed), suspects)
     return best_of(align_pairs(posteriors, lists.index, form=mahalanobis_form), k)
 
 
@@ -59,5 +65,10 @@ def exhaustive_neighbours(
     """
     coarse = exhaustive_suspects(posteriors, suspects)
     graph = align_pairs(posteriors, coarse.index, form=likelihood_form)
-    weights = torch.exp((graph.affinity - graph.affinity.amax(1, keepdim=True)) / 3.0)
-    return diffusion_neighbours(vector_diffusion(graph, weights, eigenvectors=eigenvectors, seed=seed), k)
+    return diffusion_neighbours(_diffusion(graph, eigenvectors, seed), k)
+
+
+def _diffusion(graph: NeighbourLists, eigenvectors: int, seed: int) -> VectorDiffusion:
+    """Diffusion with edges weighted by affinity; a small graph has fewer eigenvectors."""
+    most = min(eigenvectors, len(graph.index))
+    return vector_diffusion(graph, affinity_weights(graph.affinity), eigenvectors=most, seed=seed)

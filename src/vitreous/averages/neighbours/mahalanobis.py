@@ -61,7 +61,9 @@ class ImagePosteriors:
             )
         sizes = torch.unique_consecutive(self.orders, return_counts=True)[1].tolist()
         if [p.shape[-1] for p in self.posterior] != sizes:
-            raise ValueError(f"posterior: expected blocks of sizes {sizes}, found {[len(p[0]) for p in self.posterior]}")
+            raise ValueError(
+                f"posterior: expected blocks of sizes {sizes}, found {[len(p[0]) for p in self.posterior]}"
+            )
 
     @property
     def groups(self) -> int:
@@ -94,7 +96,7 @@ class GroupForm:
 
     def weighted(self, components: torch.Tensor, h: int) -> torch.Tensor:
         """``W alpha_j`` for components (m, C) of images of group h."""
-        weight = torch.block_diag(*(w[h] for w in self.cross)).to(components.real)
+        weight = torch.block_diag(*(w[h] for w in self.cross)).to(components.real).T
         return torch.complex(components.real @ weight, components.imag @ weight)
 
     def own_first(self, components: torch.Tensor, multiplicity: torch.Tensor) -> torch.Tensor:
@@ -110,9 +112,13 @@ class GroupForm:
 
     def own_second(self, components: torch.Tensor, multiplicity: torch.Tensor, h: int) -> torch.Tensor:
         """``-1/2 alpha_j V alpha_j`` of images of group h: (m, C) -> (m,)."""
-        weight = torch.block_diag(*(v[h] for v in self.second)).to(components.real)
-        squares = (components.real @ weight) * components.real + (components.imag @ weight) * components.imag
-        return -0.5 * squares @ multiplicity
+        return _own(self.second, components, multiplicity, h)
+
+    def aligned(self, x: torch.Tensor, y: torch.Tensor, multiplicity: torch.Tensor, h: int) -> torch.Tensor:
+        """Affinity of aligned pairs (image of group g, image of group h): (m, C), (m, C) -> (m,)."""
+        cross = ((x.conj() * self.weighted(y, h)).real) @ multiplicity
+        ends = _own(self.first, x, multiplicity, h) + _own(self.second, y, multiplicity, h)
+        return cross + ends + float(self.constant[h])
 
 
 PairForm = Callable[[ImagePosteriors, int], GroupForm]  # the form of one group g with all groups
@@ -168,11 +174,8 @@ def mahalanobis_affinity(
     flat, multiplicity = out.view(-1), posteriors.multiplicity
     for own, mine, theirs, h, where in group_pairs(posteriors, neighbours, form):
         x, y = posteriors.components[mine], posteriors.components[theirs]
-        y = torch.where(mirrored.reshape(-1)[where, None], y.conj(), y)
-        y = y * torch.polar(torch.ones(()), psi_rad.reshape(-1)[where, None] * posteriors.orders).to(y.dtype)
-        cross = ((x.conj() * own.weighted(y, h)).real * multiplicity).sum(1)
-        first = own.own_first(x, multiplicity)[:, h]
-        flat[where] = first + own.own_second(y, multiplicity, h) + cross
+        y = turned_components(y, posteriors.orders, psi_rad.reshape(-1)[where], mirrored.reshape(-1)[where])
+        flat[where] = own.aligned(x, y, multiplicity, h).to(flat)
     return out
 
 
@@ -193,6 +196,15 @@ def group_pairs(
         yield own, images[where], partners[where], h, where
 
 
+def turned_components(
+    components: torch.Tensor, orders: torch.Tensor, psi_rad: torch.Tensor, mirrored: torch.Tensor
+) -> torch.Tensor:
+    """Components (m, C) mirrored where so marked (m,), then turned by psi (m,)."""
+    phase = psi_rad[:, None].to(components.real) * torch.arange(int(orders.max()) + 1, device=orders.device)
+    turn = torch.polar(torch.ones_like(phase), phase)[:, orders]
+    return torch.where(mirrored[:, None], components.conj(), components) * turn
+
+
 def up_to_order(posteriors: ImagePosteriors, highest: int) -> ImagePosteriors:
     """The components of orders up to ``highest`` alone."""
     kept = posteriors.orders <= highest
@@ -204,6 +216,11 @@ def up_to_order(posteriors: ImagePosteriors, highest: int) -> ImagePosteriors:
         posterior=tuple(p for (q, _), p in blocks if q <= highest),
         group=posteriors.group,
     )
+
+
+def _own(matrices: tuple[torch.Tensor, ...], x: torch.Tensor, multiplicity: torch.Tensor, h: int) -> torch.Tensor:
+    weight = torch.block_diag(*(m[h] for m in matrices)).to(x.real)
+    return -0.5 * ((x.real @ weight) * x.real + (x.imag @ weight) * x.imag) @ multiplicity
 
 
 def _inverse(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

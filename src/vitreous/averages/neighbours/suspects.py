@@ -15,6 +15,7 @@ from vitreous.averages.neighbours.mahalanobis import (
     PairForm,
     group_pairs,
     likelihood_form,
+    turned_components,
     up_to_order,
 )
 from vitreous.matching import RotationGrid, pair_scores, rotation_scores
@@ -105,22 +106,26 @@ def exhaustive_suspects(
 
 
 def align_pairs(
-    posteriors: ImagePosteriors, neighbours: torch.Tensor, *, form: PairForm = likelihood_form, angles: int | None = None
+    posteriors: ImagePosteriors,
+    neighbours: torch.Tensor,
+    *,
+    form: PairForm = likelihood_form,
+    angles: int | None = None,
 ) -> NeighbourLists:
     """Best rotation, mirror state and affinity of listed neighbours (n, S), in the order of the list.
 
     The rotation is refined by a parabola through the best of ``angles`` (by default two to a period of the highest
-    order) and its neighbours; the affinity is that at the top of the parabola.
+    order) and its neighbours; the affinity is that at the refined rotation.
     """
     grid = RotationGrid.for_orders(posteriors.orders, angles)
     value = torch.empty(neighbours.numel())
     psi, mirrored = torch.empty_like(value), torch.empty(neighbours.numel(), dtype=torch.bool)
-    multiplicity = posteriors.multiplicity
     for own, mine, theirs, h, where in group_pairs(posteriors, neighbours, form):
         for part in torch.arange(len(where)).split(_PAIRS):
             x, y, at = posteriors.components[mine[part]], posteriors.components[theirs[part]], where[part]
-            best, psi[at], mirrored[at] = _peaks(pair_scores(x, own.weighted(y, h), grid))
-            value[at] = best + own.own_first(x, multiplicity)[:, h] + own.own_second(y, multiplicity, h)
+            psi[at], mirrored[at] = _peaks(pair_scores(x, own.weighted(y, h), grid))
+            y = turned_components(y, posteriors.orders, psi[at], mirrored[at])
+            value[at] = own.aligned(x, y, posteriors.multiplicity, h).to(value)
     shape = neighbours.shape
     return NeighbourLists(
         index=neighbours, mirrored=mirrored.view(shape), psi_rad=psi.view(shape), affinity=value.view(shape)
@@ -174,18 +179,16 @@ def _merge(
     mirrored[rows] = torch.cat([mirrored[rows], flip.gather(1, where)], 1).gather(1, chosen)
 
 
-def _peaks(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scores (P, 2, T) -> height, angle in radians and mirror state of the highest peak, by a parabola."""
+def _peaks(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores (P, 2, T) -> angle in radians and mirror state of the highest peak, by a parabola."""
     angles = scores.shape[2]
     flat = scores.reshape(len(scores), -1)
     top, best = flat.max(1)
     mirrored, t = best >= angles, best % angles
-    left, right = (
-        flat.gather(1, (mirrored * angles + (t + step) % angles)[:, None])[:, 0] for step in (angles - 1, 1)
-    )
+    left, right = (flat.gather(1, (mirrored * angles + (t + step) % angles)[:, None])[:, 0] for step in (angles - 1, 1))
     curvature = (left - 2 * top + right).clamp(max=-1e-20)
     offset = (0.5 * (left - right) / curvature).clamp(-0.5, 0.5)
-    return top - 0.25 * (left - right) * offset, (t + offset) * (2 * math.pi / angles), mirrored
+    return (t + offset) * (2 * math.pi / angles), mirrored
 
 
 def _check_count(k: int, n: int) -> None:

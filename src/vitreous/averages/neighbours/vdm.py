@@ -26,7 +26,7 @@ from scipy.sparse.linalg import eigsh
 from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.randomness import generator
 
-__all__ = ["VectorDiffusion", "diffusion_neighbours", "vector_diffusion"]
+__all__ = ["VectorDiffusion", "affinity_weights", "diffusion_neighbours", "vector_diffusion"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,15 @@ def vector_diffusion(
     )
 
 
-def diffusion_neighbours(
-    diffusion: VectorDiffusion, k: int, *, time: float = 2.0, rows: int = 512
-) -> NeighbourLists:
+def affinity_weights(affinity: torch.Tensor, temperature: float = 3.0) -> torch.Tensor:
+    """Weights of edges (n, S) from their log affinities: 1 for the best of every image, less for the others.
+
+    The temperature above 1 stands for what two log likelihoods of noisy images do not know.
+    """
+    return torch.exp((affinity - affinity.amax(1, keepdim=True)) / temperature)
+
+
+def diffusion_neighbours(diffusion: VectorDiffusion, k: int, *, time: float = 2.0, rows: int = 512) -> NeighbourLists:
     """The k nearest by ``max(|p|^2, |r|^2)``, each image normalised to one with itself; never the image itself.
 
     time: diffusion time t, the power of the eigenvalues (negative ones count as zero). Memory: ``40 rows n`` bytes.
