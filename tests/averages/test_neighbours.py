@@ -9,6 +9,7 @@ from sets import PIXEL_A, defocus
 
 from vitreous.averages.neighbours import (
     ClassSums,
+    NeighbourLists,
     Neighbours,
     PrincipalImages,
     Profiles,
@@ -29,7 +30,6 @@ from vitreous.averages.neighbours import (
     refine_rotations,
     relative_rotations,
 )
-from vitreous.averages.neighbours.search import NeighbourLists
 from vitreous.conventions import in_plane_matrix
 from vitreous.fourier import mirror_coefficients, rotate_coefficients
 from vitreous.iterate import run, state_from_arrays, state_to_arrays
@@ -181,14 +181,14 @@ def test_neighbours_are_of_the_same_prototype_and_hand():
 def test_rotations_bring_neighbours_together():
     images, label, psi, mirrored, profiles, features, lists = searched()
     rough = relative_rotations(profiles, features, lists)
-    fine = refine_rotations(images, lists, rough)
+    fine = refine_rotations(images, rough)
     flipped = mirrored[:, None] ^ mirrored[lists.index]
     # x_i = R(psi_i) M^s_i a, x_j likewise: see the module's docstring
     true = torch.where(flipped, psi[:, None] + psi[lists.index], psi[:, None] - psi[lists.index])
     right = (label[lists.index] == label[:, None]) & (lists.mirrored == flipped)
 
-    def error_deg(found: torch.Tensor) -> torch.Tensor:
-        difference = (found - true)[right]
+    def error_deg(found: NeighbourLists) -> torch.Tensor:
+        difference = (found.psi_rad - true)[right]
         return torch.rad2deg(torch.atan2(difference.sin(), difference.cos())).abs()
 
     assert error_deg(rough).median() < 25  # the grid of 16 rotations is 22.5 degrees wide
@@ -198,9 +198,9 @@ def test_rotations_bring_neighbours_together():
 
 def test_averages_are_closer_to_the_truth_than_single_images():
     images, label, psi, mirrored, profiles, features, lists = searched()
-    rotations = refine_rotations(images, lists, relative_rotations(profiles, features, lists))
+    lists = refine_rotations(images, relative_rotations(profiles, features, lists))
     everyone = torch.arange(len(images))
-    averages = average_neighbours(images, lists, rotations, everyone)
+    averages = average_neighbours(images, lists, everyone)
     clean = components(4, "prototypes")[label]
     clean = torch.where(mirrored[:, None], mirror_coefficients(clean), clean)
     clean = rotate_coefficients(clean, ORDERS, torch.rad2deg(psi))
@@ -385,10 +385,13 @@ def test_settings_that_make_no_sense():
 
 def test_lists_keep_their_length():
     lists = NeighbourLists(
-        index=torch.tensor([[1], [0]]), mirrored=torch.zeros(2, 1, dtype=torch.bool), affinity=torch.ones(2, 1)
+        index=torch.tensor([[1], [0]]),
+        mirrored=torch.zeros(2, 1, dtype=torch.bool),
+        psi_rad=torch.zeros(2, 1),
+        affinity=torch.ones(2, 1),
     )
     images, *_ = toy()
-    averages = average_neighbours(images, lists, torch.zeros(2, 1), torch.arange(2))
+    averages = average_neighbours(images, lists, torch.arange(2))
     assert averages.components.shape == (2, len(ORDERS))
 
 

@@ -1,5 +1,7 @@
 """The correlation of halves is that of the signal in them, and nothing in pure noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,20 +21,20 @@ def white(n: int, seed: int) -> torch.Tensor:
     return values
 
 
-def lists_of_everything() -> tuple[NeighbourLists, torch.Tensor]:
+def lists_of_everything() -> NeighbourLists:
     rng = np.random.default_rng(2)
     index = np.stack([rng.choice(np.delete(np.arange(N), i), K, replace=False) for i in range(N)])
-    lists = NeighbourLists(
+    return NeighbourLists(
         index=torch.from_numpy(index),
         mirrored=torch.from_numpy(rng.random((N, K)) < 0.5),
+        psi_rad=torch.from_numpy(2 * np.pi * rng.random((N, K))).float(),
         affinity=torch.ones(N, K),
     )
-    return lists, torch.from_numpy(2 * np.pi * rng.random((N, K))).float()
 
 
 def test_noise_has_no_correlation():
-    lists, psi = lists_of_everything()
-    frc = half_correlation(white(N, 0).numpy(), BASIS, lists, psi, torch.arange(N), np.arange(N))
+    lists = lists_of_everything()
+    frc = half_correlation(white(N, 0).numpy(), BASIS, lists, torch.arange(N), np.arange(N))
     assert frc.shape == (N, 13)
     assert frc[:, 2:12].mean(0).abs().max() < 0.05
 
@@ -45,12 +47,12 @@ def test_signal_correlates_as_it_should(noise):
     mirrored = torch.from_numpy(rng.random(N) < 0.5)
     shown = torch.where(mirrored[:, None], mirror_coefficients(signal), signal)
     images = rotate_coefficients(shown, BASIS.orders, psi) + noise**0.5 * white(N, 4)
-    lists, _ = lists_of_everything()
-    other = lists.index
-    lists = NeighbourLists(index=other, mirrored=mirrored[:, None] ^ mirrored[other], affinity=lists.affinity)
-    turn = torch.where(lists.mirrored, psi[:, None] + psi[other], psi[:, None] - psi[other])
+    lists = lists_of_everything()
+    other, flipped = lists.index, mirrored[:, None] ^ mirrored[lists.index]
+    turn = torch.where(flipped, psi[:, None] + psi[other], psi[:, None] - psi[other])
+    lists = replace(lists, mirrored=flipped, psi_rad=torch.deg2rad(turn).float())
     table = np.zeros((2 * N, BASIS.size), np.complex64)
     table[1::2] = images.numpy()
-    frc = half_correlation(table, BASIS, lists, torch.deg2rad(turn).float(), torch.arange(100), 1 + 2 * np.arange(N))
+    frc = half_correlation(table, BASIS, lists, torch.arange(100), 1 + 2 * np.arange(N))
     assert frc.shape[0] == 100
     assert float(frc[:, 3:12].mean()) == pytest.approx(1 / (1 + noise / 4), abs=0.05)

@@ -5,13 +5,13 @@ Wiener filter of all of them at once. Members are re-aligned against the average
 that nothing is aligned to its own noise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from vitreous.averages.neighbours.pairs import into_frame
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
-from vitreous.averages.neighbours.search import NeighbourLists
+from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.matching import pair_scores
 
 __all__ = ["NeighbourAverages", "average_neighbours", "half_of_neighbours", "refine_rotations"]
@@ -27,9 +27,7 @@ class NeighbourAverages:
     halves: torch.Tensor
 
 
-def average_neighbours(
-    images: PrincipalImages, lists: NeighbourLists, psi_rad: torch.Tensor, which: torch.Tensor
-) -> NeighbourAverages:
+def average_neighbours(images: PrincipalImages, lists: NeighbourLists, which: torch.Tensor) -> NeighbourAverages:
     """Averages of images ``which`` (m,) and their neighbours, in the frame of the image.
 
     The image itself and every second neighbour are one half of the members.
@@ -38,24 +36,24 @@ def average_neighbours(
         nothing = images.natural[:0]
         return NeighbourAverages(components=nothing, halves=torch.stack([nothing, nothing]))
     step = max(1, PAIRS_AT_ONCE // lists.index.shape[1])
-    parts = [_average(images, lists, psi_rad, rows) for rows in which.split(step)]
+    parts = [_average(images, lists, rows) for rows in which.split(step)]
     return NeighbourAverages(
         components=torch.cat([part[0] for part in parts]), halves=torch.cat([part[1] for part in parts], 1)
     )
 
 
-def refine_rotations(images: PrincipalImages, lists: NeighbourLists, psi_rad: torch.Tensor) -> torch.Tensor:
-    """Rotations (n, k) against the average of the members' other half; parabolic between the rotations of the grid."""
+def refine_rotations(images: PrincipalImages, lists: NeighbourLists) -> NeighbourLists:
+    """The lists with rotations against the average of the members' other half; parabolic between those of the grid."""
     n, k = lists.index.shape
-    out = torch.empty_like(psi_rad)
+    out = torch.empty(n, k)
     for rows in torch.arange(n).split(max(1, PAIRS_AT_ONCE // k)):
-        _, halves = _average(images, lists, psi_rad, rows)
+        _, halves = _average(images, lists, rows)
         for own in (0, 1):
             mine = torch.arange(k)[half_of_neighbours(k) == own]
             j, mirrored = lists.index[rows][:, mine].flatten(), lists.mirrored[rows][:, mine].flatten()
             against = halves[1 - own].repeat_interleave(len(mine), 0)
             out[rows[:, None], mine] = _turn_to(images, j, mirrored, against).reshape(len(rows), -1)
-    return out
+    return replace(lists, psi_rad=out)
 
 
 def half_of_neighbours(k: int) -> torch.Tensor:
@@ -63,12 +61,10 @@ def half_of_neighbours(k: int) -> torch.Tensor:
     return (torch.arange(k) + 1) % 2
 
 
-def _average(
-    images: PrincipalImages, lists: NeighbourLists, psi_rad: torch.Tensor, rows: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _average(images: PrincipalImages, lists: NeighbourLists, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     m, k = len(rows), lists.index.shape[1]
     j = lists.index[rows].flatten()
-    moved = into_frame(images.natural[j], images.orders, psi_rad[rows].flatten(), lists.mirrored[rows].flatten())
+    moved = into_frame(images.natural[j], images.orders, lists.psi_rad[rows].flatten(), lists.mirrored[rows].flatten())
     moved = moved.reshape(m, k, -1)
     half = half_of_neighbours(k)
     signal = torch.stack([images.natural[rows] + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)])

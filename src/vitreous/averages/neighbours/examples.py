@@ -1,6 +1,6 @@
 """A few particles with their neighbours, aligned, and averages over more and more of them: for eyes to judge."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from vitreous.averages.covariance import working_images
 from vitreous.averages.neighbours.averaging import average_neighbours
 from vitreous.averages.neighbours.pairs import into_frame
 from vitreous.averages.neighbours.result import NeighboursResult
-from vitreous.averages.neighbours.search import NeighbourLists
+from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.averages.neighbours.task import NeighboursRun
 from vitreous.randomness import generator
 
@@ -53,15 +53,12 @@ def neighbour_examples(
     lists = NeighbourLists(
         index=torch.from_numpy(place[result.neighbours[good]]),
         mirrored=torch.from_numpy(result.mirrored[good]),
+        psi_rad=torch.deg2rad(torch.from_numpy(result.psi_deg[good])),
         affinity=torch.from_numpy(result.affinity[good]),
     )
-    psi = torch.deg2rad(torch.from_numpy(result.psi_deg[good]))
     most = result.neighbours.shape[1]
     used = [*(size for size in sizes if size < most), most]
-    averages = [
-        average_neighbours(run.data().images, _nearest(lists, size), psi[:, :size], torch.from_numpy(chosen))
-        for size in used
-    ]
+    averages = [average_neighbours(run.data().images, _nearest(lists, size), torch.from_numpy(chosen)) for size in used]
     neighbour = result.neighbours[rows, :shown]
     return NeighbourExamples(
         particle=rows,
@@ -78,8 +75,11 @@ def neighbour_examples(
 
 
 def _nearest(lists: NeighbourLists, size: int) -> NeighbourLists:
-    return replace(
-        lists, index=lists.index[:, :size], mirrored=lists.mirrored[:, :size], affinity=lists.affinity[:, :size]
+    return NeighbourLists(
+        index=lists.index[:, :size],
+        mirrored=lists.mirrored[:, :size],
+        psi_rad=lists.psi_rad[:, :size],
+        affinity=lists.affinity[:, :size],
     )
 
 

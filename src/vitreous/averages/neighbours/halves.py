@@ -10,7 +10,7 @@ import torch
 
 from vitreous.averages.neighbours.averaging import PAIRS_AT_ONCE, half_of_neighbours
 from vitreous.averages.neighbours.pairs import into_frame
-from vitreous.averages.neighbours.search import NeighbourLists
+from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.fourier import FourierBessel
 
 __all__ = ["half_correlation"]
@@ -20,7 +20,6 @@ def half_correlation(
     matched: np.ndarray,
     basis: FourierBessel,
     lists: NeighbourLists,
-    psi_rad: torch.Tensor,
     which: torch.Tensor,
     rows: np.ndarray,
 ) -> torch.Tensor:
@@ -33,7 +32,7 @@ def half_correlation(
     ring = (basis.frequencies * basis.box_px).round().long().clamp(max=basis.box_px // 2)
     parts = []
     for some in which.split(max(1, PAIRS_AT_ONCE // lists.index.shape[1])):
-        halves = _half_sums(matched, basis, lists, psi_rad, some, rows)
+        halves = _half_sums(matched, basis, lists, some, rows)
         products = torch.stack([(halves[a] * halves[b].conj()).real for a, b in ((0, 1), (0, 0), (1, 1))])
         sums = torch.zeros(3, len(some), basis.box_px // 2 + 1, dtype=torch.float64)
         sums.index_add_(2, ring, (products * basis.multiplicity).double())
@@ -49,7 +48,6 @@ def _half_sums(
     matched: np.ndarray,
     basis: FourierBessel,
     lists: NeighbourLists,
-    psi_rad: torch.Tensor,
     which: torch.Tensor,
     rows: np.ndarray,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,7 +56,10 @@ def _half_sums(
 
     k = lists.index.shape[1]
     moved = into_frame(
-        take(lists.index[which].flatten()), basis.orders, psi_rad[which].flatten(), lists.mirrored[which].flatten()
+        take(lists.index[which].flatten()),
+        basis.orders,
+        lists.psi_rad[which].flatten(),
+        lists.mirrored[which].flatten(),
     ).reshape(len(which), k, basis.size)
     half = half_of_neighbours(k)
     return take(which) + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)

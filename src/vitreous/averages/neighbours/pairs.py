@@ -10,18 +10,20 @@ and every class that explains both images well has a vote, weighted by both feat
 averages of many images, far better than the correlation of two noisy ones.
 """
 
+from dataclasses import replace
+
 import torch
 
 from vitreous.averages.neighbours.profiles import Profiles
-from vitreous.averages.neighbours.search import NeighbourLists
+from vitreous.averages.neighbours.suspects import NeighbourLists
 
 __all__ = ["into_frame", "relative_rotations"]
 
 CHUNK = 2000  # images at a time
 
 
-def relative_rotations(profiles: list[Profiles], features: torch.Tensor, lists: NeighbourLists) -> torch.Tensor:
-    """psi in radians, (n, k), that turns neighbour j (mirrored first where ``lists.mirrored``) into image i.
+def relative_rotations(profiles: list[Profiles], features: torch.Tensor, lists: NeighbourLists) -> NeighbourLists:
+    """The lists with the rotations psi that turn neighbour j, mirrored first where it says so, into image i.
 
     features: of :func:`profile_features`, for the weights. Pairs without a common class among the likeliest get 0;
     :func:`vitreous.averages.neighbours.averaging.refine_rotations` searches all rotations anyway.
@@ -39,7 +41,7 @@ def relative_rotations(profiles: list[Profiles], features: torch.Tensor, lists: 
             sign = (2 * mirrored - 1)[:, :, None, None]
             angle = profile.psi_rad[rows][:, None, :, None] + sign * profile.psi_rad[j][:, :, None, :]
             votes[rows] += torch.polar(both, angle).sum((2, 3))
-    return votes.angle()
+    return replace(lists, psi_rad=votes.angle())
 
 
 def into_frame(

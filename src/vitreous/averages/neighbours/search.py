@@ -6,25 +6,14 @@ import numpy as np
 import torch
 
 from vitreous.averages.neighbours.profiles import exchange_mirror
+from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.matching.workers import ordered_map
 
-__all__ = ["NeighbourLists", "candidate_cells", "nearest_profiles"]
+__all__ = ["candidate_cells", "nearest_profiles"]
 
 EXHAUSTIVE = 25_000  # images up to which all pairs are compared
 CANDIDATES = 6000  # images that one is compared with beyond that
 TILE_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeighbourLists:
-    """k neighbours of each of n images, nearest first.
-
-    index: (n, k) int64; mirrored: (n, k) bool, the neighbour resembles the mirror image; affinity: (n, k) float32.
-    """
-
-    index: torch.Tensor
-    mirrored: torch.Tensor
-    affinity: torch.Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +31,7 @@ def nearest_profiles(
 
     Up to ``exhaustive`` images all pairs are compared. Beyond, images are put into cells by their largest entry, and
     compared with the members of the cells most alike, ``candidates`` images or a few more. Memory: 64 MB per thread
-    beside the features. Raises ValueError where k is not below n.
+    beside the features. ``psi_rad`` is NaN, see :func:`relative_rotations`. Raises ValueError where k is not below n.
     """
     n = len(features)
     if not 1 <= k < n:
@@ -72,7 +61,9 @@ def nearest_profiles(
 
     for _ in ordered_map(search, work, threads):
         pass
-    return NeighbourLists(index=index, mirrored=mirrored, affinity=affinity)
+    return NeighbourLists(
+        index=index, mirrored=mirrored, psi_rad=torch.full_like(affinity, torch.nan), affinity=affinity
+    )
 
 
 def candidate_cells(features: torch.Tensor, candidates: int) -> list[_Cell]:

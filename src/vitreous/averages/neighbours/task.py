@@ -28,9 +28,10 @@ from vitreous.averages.neighbours.pairs import relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
 from vitreous.averages.neighbours.profiles import log_evidence, profile_features, profile_images
 from vitreous.averages.neighbours.result import LITTLE_EVIDENCE, NeighboursResult
-from vitreous.averages.neighbours.search import NeighbourLists, nearest_profiles
+from vitreous.averages.neighbours.search import nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
+from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.particles import ParticleSet
@@ -189,11 +190,11 @@ class NeighboursRun:
         ).mean(0)
         self.on_progress(0, 1, "neighbours")
         lists = nearest_profiles(features, self.settings.neighbours, threads=self.threads)
-        psi = relative_rotations(profiles, features, lists)
+        lists = relative_rotations(profiles, features, lists)
         self.on_progress(0, 1, "averages")
-        psi = refine_rotations(data.images, lists, psi)
+        lists = refine_rotations(data.images, lists)
         chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
-        return _result(self, state, lists, psi, chosen, evidence)
+        return _result(self, state, lists, chosen, evidence)
 
     def picture(self, components: torch.Tensor) -> torch.Tensor:
         """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""
@@ -236,7 +237,6 @@ def _result(
     job: NeighboursRun,
     state: NeighboursState,
     lists: NeighbourLists,
-    psi_rad: torch.Tensor,
     chosen: torch.Tensor,
     evidence: torch.Tensor,
 ) -> NeighboursResult:
@@ -252,13 +252,13 @@ def _result(
     }
     found["neighbours"][good] = good[lists.index.numpy()]
     found["mirrored"][good] = lists.mirrored.numpy()
-    degrees = np.rad2deg(psi_rad.numpy())
+    degrees = np.rad2deg(lists.psi_rad.numpy())
     found["psi_deg"][good] = (degrees + 180) % 360 - 180
     found["affinity"][good] = lists.affinity.numpy()
     found["log_evidence"][good] = evidence.numpy()
     found["weight"][good] = 1
-    averages = average_neighbours(data.images, lists, psi_rad, chosen)
-    frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, psi_rad, chosen, good)
+    averages = average_neighbours(data.images, lists, chosen)
+    frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, chosen, good)
     sums = state.finished[0]
     groups = data.matched.groups
     return NeighboursResult(
