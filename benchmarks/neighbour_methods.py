@@ -20,7 +20,7 @@ PEER = "ASPIRE_PYTHON"
 
 def _ours(what: str, **settings: Any) -> Method:
     def command(options: argparse.Namespace, star: Path, folder: Path, k: int) -> list[str | Path]:
-        more = {"neighbours": k, **settings} if what == "neighbours" else settings
+        more = settings if what == "denoise" else {"neighbours": k, **settings}
         return [sys.executable, "-m", "benchmarks.vitreous_neighbours", what, star, folder, json.dumps(more)]
 
     return command
@@ -38,6 +38,10 @@ NEIGHBOURS: dict[str, Method] = {
     "vitreous": _ours("neighbours"),
     "vitreous, 1 run": _ours("neighbours", runs=1),
     "vitreous, 4 runs": _ours("neighbours", runs=4),
+    "vitreous, published chain": _ours("published"),
+    "vitreous, published chain without VDM": _ours("published without VDM"),
+    "vitreous, bispectrum only": _ours("bispectrum only"),
+    "vitreous, exhaustive chain": _ours("exhaustive"),
     "ASPIRE": _aspire("neighbours"),
     "ASPIRE, its CWF first": _aspire("denoised-neighbours"),
 }

@@ -28,7 +28,12 @@ from vitreous.averages.neighbours.mahalanobis import (
     up_to_order,
 )
 from vitreous.averages.neighbours.pairs import into_frame, relative_rotations
-from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
+from vitreous.averages.neighbours.principal import (
+    PrincipalImages,
+    image_posteriors_of,
+    posterior_references,
+    reference_norms,
+)
 from vitreous.averages.neighbours.profiles import Profiles, exchange_mirror, profile_features, profile_images
 from vitreous.averages.neighbours.result import NeighboursResult
 from vitreous.averages.neighbours.search import nearest_profiles
@@ -75,6 +80,7 @@ __all__ = [
     "first_pass",
     "half_correlation",
     "image_posteriors",
+    "image_posteriors_of",
     "into_frame",
     "invariant_features",
     "likelihood_form",

@@ -19,9 +19,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from vitreous.averages.neighbours.mahalanobis import ImagePosteriors
 from vitreous.matching import RotationGrid
 
-__all__ = ["PrincipalImages", "posterior_references", "reference_norms"]
+__all__ = ["PrincipalImages", "image_posteriors_of", "posterior_references", "reference_norms"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,28 @@ class PrincipalImages:
     def grid(self) -> RotationGrid:
         """Rotations, three per period of the highest order: coarser ones lose neighbours (measured)."""
         return RotationGrid.for_orders(self.orders, 8 * math.ceil(3 * (int(self.orders.max()) + 1) / 8))
+
+
+def image_posteriors_of(images: PrincipalImages) -> ImagePosteriors:
+    """What is known of every clean image by itself: the covariance Wiener filter, in principal components.
+
+    ``L_g = (1/variance + P_g)^-1`` and ``alpha = L_g b``, as the chains of image with image want them.
+    """
+    components = torch.empty_like(images.natural)
+    posterior = []
+    for where, block in zip(images.blocks, images.precision, strict=True):
+        known = torch.linalg.inv(block.double() + torch.diag(1 / images.variance[where].double()))
+        posterior.append(known)
+        for g in torch.unique(images.group).tolist():
+            mine = images.group == g
+            components[mine, where] = images.natural[mine, where] @ known[g].to(components.dtype)
+    return ImagePosteriors(
+        components=components,
+        orders=images.orders,
+        variances=images.variance.double(),
+        posterior=tuple(posterior),
+        group=images.group,
+    )
 
 
 def reference_norms(images: PrincipalImages, references: torch.Tensor) -> torch.Tensor:
