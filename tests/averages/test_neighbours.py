@@ -340,6 +340,20 @@ def test_neighbours_of_particles():
     assert any("1 particles with NaN or constant images" in message for message in result.messages)
 
 
+@pytest.mark.parametrize("method", ["exhaustive", "mahalanobis"])
+def test_neighbours_by_the_chains(method):
+    particles, label, psi, mirrored = simulated()
+    result = neighbours(particles, settings(method=method, runs=1))
+    good = result.weight > 0
+    right = label[result.neighbours[good]] == label[good][:, None]
+    assert right.mean() > 0.9
+    flipped = mirrored[good][:, None] ^ mirrored[result.neighbours[good]]
+    own, other = np.deg2rad(psi[good])[:, None], np.deg2rad(psi[result.neighbours[good]])
+    true = np.where(flipped, own + other, own - other)
+    error = np.abs(np.angle(np.exp(1j * (np.deg2rad(result.psi_deg[good]) - true))))
+    assert np.rad2deg(np.median(error[right & (result.mirrored[good] == flipped)])) < 6
+
+
 def test_averages_resemble_the_shape_of_their_particle():
     _, label, psi, mirrored = simulated()
     result = found()
@@ -376,6 +390,8 @@ def test_pure_noise_is_called_so():
 def test_settings_that_make_no_sense():
     with pytest.raises(ValueError, match="neighbours: expected at least 1, found 0"):
         Neighbours(neighbours=0)
+    with pytest.raises(ValueError, match="method: expected one of profiles, exhaustive, mahalanobis, found vdm"):
+        Neighbours(method="vdm")
     with pytest.raises(ValueError, match="resolution_limit_A: expected a positive number"):
         Neighbours(resolution_limit_A=-1.0)
     few = ArrayParticles(images=simulated()[0].images[:20], pixel_size_A=PIXEL_A)

@@ -28,8 +28,8 @@ class NeighboursResult:
     neighbours: np.ndarray  # (n, K) int64, rows of the particle table from 0
     mirrored: np.ndarray  # (n, K) bool
     psi_deg: np.ndarray  # (n, K) float32
-    affinity: np.ndarray  # (n, K) float32, overlap of the two distributions over views, 0 to 1: high where no
-    # class tells the two apart, be it that they are alike or that they are noise; see log_evidence
+    affinity: np.ndarray  # (n, K) float32; profiles: overlap of two distributions over views, 0 to 1, high where no
+    # class tells two particles apart, be they alike or noise; exhaustive: diffusion, 0 to 1; mahalanobis: log density
     log_evidence: np.ndarray  # (n,) float32, under averages without the particle's fold, over the mean image, in nats
     weight: np.ndarray  # (n,) 1 or 0
     average_of: np.ndarray  # (A,) int64, the particle that an average belongs to

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Neighbours"]
+__all__ = ["METHODS", "Neighbours"]
+
+METHODS = ("profiles", "exhaustive", "mahalanobis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +15,10 @@ class Neighbours:
     ----------
     neighbours
         Number of neighbours K of every particle.
+    method
+        "profiles" compares how well class averages explain two particles; "exhaustive" compares all pairs of images
+        in all rotations, then lets vector diffusion weigh the evidence of many; "mahalanobis" is the published chain:
+        bispectrum, vector diffusion, Mahalanobis affinity of 50 suspects.
     particle_diameter_A
         Diameter of the particle, in Angstrom. None: 7/8 of the box.
     resolution_limit_A
@@ -42,6 +48,7 @@ class Neighbours:
     """
 
     neighbours: int = 10
+    method: str = "profiles"
     particle_diameter_A: float | None = None
     resolution_limit_A: float | None = None
     classes: int | None = None
@@ -61,6 +68,8 @@ class Neighbours:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name}: expected at least {low}, found {value}")
+        if self.method not in METHODS:
+            raise ValueError(f"method: expected one of {', '.join(METHODS)}, found {self.method}")
         for name in ("particle_diameter_A", "resolution_limit_A"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -22,11 +22,12 @@ from vitreous.averages.covariance import (
     steerable_plan,
 )
 from vitreous.averages.neighbours.averaging import average_neighbours, refine_rotations
+from vitreous.averages.neighbours.chain import exhaustive_neighbours, mahalanobis_neighbours
 from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
 from vitreous.averages.neighbours.halves import half_correlation
 from vitreous.averages.neighbours.pairs import relative_rotations
-from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
-from vitreous.averages.neighbours.profiles import log_evidence, profile_features, profile_images
+from vitreous.averages.neighbours.principal import PrincipalImages, image_posteriors_of, posterior_references
+from vitreous.averages.neighbours.profiles import Profiles, log_evidence, profile_features, profile_images
 from vitreous.averages.neighbours.result import LITTLE_EVIDENCE, NeighboursResult
 from vitreous.averages.neighbours.search import nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
@@ -42,6 +43,7 @@ MOST_DIAMETER_PX = 64  # across the particle, in working pixels
 PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
 PASS_SECONDS = 4e-9  # of one core per particle, class and component in a pass
 READ_SECONDS = 5e-7  # per particle and coefficient
+SUSPECTS = 50  # of every image, in the chains of image with image
 SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
 
 
@@ -189,12 +191,22 @@ class NeighboursRun:
             [log_evidence(profile, sums, angles) for profile, sums in zip(profiles, state.finished, strict=True)]
         ).mean(0)
         self.on_progress(0, 1, "neighbours")
-        lists = nearest_profiles(features, self.settings.neighbours, threads=self.threads)
-        lists = relative_rotations(profiles, features, lists)
+        lists = self._lists(profiles, features)
         self.on_progress(0, 1, "averages")
         lists = refine_rotations(data.images, lists)
         chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
         return _result(self, state, lists, chosen, evidence)
+
+    def _lists(self, profiles: list[Profiles], features: torch.Tensor) -> NeighbourLists:
+        """By the method asked for; classes give the evidence and the choice of averages in any case."""
+        k = self.settings.neighbours
+        if self.settings.method == "profiles":
+            lists = nearest_profiles(features, k, threads=self.threads)
+            return relative_rotations(profiles, features, lists)
+        chain = exhaustive_neighbours if self.settings.method == "exhaustive" else mahalanobis_neighbours
+        posteriors = image_posteriors_of(self.data().images)
+        suspects = min(max(SUSPECTS, k), len(features) - 1)
+        return chain(posteriors, k, suspects=suspects, seed=self.settings.seed)
 
     def picture(self, components: torch.Tensor) -> torch.Tensor:
         """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""

@@ -25,7 +25,9 @@ def neighbour_charts(found: NeighboursFolder) -> Drawings:
             "Mean affinity of a particle's neighbours",
             histogram(
                 found.affinity[used],
-                horizontal=axis(float(found.affinity[used].min()), 1, "affinity"),
+                horizontal=axis(
+                    float(found.affinity[used].min()), max(1.0, float(found.affinity[used].max())), "affinity"
+                ),
                 title="Affinities",
             ),
         ),
@@ -94,7 +96,7 @@ def _ranks(rows: np.ndarray) -> str:
     return curves(
         lines,
         x=axis(1, max(2.0, rank[-1]), "rank", whole=True, widen=False),
-        y=axis(float(rows.min()), 1, "affinity"),
+        y=axis(float(rows.min()), max(1.0, float(rows.max())), "affinity"),
         title="Affinity by rank",
         dots=True,
     )
