@@ -48,7 +48,7 @@ class GaussianInitialModel:
     restarts: int = 4
     components: int = 100
     box_px: int = 32
-    power_first: float = 0.02
+    power_first: float = 0.002
     rounds: int = 44
     rounds_annealed: int = 36
     global_rotations: int = 1000

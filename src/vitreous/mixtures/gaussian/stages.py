@@ -4,6 +4,7 @@ Initial stage: the log likelihood is multiplied by a power that grows to 1. At a
 together in a flat posterior; it hardens slowly, which finds the right poses far more often than starting hard.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,11 +114,18 @@ def random_start(sampler: Sampler, settings: GaussianInitialModel, restart: int)
 
 
 def anneal_round(
-    sampler: Sampler, chain: Chain, settings: GaussianInitialModel, *, restart: int, round_: int
+    grids: Sequence[Sampler], chain: Chain, settings: GaussianInitialModel, *, restart: int, round_: int
 ) -> Chain:
-    """Mixture steps with fixed poses, one global draw of the poses, and local steps for them."""
+    """Mixture steps with fixed poses, one global draw of the poses, and local steps for them.
+
+    ``grids`` are the same images from few pixels to many; the first on which a component is a pixel wide will do.
+    Cutting off high frequencies takes from the noise what it takes from the number of pixels, so that a power means the
+    same on all.
+    """
     rng = generator(settings.seed, "round", restart, round_)
-    hot = replace(sampler, power=power_of_round(settings, round_))
+    sigma = chain.model.posed.mixture.sigma_A
+    enough = [grid for grid in grids if grid.data.pixel_size_A <= sigma]
+    hot = replace(enough[0] if enough else grids[-1], power=power_of_round(settings, round_))
     for _ in range(settings.mixture_steps):
         chain, _ = sweep(hot, chain, rng, poses=False, target=settings.acceptance)
     chain = replace(chain, model=move_poses_globally(hot, chain.model, settings.global_rotations, rng))
