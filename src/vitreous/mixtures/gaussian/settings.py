@@ -56,9 +56,9 @@ class GaussianInitialModel:
     pose_steps: int = 4
     fine_components: int = 500
     fine_box_px: int = 50
-    burn_in_steps: int = 150
+    burn_in_steps: int = 100
     samples: int = 30
-    steps_between: int = 5
+    steps_between: int = 4
     map_box_px: int = 100
     offset_sd_A: float = 10.0
     acceptance: float = 0.75

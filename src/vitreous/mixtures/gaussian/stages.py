@@ -34,6 +34,7 @@ __all__ = [
 
 PRECISION_ACCEPTANCE = 0.44  # of a Metropolis walk in one dimension
 PRECISION_PROPOSALS = 2
+OFFSETS_FROM_POWER = 0.5  # below, wrong poses would be made up for by offsets
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,19 +119,22 @@ def anneal_round(
 ) -> Chain:
     """Mixture steps with fixed poses, one global draw of the poses, and local steps for them.
 
-    ``grids`` are the same images from few pixels to many; the first on which a component is a pixel wide will do.
-    Cutting off high frequencies takes from the noise what it takes from the number of pixels, so that a power means the
-    same on all.
+    ``grids`` are the same images from few pixels to many; the first on which a component is a pixel wide will do. While
+    poses are wrong the residual is signal of low frequency rather than noise, and the log likelihood about
+    ``-pixels / 2 log(residual)``: with few pixels the power is raised by as much.
     """
     rng = generator(settings.seed, "round", restart, round_)
     sigma = chain.model.posed.mixture.sigma_A
     enough = [grid for grid in grids if grid.data.pixel_size_A <= sigma]
-    hot = replace(enough[0] if enough else grids[-1], power=power_of_round(settings, round_))
+    grid = enough[0] if enough else grids[-1]
+    pixels_lost = (grids[-1].data.box_px / grid.data.box_px) ** 2
+    hot = replace(grid, power=min(1.0, power_of_round(settings, round_) * pixels_lost))
     for _ in range(settings.mixture_steps):
         chain, _ = sweep(hot, chain, rng, poses=False, target=settings.acceptance)
     chain = replace(chain, model=move_poses_globally(hot, chain.model, settings.global_rotations, rng))
+    offsets = grid is grids[-1] and hot.power >= OFFSETS_FROM_POWER
     for _ in range(settings.pose_steps):
-        chain, _ = sweep(hot, chain, rng, mixture=False, target=settings.acceptance)
+        chain, _ = sweep(hot, chain, rng, mixture=False, offsets=offsets, target=settings.acceptance)
     return chain
 
 
