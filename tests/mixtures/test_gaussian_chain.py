@@ -1,11 +1,11 @@
-"""Gaussian noise: the whole chain samples its posterior (Geweke's test, at full and at reduced power)."""
+"""Gaussian noise: the whole chain samples its posterior (Geweke's test)."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from noisy import PRIOR, simulate
+
 from vitreous.mixtures.gaussian.global_poses import move_poses_globally
 from vitreous.mixtures.gaussian.hmc import first_step_size
 from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture, sample_noisy_prior

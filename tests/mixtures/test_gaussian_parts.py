@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from noisy import ONE, PRIOR, random_scene
 from scipy import integrate, stats
 from scipy.spatial.transform import Rotation
 
-from noisy import ONE, PRIOR, random_scene
 from vitreous.mixtures import mirror, project, rotate, symmetrise
 from vitreous.mixtures.gaussian.conditionals import (
     Overlaps,
@@ -122,7 +122,10 @@ def test_leapfrog_keeps_volume():
         q, p, _ = leapfrog(
             z[:2],
             z[2:],
-            energy=lambda q: ((np.sin(q[0]) * q[1] ** 2), np.array([np.cos(q[0]) * q[1] ** 2, 2 * np.sin(q[0]) * q[1]])),
+            energy=lambda q: (
+                (np.sin(q[0]) * q[1] ** 2),
+                np.array([np.cos(q[0]) * q[1] ** 2, 2 * np.sin(q[0]) * q[1]]),
+            ),
             move=np.add,
             step=0.3,
             steps=4,
@@ -227,7 +230,7 @@ def test_global_search_finds_poses_and_keeps_good_ones(with_ctf):
 
 
 def test_averages_are_made_ready():
-    sampler, model = random_scene("C1", images=6, components=12, noise=50.0)
+    sampler, _ = random_scene("C1", images=6, components=12, noise=50.0)
     shifted = centred_images(sampler.data, np.full((6, 2), [-10.0, 5.0]))
     data = checked_noisy_averages(7.0 + 3.0 * shifted, 5.0)
     assert data.images.std() == pytest.approx(1.0, abs=0.02)

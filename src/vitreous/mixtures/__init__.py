@@ -1,4 +1,4 @@
-"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs sampling, initial models."""
+"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
 
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
@@ -13,6 +13,15 @@ from vitreous.mixtures.em import (
     grid_data,
 )
 from vitreous.mixtures.files import read_pseudo_atoms, to_volume, write_map, write_pseudo_atoms
+from vitreous.mixtures.gaussian import (
+    GaussianInitialModel,
+    GaussianNoisePrior,
+    GaussianState,
+    NoisyImages,
+    NoisyMixture,
+    gaussian_initial_model,
+    gaussian_initial_model_algorithm,
+)
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
@@ -42,12 +51,17 @@ __all__ = [
     "Counts",
     "Expected",
     "Fit",
+    "GaussianInitialModel",
+    "GaussianNoisePrior",
+    "GaussianState",
     "GridData",
     "InitialModel",
     "InitialModelResult",
     "Mixture",
     "MixturePrior",
     "Moves",
+    "NoisyImages",
+    "NoisyMixture",
     "PosedMixture",
     "assign_image",
     "assign_map",
@@ -62,6 +76,8 @@ __all__ = [
     "expect_points",
     "fit_grid",
     "fit_points",
+    "gaussian_initial_model",
+    "gaussian_initial_model_algorithm",
     "grid_data",
     "initial_model",
     "initial_model_algorithm",

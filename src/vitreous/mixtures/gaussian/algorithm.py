@@ -1,4 +1,4 @@
-"""The initial model under Gaussian noise as an iterative algorithm: rounds of all restarts, then the best is refined."""
+"""The initial model under Gaussian noise as an iterative algorithm: rounds of all restarts, then refinement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -97,9 +97,7 @@ def gaussian_initial_model_algorithm(
     )
 
 
-def _prepare(
-    images: np.ndarray, pixel_size_A: float, settings: GaussianInitialModel, ctf: np.ndarray | None
-) -> _Data:
+def _prepare(images: np.ndarray, pixel_size_A: float, settings: GaussianInitialModel, ctf: np.ndarray | None) -> _Data:
     whole, centres = centred(checked_noisy_averages(images, pixel_size_A, ctf))
     group = symmetry_matrices(settings.symmetry).numpy()
     prior = default_noise_prior(reduced(whole, settings.box_px), settings.offset_sd_A)
@@ -123,9 +121,7 @@ def _initial_step(
     data: _Data, settings: GaussianInitialModel, state: GaussianState
 ) -> tuple[GaussianState, Mapping[str, Any]]:
     def one(restart: int) -> tuple[Chain, float]:
-        chain = anneal_round(
-            data.grids, state.restarts[restart], settings, restart=restart, round_=state.iteration
-        )
+        chain = anneal_round(data.grids, state.restarts[restart], settings, restart=restart, round_=state.iteration)
         return chain, ranking_log_posterior(data.grids[-1], chain.model)
 
     chains, log_p = zip(*ordered_map(one, range(settings.restarts), settings.threads), strict=True)

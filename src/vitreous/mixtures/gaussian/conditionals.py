@@ -2,8 +2,10 @@
 
 For one image with projection p (CTF applied) the log likelihood is quadratic in scale and background, whose priors are
 normal (the scale's cut at zero). What is needed of p are three sums, so that the same formulas serve one projection and
-a thousand. ``power`` multiplies the log likelihood (annealing). Equations 5.31 to 5.48 and appendix D of Joubert (2016),
-with a proper prior and every image on its own, and PN/2 where 5.47 and D.3 have PN.
+a thousand. ``power`` multiplies the log likelihood (annealing).
+
+Equations 5.31 to 5.48 and appendix D of Joubert (2016), with proper priors and every image on its own, and with PN/2
+where 5.47 and D.3 have PN.
 """
 
 from dataclasses import dataclass

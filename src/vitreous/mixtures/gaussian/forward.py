@@ -6,6 +6,7 @@ derivatives that are sums of forces, so that one pass over the images serves all
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,4 +103,4 @@ def _part(ctf: np.ndarray | None, part: slice) -> np.ndarray | None:
 def _parts(images: int, threads: int) -> Sequence[slice]:
     """One block of images for every thread."""
     edges = np.linspace(0, images, min(threads, images) + 1).astype(int)
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]

@@ -61,9 +61,7 @@ def pairwise_overlaps(data: NoisyImages, posed: PosedMixture, sampler: Sampler) 
     """Of every image with its CTF and every pose of a list, offsets 0: fields (n, m), or (n, 1) for the image alone."""
     m, length = len(posed.rotations), data.box_px
     blank = NoisyImages(images=np.zeros((m, length, length), np.float32), pixel_size_A=data.pixel_size_A)
-    plain = projections(
-        blank, replace(posed, offsets_A=np.zeros((m, 2))), sampler.group, threads=sampler.threads
-    )
+    plain = projections(blank, replace(posed, offsets_A=np.zeros((m, 2))), sampler.group, threads=sampler.threads)
     p, y = plain.reshape(m, -1), data.images.reshape(len(data), -1)
     p1 = np.broadcast_to(p.sum(axis=1, dtype=np.float64), (len(data), m))
     pp = np.broadcast_to(np.square(p).sum(axis=1, dtype=np.float64), (len(data), m))

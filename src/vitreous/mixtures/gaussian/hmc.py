@@ -31,9 +31,7 @@ class StepSize:
 def first_step_size(step: np.ndarray | float) -> StepSize:
     """The start of an adaptation, at a step that need not be good."""
     log_step = np.log(np.asarray(step, dtype=np.float64))
-    return StepSize(
-        log_step=log_step, log_average=log_step, anchor=log_step, error=np.zeros_like(log_step), count=0
-    )
+    return StepSize(log_step=log_step, log_average=log_step, anchor=log_step, error=np.zeros_like(log_step), count=0)
 
 
 def adapted(size: StepSize, acceptance: np.ndarray | float, target: float) -> StepSize:

@@ -78,7 +78,9 @@ class GaussianNoisePrior:
                 raise ValueError(f"{field.name}: expected a positive number, found {value}")
 
 
-def sample_noisy_prior(prior: GaussianNoisePrior, images: int, components: int, rng: np.random.Generator) -> NoisyMixture:
+def sample_noisy_prior(
+    prior: GaussianNoisePrior, images: int, components: int, rng: np.random.Generator
+) -> NoisyMixture:
     """Parameters drawn from their prior."""
     mixture = Mixture(
         means_A=rng.standard_normal((components, 3)) / np.sqrt(prior.mean_precision_per_A2),

@@ -1,7 +1,7 @@
-"""The moves of the sampler: each draws some parameters given all others, and is a pure function of state and generator.
+"""The moves of the sampler: each draws some parameters given all others, a pure function of state and generator.
 
-Means and poses by Hamiltonian Monte Carlo, the precision by Metropolis with scales and backgrounds integrated out, these
-two and the noise from their conditionals. ``power`` multiplies the log likelihood everywhere (annealing; 1 for samples).
+Means and poses by Hamiltonian Monte Carlo, the precision by Metropolis with scales and backgrounds integrated out,
+these two and the noise from their conditionals. ``power`` multiplies the log likelihood (annealing; 1 for samples).
 """
 
 from dataclasses import dataclass, replace
@@ -105,7 +105,7 @@ def move_precision(
 def redraw_image_parameters(
     sampler: Sampler, model: NoisyMixture, sums: Overlaps, rng: np.random.Generator
 ) -> NoisyMixture:
-    """Scales and backgrounds, then the noise, from their conditionals; ``sums`` are those of the model's projections."""
+    """Scales and backgrounds, then the noise, from their conditionals; ``sums`` belong to the model's projections."""
     scales, backgrounds = draw_scales_and_backgrounds(
         sums, model.noise_precisions, sampler.prior, rng, power=sampler.power
     )
@@ -182,9 +182,7 @@ def poses_energy(sampler: Sampler, model: NoisyMixture) -> tuple[np.ndarray, np.
     beta, spread = sampler.power * model.noise_precisions, sampler.prior.offset_sd_A
     seen = unit_copies(posed.mixture.means_A, sampler.group) @ posed.rotations  # (n, g K, 3) m as rows
     moments = np.einsum("ikb,ika->iba", found.by_centre, seen, optimize=True)  # sum f_b m_a
-    torque = np.stack(
-        [moments[:, 1, 2], -moments[:, 0, 2], moments[:, 0, 1] - moments[:, 1, 0]], axis=1
-    )
+    torque = np.stack([moments[:, 1, 2], -moments[:, 0, 2], moments[:, 0, 1] - moments[:, 1, 0]], axis=1)
     energy = 0.5 * beta * found.squared + 0.5 * (posed.offsets_A**2).sum(axis=1) / spread**2
     by_offset = beta[:, None] * found.by_centre.sum(axis=1) + posed.offsets_A / spread**2
     return energy, np.concatenate([beta[:, None] * torque, by_offset], axis=1)

@@ -40,7 +40,7 @@ def bright_part(images: np.ndarray) -> np.ndarray:
     level = border.mean(axis=1) + _SDS_ABOVE_BORDER * border.std(axis=1)
     above = (images - level[:, None, None]).clip(min=0.0)
     nothing = ~(above.sum(axis=(1, 2)) > 0)
-    above[nothing] = (images[nothing] - images[nothing].min(axis=(1, 2), keepdims=True))
+    above[nothing] = images[nothing] - images[nothing].min(axis=(1, 2), keepdims=True)
     return above
 
 
