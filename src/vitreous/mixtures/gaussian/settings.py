@@ -48,9 +48,9 @@ class GaussianInitialModel:
     restarts: int = 4
     components: int = 100
     box_px: int = 32
-    power_first: float = 0.002
-    rounds: int = 44
-    rounds_annealed: int = 36
+    power_first: float = 0.0005
+    rounds: int = 50
+    rounds_annealed: int = 44
     global_rotations: int = 1000
     mixture_steps: int = 6
     pose_steps: int = 4
