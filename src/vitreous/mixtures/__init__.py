@@ -1,4 +1,4 @@
-"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs sampling, initial models."""
+"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
 
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
@@ -14,6 +14,15 @@ from vitreous.mixtures.em import (
 )
 from vitreous.mixtures.files import read_pseudo_atoms, to_volume, write_map, write_pseudo_atoms
 from vitreous.mixtures.fit_map import FitState, MixtureFit, fit_map_algorithm, prepare_map
+from vitreous.mixtures.gaussian import (
+    GaussianInitialModel,
+    GaussianNoisePrior,
+    GaussianState,
+    NoisyImages,
+    NoisyMixture,
+    gaussian_initial_model,
+    gaussian_initial_model_algorithm,
+)
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
@@ -44,6 +53,9 @@ __all__ = [
     "Expected",
     "Fit",
     "FitState",
+    "GaussianInitialModel",
+    "GaussianNoisePrior",
+    "GaussianState",
     "GridData",
     "InitialModel",
     "InitialModelResult",
@@ -51,6 +63,8 @@ __all__ = [
     "MixtureFit",
     "MixturePrior",
     "Moves",
+    "NoisyImages",
+    "NoisyMixture",
     "PosedMixture",
     "assign_image",
     "assign_map",
@@ -66,6 +80,8 @@ __all__ = [
     "fit_grid",
     "fit_map_algorithm",
     "fit_points",
+    "gaussian_initial_model",
+    "gaussian_initial_model_algorithm",
     "grid_data",
     "initial_model",
     "initial_model_algorithm",

@@ -7,7 +7,7 @@ import numpy as np
 from vitreous.conventions import centre_index
 from vitreous.mixtures.counts import non_negative
 
-__all__ = ["Reduced", "centres_of_mass", "checked_averages", "overlaps", "reduce_images"]
+__all__ = ["Reduced", "centres_of_mass", "checked_averages", "checked_stack", "overlaps", "reduce_images"]
 
 _FEWEST_VIEWS = 2
 
@@ -22,6 +22,12 @@ class Reduced:
 
 def checked_averages(images: np.ndarray, pixel_size_A: float) -> np.ndarray:
     """The averages (n, L, L) as float64, or a ValueError that says what is wrong and what to do."""
+    images = checked_stack(images, pixel_size_A)
+    return np.stack([non_negative(image, f"average {i}") for i, image in enumerate(images, start=1)])
+
+
+def checked_stack(images: np.ndarray, pixel_size_A: float) -> np.ndarray:
+    """The averages (n, L, L) as float64, whatever their values; a ValueError for wrong shapes and a single view."""
     try:
         images = np.asarray(images, dtype=np.float64)
     except ValueError as error:
@@ -35,7 +41,7 @@ def checked_averages(images: np.ndarray, pixel_size_A: float) -> np.ndarray:
             f"{len(images)} average(s): one direction of view does not determine a structure in three dimensions; give "
             "averages of several views (ten or more, as different as possible)."
         )
-    return np.stack([non_negative(image, f"average {i}") for i, image in enumerate(images, start=1)])
+    return images
 
 
 def centres_of_mass(images: np.ndarray, pixel_size_A: float) -> np.ndarray:

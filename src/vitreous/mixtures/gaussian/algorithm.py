@@ -1,0 +1,176 @@
+"""The initial model under Gaussian noise as an iterative algorithm: rounds of all restarts, then refinement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vitreous.iterate import Algorithm
+from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.gaussian.moves import Sampler
+from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
+from vitreous.mixtures.gaussian.settings import GaussianInitialModel
+from vitreous.mixtures.gaussian.stages import (
+    Chain,
+    anneal_round,
+    random_start,
+    ranking_log_posterior,
+    refine_block,
+    refined_start,
+    settled_steps,
+)
+from vitreous.mixtures.gibbs_projections import PosedMixture
+from vitreous.mixtures.initial.agreement import Agreement, compare_poses
+from vitreous.mixtures.initial.algorithm import InitialModelResult
+from vitreous.mixtures.initial.posterior import (
+    DensitySums,
+    add_sample,
+    aligned_mixture,
+    no_samples,
+    posterior_variance,
+)
+from vitreous.particles import Volume
+from vitreous.rotations import symmetry_matrices
+
+__all__ = ["GaussianState", "gaussian_initial_model_algorithm"]
+
+_SMALLEST_BOX_PX = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianState:
+    """Everything that survives a step."""
+
+    iteration: int
+    restarts: tuple[Chain, ...]
+    log_posteriors: np.ndarray  # (restarts,) at power 1; 0 before the first round
+    refined: Chain | None  # from the first block of the refinement on
+    reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
+    log_posterior: float  # of the refinement
+    sums: DensitySums
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Data:
+    grids: tuple[Sampler, ...]  # of the initial stage, from few pixels to many
+    fine: Sampler
+    centres_A: np.ndarray
+    group: np.ndarray
+    map_box_px: int
+    map_pixel_size_A: float
+
+
+def gaussian_initial_model_algorithm(
+    images: np.ndarray, pixel_size_A: float, settings: GaussianInitialModel, *, ctf: np.ndarray | None = None
+) -> Algorithm[GaussianState, InitialModelResult]:
+    """The algorithm for averages (n, L, L) of any sign; errors as :func:`vitreous.mixtures.gaussian_initial_model`.
+
+    ``ctf`` (n, L, L // 2 + 1), in the rfft layout, belongs to averages that were not corrected for it. A step is a
+    round of the initial stage for all restarts, or ``steps_between`` sweeps of the refinement.
+    """
+    data = _prepare(images, pixel_size_A, settings, ctf)
+    last = settings.rounds + _burn_in_blocks(settings) + settings.samples
+
+    def init(seed: int) -> GaussianState:
+        seeded = replace(settings, seed=seed)
+        return GaussianState(
+            iteration=0,
+            restarts=tuple(random_start(data.grids[0], seeded, r) for r in range(settings.restarts)),
+            log_posteriors=np.zeros(settings.restarts),
+            refined=None,
+            reference=None,
+            log_posterior=0.0,
+            sums=no_samples(data.map_box_px),
+        )
+
+    def step(state: GaussianState) -> tuple[GaussianState, Mapping[str, Any]]:
+        if state.iteration < settings.rounds:
+            return _initial_step(data, settings, state)
+        return _refinement_step(data, settings, state, last)
+
+    return Algorithm(
+        init=init,
+        step=step,
+        done=lambda state: state.iteration >= last,
+        finalise=lambda state: _finalise(data, settings, state),
+    )
+
+
+def _prepare(images: np.ndarray, pixel_size_A: float, settings: GaussianInitialModel, ctf: np.ndarray | None) -> _Data:
+    whole, centres = centred(checked_noisy_averages(images, pixel_size_A, ctf))
+    group = symmetry_matrices(settings.symmetry).numpy()
+    prior = default_noise_prior(reduced(whole, settings.box_px), settings.offset_sd_A)
+    map_box = min(settings.map_box_px, whole.box_px)
+    boxes = sorted({max(settings.box_px // 2, _SMALLEST_BOX_PX), settings.box_px})
+    return _Data(
+        grids=tuple(Sampler(data=reduced(whole, box), prior=prior, group=group) for box in boxes),
+        fine=Sampler(data=reduced(whole, settings.fine_box_px), prior=prior, group=group, threads=settings.threads),
+        centres_A=centres,
+        group=group,
+        map_box_px=map_box,
+        map_pixel_size_A=pixel_size_A * whole.box_px / map_box,
+    )
+
+
+def _burn_in_blocks(settings: GaussianInitialModel) -> int:
+    return -(-settings.burn_in_steps // settings.steps_between)
+
+
+def _initial_step(
+    data: _Data, settings: GaussianInitialModel, state: GaussianState
+) -> tuple[GaussianState, Mapping[str, Any]]:
+    def one(restart: int) -> tuple[Chain, float]:
+        chain = anneal_round(data.grids, state.restarts[restart], settings, restart=restart, round_=state.iteration)
+        return chain, ranking_log_posterior(data.grids[-1], chain.model)
+
+    chains, log_p = zip(*ordered_map(one, range(settings.restarts), settings.threads), strict=True)
+    following = replace(state, iteration=state.iteration + 1, restarts=chains, log_posteriors=np.array(log_p))
+    return following, {"stage": "initial", "log_posterior": max(log_p), "log_posteriors": list(log_p)}
+
+
+def _refinement_step(
+    data: _Data, settings: GaussianInitialModel, state: GaussianState, last: int
+) -> tuple[GaussianState, Mapping[str, Any]]:
+    """One block. Step sizes are adapted before the first sample, settle then, and stay."""
+    block = state.iteration - settings.rounds
+    sampling, first_sample = block >= _burn_in_blocks(settings), last - settings.samples
+    chain = state.refined or refined_start(state.restarts[int(state.log_posteriors.argmax())], data.fine, settings)
+    if state.iteration == first_sample:
+        chain = replace(chain, steps=settled_steps(chain.steps))
+    chain, accepted = refine_block(data.fine, chain, settings, block=block, adapt=not sampling)
+    log_p = ranking_log_posterior(data.fine, chain.model)
+    posed, sums, reference = chain.model.posed, state.sums, state.reference
+    if sampling:
+        reference = reference or posed
+        sums = add_sample(sums, aligned_mixture(posed, reference, data.group), data.map_pixel_size_A)
+    following = replace(
+        state, iteration=state.iteration + 1, refined=chain, reference=reference, log_posterior=log_p, sums=sums
+    )
+    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": posed.mixture.sigma_A, "acceptance": accepted}
+    return following, info
+
+
+def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState) -> InitialModelResult:
+    if state.refined is None or state.reference is None:
+        raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
+    best = int(state.log_posteriors.argmax())
+    poses, reference = [chain.model.posed.rotations for chain in state.restarts], state.reference
+
+    def compare(first: np.ndarray, second: np.ndarray) -> Agreement:
+        return compare_poses(first, second, group=data.group, within_deg=settings.agreement_deg)
+
+    def volume(values: np.ndarray) -> Volume:
+        return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
+
+    return InitialModelResult(
+        mean=volume(state.sums.mean),
+        variance=volume(posterior_variance(state.sums)),
+        mixture=aligned_mixture(state.refined.model.posed, reference, data.group),
+        rotations=reference.rotations,
+        origins_A=-(reference.offsets_A + data.centres_A),
+        log_posteriors=state.log_posteriors,
+        best=best,
+        agreements=tuple(compare(other, poses[best]) for other in poses),
+        poses_kept=compare(poses[best], reference.rotations),
+    )

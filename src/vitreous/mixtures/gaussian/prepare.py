@@ -1,0 +1,85 @@
+"""Class averages made ready for the Gaussian noise model: checked, normalised, centred, and on coarser grids."""
+
+import numpy as np
+import torch
+
+from vitreous.conventions import centre_index
+from vitreous.fourier import resize_images
+from vitreous.mixtures.gaussian.global_poses import centred_images
+from vitreous.mixtures.gaussian.model import GaussianNoisePrior, NoisyImages
+from vitreous.mixtures.initial.reduce import centres_of_mass, checked_stack
+
+__all__ = ["bright_part", "centred", "checked_noisy_averages", "default_noise_prior", "reduced"]
+
+_SDS_ABOVE_BORDER = 2.0
+
+
+def checked_noisy_averages(images: np.ndarray, pixel_size_A: float, ctf: np.ndarray | None = None) -> NoisyImages:
+    """Averages (n, L, L) of any sign, less their borders' mean and with standard deviation 1 over all.
+
+    Raises ValueError, naming the average (from 1), for NaN and for a constant one; for different boxes, a single view,
+    and a CTF of another shape or that is not finite.
+    """
+    images = checked_stack(images, pixel_size_A)
+    for number, image in enumerate(images, start=1):
+        if not np.isfinite(image).all():
+            bad = np.count_nonzero(~np.isfinite(image))
+            raise ValueError(f"average {number} holds {bad} value(s) that are NaN or infinite; leave it out.")
+        if not np.ptp(image) > 0:
+            raise ValueError(f"average {number} has the value {image.flat[0]:g} everywhere; leave it out.")
+    if ctf is not None and not np.isfinite(ctf).all():
+        raise ValueError("ctf: holds values that are NaN or infinite.")
+    border = images[:, _border(images.shape[1])]
+    images = images - border.mean(axis=1)[:, None, None]
+    return NoisyImages(images=images / images.std(), pixel_size_A=pixel_size_A, ctf=ctf)
+
+
+def bright_part(images: np.ndarray) -> np.ndarray:
+    """What rises above the noise of the border, nowhere negative; the whole positive part where nothing does."""
+    border = images[:, _border(images.shape[1])]
+    level = border.mean(axis=1) + _SDS_ABOVE_BORDER * border.std(axis=1)
+    above = (images - level[:, None, None]).clip(min=0.0)
+    nothing = ~(above.sum(axis=(1, 2)) > 0)
+    above[nothing] = images[nothing] - images[nothing].min(axis=(1, 2), keepdims=True)
+    return above
+
+
+def centred(data: NoisyImages) -> tuple[NoisyImages, np.ndarray]:
+    """(data with the centres of mass of the bright parts moved to the centre, these centres (n, 2) in Angstrom)."""
+    centres = centres_of_mass(bright_part(data.images).astype(np.float64), data.pixel_size_A)
+    moved = centred_images(data, centres)
+    return NoisyImages(images=moved, pixel_size_A=data.pixel_size_A, ctf=data.ctf), centres
+
+
+def reduced(data: NoisyImages, box_px: int) -> NoisyImages:
+    """The data on ``box_px`` pixels over the same field, by cutting off high frequencies; the noise stays white."""
+    old, new = data.box_px, min(box_px, data.box_px)
+    ctf = data.ctf
+    if ctf is not None:
+        rows = np.rint(np.fft.fftfreq(new) * new).astype(int) % old
+        ctf = ctf[:, rows, : new // 2 + 1]
+    images = resize_images(torch.from_numpy(data.images), new).numpy()
+    return NoisyImages(images=images, pixel_size_A=data.pixel_size_A * old / new, ctf=ctf)
+
+
+def default_noise_prior(data: NoisyImages, offset_sd_A: float) -> GaussianNoisePrior:
+    """Means as spread out as the bright parts of the images; scales and backgrounds of the order of the images' own."""
+    bright = bright_part(data.images).sum(axis=0, dtype=np.float64)
+    square = ((np.arange(data.box_px) - centre_index(data.box_px)) * data.pixel_size_A) ** 2
+    mean_square = (bright.sum(axis=0) @ square + bright.sum(axis=1) @ square) / (2.0 * bright.sum())
+    spread = float(data.images.std())
+    return GaussianNoisePrior(
+        mean_precision_per_A2=1.0 / max(float(mean_square), data.pixel_size_A**2),
+        scale_sd=10.0 * spread * (data.box_px * data.pixel_size_A) ** 2,
+        background_sd=spread,
+        noise_rate=0.01 * spread**2,
+        offset_sd_A=offset_sd_A,
+    )
+
+
+def _border(box_px: int) -> np.ndarray:
+    """The outermost pixels, a sixteenth of the box on every side: bool (L, L)."""
+    depth = max(1, box_px // 16)
+    border = np.ones((box_px, box_px), bool)
+    border[depth:-depth, depth:-depth] = False
+    return border
