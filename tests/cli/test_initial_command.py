@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from vitreous.iterate import Interrupted
-from vitreous.jobs import job_status, read_manifest
+from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.initial_folder import other_hand, read_initial
 from vitreous.jobs.run_initial import _all_along_one_axis, run_initial
 from vitreous.jobs.run_options import RunOptions
-from vitreous.mixtures import InitialModel, Mixture, evaluate, mirror, project, read_pseudo_atoms
+from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, evaluate, mirror, project, read_pseudo_atoms
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack
 from vitreous.rotations import euler_to_matrix, random_rotations
 
@@ -20,12 +20,19 @@ QUICK = InitialModel(
     restarts=2, components=20, box_px=16, counts=200, rounds=3, rounds_annealed=2, global_rotations=60,
     fine_components=30, fine_box_px=16, fine_counts=400, burn_in_steps=4, samples=3, steps_between=2,
 )  # fmt: skip
-WORDS = [
-    word
-    for name, value in vars(QUICK).items()
-    if name not in ("threads", "symmetry", "map_box_px", "offset_sd_A", "agreement_deg", "seed", "counts_first")
-    for word in (f"--{name.replace('_', '-')}", value)
-]
+QUICK_GAUSSIAN = GaussianInitialModel(
+    restarts=2, components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2,
+    pose_steps=1, fine_components=16, fine_box_px=16, burn_in_steps=2, samples=2, steps_between=1,
+)  # fmt: skip
+
+
+def words_of(settings: InitialModel | GaussianInitialModel) -> list:
+    """What is not the default, as options."""
+    changed = {name: value for name, value in vars(settings).items() if value != getattr(type(settings), name)}
+    return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+WORDS, WORDS_GAUSSIAN = words_of(QUICK), words_of(QUICK_GAUSSIAN)
 
 
 def blobs() -> Mixture:
@@ -112,6 +119,77 @@ def test_interrupted_and_resumed_it_ends_alike(stack, folder, tmp_path, monkeypa
 def history(path) -> list[dict]:
     file = path / "history.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+@pytest.fixture(scope="module")
+def gaussian(stack, tmp_path_factory):
+    """(averages with negative pixels, the folder of their model under Gaussian noise)."""
+    path = tmp_path_factory.mktemp("gaussian")
+    images = open_stack(stack).read(np.arange(7))
+    noise = np.random.default_rng(9).normal(size=images.shape) * 0.2
+    write_mrc_stack(path / "signed.mrcs", (images / images.std() + noise - 1.0).astype(np.float32), PIXEL)
+    run_initial(path / "signed.mrcs", path / "out", QUICK_GAUSSIAN)
+    return path / "signed.mrcs", path / "out"
+
+
+def test_gaussian_folder_is_complete(gaussian):
+    averages, out = gaussian
+    found, manifest = read_initial(out), read_manifest(out)
+    assert open_stack(averages).read(np.arange(7)).min() < -0.5
+    assert (manifest.task, manifest.settings["method"], job_status(out)) == ("initial", "gmm-gaussian", "finished")
+    assert manifest.settings["power_first"] == QUICK_GAUSSIAN.power_first
+    assert "counts" not in manifest.settings
+    assert [entry["stage"] for entry in history(out)] == ["initial"] * 2 + ["refinement"] * 4
+    assert found.restarts.numbers("vtrLogPosterior") == pytest.approx(history(out)[1]["log_posteriors"], abs=0.01)
+    again = project(read_pseudo_atoms(out / "initial.cif"), found.rotations, 20, PIXEL,
+                    offsets_A=-read_particles(out / "initial_data.star").origin_A)  # fmt: skip
+    assert np.abs(again - found.projections).max() < 2e-3 * found.projections.max()
+    page = (out / "report.html").read_text()
+    missing = [
+        words for words in ("gmm-gaussian", "Log posterior of every restart", "Posterior mean") if words not in page
+    ]
+    assert missing == []
+    assert page.count("data:image/png") == 6 + 2 * 7
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_gaussian_interrupted_and_resumed_it_ends_alike(gaussian, tmp_path, monkeypatch, steps):
+    averages, out = gaussian
+    with monkeypatch.context() as patch:
+        patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: len(history(job.path)) == steps)
+        with pytest.raises(Interrupted):
+            run_initial(averages, tmp_path / "o", QUICK_GAUSSIAN)
+    with pytest.raises(JobFolderError, match=r"other settings.*method"):
+        run_initial(write_positive(averages, tmp_path), tmp_path / "o", QUICK, RunOptions(resume=True))
+    with monkeypatch.context() as patch:
+        patch.setattr("vitreous.mixtures.gaussian.algorithm.random_start", None)  # it goes on, and does not start again
+        run_initial(averages, tmp_path / "o", QUICK_GAUSSIAN, RunOptions(resume=True, threads=1))
+    assert [entry["iteration"] for entry in history(tmp_path / "o")] == list(range(1, 7))
+    for name in ("initial.mrc", "initial_variance.mrc"):
+        assert np.array_equal(read_volume(tmp_path / "o" / name).data, read_volume(out / name).data)
+
+
+def write_positive(averages, folder):
+    """The same averages without their negative pixels."""
+    images = open_stack(averages).read(np.arange(7))
+    write_mrc_stack(folder / "positive.mrcs", images.clip(min=0), PIXEL)
+    return folder / "positive.mrcs"
+
+
+def test_gaussian_command_refuses_settings_of_the_other_method(vitreous, gaussian, tmp_path):
+    averages, out = gaussian
+    words = ("initial", averages, "-o", tmp_path / "o", "--method")
+    for method, option, value in (("gmm-gaussian", "--fine-counts", 10000), ("gmm", "--power-first", 0.001)):
+        refused = vitreous(*words, method, option, value)
+        other = {"gmm": "gmm-gaussian", "gmm-gaussian": "gmm"}[method]
+        assert (refused.code, f"{option} is a setting of --method {other} and" in refused.err) == (1, True)
+    assert not (tmp_path / "o").exists()
+    dry = vitreous(*words, "gmm-gaussian", "--dry-run", "--json")
+    planned = dry.events[-1]["settings"]
+    assert {**planned, "threads": 2} == {"method": "gmm-gaussian", **vars(GaussianInitialModel())}
+    ended = vitreous(*words, "gmm-gaussian", "--threads", 1, *WORDS_GAUSSIAN)
+    assert ended.code == 0, ended.err
+    assert np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)
 
 
 @pytest.mark.parametrize(

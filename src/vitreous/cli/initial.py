@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from vitreous.cli.options import options_from, plain
+from vitreous.cli.options import method_settings, options_from, options_from_methods, plain
 from vitreous.iterate import Interrupted
-from vitreous.jobs.run_initial import run_initial
+from vitreous.jobs.run_initial import METHODS, run_initial
 from vitreous.jobs.run_options import RunOptions
-from vitreous.mixtures import InitialModel
 
 __all__ = ["initial"]
 
-Settings = options_from(
-    InitialModel,
+SETTINGS_OF = {method.name: settings for settings, method in METHODS.items()}
+Settings = options_from_methods(
+    SETTINGS_OF,
     group=Group("What is computed", sort_key=1),
     aliases={"symmetry": ("--sym",)},
     leave_out=frozenset({"threads"}),
@@ -33,7 +33,7 @@ def initial(
     averages: Annotated[Path, Parameter(name=("--averages", "--i"))],
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o", "--o"))],
-    method: Literal["gmm"] = "gmm",
+    method: Literal["gmm", "gmm-gaussian"] = "gmm",
     settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # type: ignore[valid-type]  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
@@ -41,8 +41,9 @@ def initial(
 ) -> None:
     """An initial model, with its uncertainty, from class averages of unknown views.
 
-    The averages must be nowhere negative: `vitreous deconvolve` makes such averages from classified particles, and
-    with --single from any averages. The hand is not determined by averages; both are written.
+    With --method gmm the averages must be nowhere negative: `vitreous deconvolve` makes such averages from classified
+    particles, and with --single from any averages. With --method gmm-gaussian they may be any averages whose CTF is
+    corrected. The hand is not determined by averages; both are written.
 
     Parameters
     ----------
@@ -51,18 +52,18 @@ def initial(
     output
         Folder for the results; made when it is not there.
     method
-        gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling.
+        gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling. gmm-gaussian: Gaussian mixture with
+        Gaussian noise, for averages with negative pixels, by Hamiltonian Monte Carlo.
     project
         Directory that the paths in the .star file are relative to.
     pixel_size_A
         Pixel size of the averages in Angstrom, when the file does not say or is wrong.
     """
-    del method  # there is one
     try:
         run_initial(
             averages,
             output,
-            InitialModel(**plain(settings)),
+            method_settings(SETTINGS_OF, method, settings),
             RunOptions(**plain(running)),
             command=shlex.join(["vitreous", *sys.argv[1:]]),
             project=project,

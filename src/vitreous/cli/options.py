@@ -8,7 +8,16 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-__all__ = ["memory_bytes", "memory_text", "options_from", "parameters_section", "plain", "whole_number"]
+__all__ = [
+    "memory_bytes",
+    "memory_text",
+    "method_settings",
+    "options_from",
+    "options_from_methods",
+    "parameters_section",
+    "plain",
+    "whole_number",
+]
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -52,6 +61,55 @@ def options_from(
     ]
     # cyclopts spreads the fields of a class of this package over the command, but not those of one without a module.
     return make_dataclass(f"{settings.__name__}Options", members, frozen=True, namespace={"__module__": __name__})
+
+
+def options_from_methods(
+    methods: Mapping[str, type], *, group: Group, aliases: Mapping[str, tuple[str, ...]], leave_out: frozenset[str]
+) -> type:
+    """A dataclass with the fields of all ``methods`` (name -> settings) as options, None where nothing is given.
+
+    The help shows what :func:`method_settings` takes then: one default, or that of every method which has the field.
+    """
+    hints = {name: hint for settings in methods.values() for name, hint in get_type_hints(settings).items()}
+    texts = {name: text for settings in methods.values() for name, text in parameters_section(settings).items()}
+
+    def option(name: str) -> Parameter:
+        defaults = _defaults_of_methods(methods, name)
+        return Parameter(
+            name=(f"--{name.replace('_', '-')}", *aliases.get(name, ())),
+            group=group,
+            help=texts.get(name),
+            converter=whole_number if hints[name] is int else None,
+            show_default=lambda _: defaults,
+        )
+
+    members = [
+        (name, Annotated[hint | None, option(name)], field(default=None, kw_only=True))
+        for name, hint in hints.items()
+        if name not in leave_out
+    ]
+    return make_dataclass("MethodOptions", members, frozen=True, namespace={"__module__": __name__})
+
+
+def _defaults_of_methods(methods: Mapping[str, type], name: str) -> str:
+    defaults = {m: f.default for m, settings in methods.items() for f in fields(settings) if f.name == name}
+    if len(defaults) == len(methods) and len(set(defaults.values())) == 1:
+        return str(next(iter(defaults.values())))
+    return ", ".join(f"{default} ({method})" for method, default in defaults.items())
+
+
+def method_settings(methods: Mapping[str, type], method: str, options: Any) -> Any:
+    """The settings of one of ``methods`` from what was given; ValueError for an option that it does not have."""
+    given = {name: value for name, value in plain(options).items() if value is not None}
+    names = {m: {f.name for f in fields(settings)} for m, settings in methods.items()}
+    for name in given:
+        if name not in names[method]:
+            others = " or ".join(f"--method {m}" for m in names if name in names[m])
+            raise ValueError(
+                f"--{name.replace('_', '-')} is a setting of {others} and means nothing with --method {method}; "
+                "leave it out or change the method"
+            )
+    return methods[method](**given)
 
 
 def plain(options: Any) -> dict[str, Any]:

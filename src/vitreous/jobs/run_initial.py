@@ -1,9 +1,11 @@
-"""The ``initial`` job: non-negative averages in, a folder with an initial model, its uncertainty and a report out."""
+"""The ``initial`` job: class averages in, a folder with an initial model, its uncertainty and a report out."""
 
 import os
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,21 +17,44 @@ from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import describe_duration, reporting
 from vitreous.jobs.report.initial import write_initial_report
 from vitreous.jobs.run_options import RunOptions, tell
-from vitreous.mixtures import InitialModel, InitialModelResult, initial_model_algorithm
+from vitreous.mixtures import (
+    GaussianInitialModel,
+    GaussianState,
+    InitialModel,
+    InitialModelResult,
+    gaussian_initial_model_algorithm,
+    initial_model_algorithm,
+)
 from vitreous.mixtures.initial import State
 from vitreous.particles import ParticleSet, read_particles
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["run_initial"]
+__all__ = ["METHODS", "run_initial"]
 
 DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
 ALIKE_DEG = 25.0  # views that are all nearer than this to one axis do not determine a structure
+Settings = InitialModel | GaussianInitialModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How one kind of settings is carried out."""
+
+    name: str
+    algorithm: Callable[..., Algorithm[Any, InitialModelResult]]
+    state: type[Any]
+
+
+METHODS: dict[type[Settings], Method] = {
+    InitialModel: Method(name="gmm", algorithm=initial_model_algorithm, state=State),
+    GaussianInitialModel: Method(name="gmm-gaussian", algorithm=gaussian_initial_model_algorithm, state=GaussianState),
+}
 
 
 def run_initial(
     averages: str | Path,
     output: str | Path,
-    settings: InitialModel | None = None,
+    settings: Settings | None = None,
     options: RunOptions | None = None,
     *,
     command: str = "vitreous.run_initial",
@@ -38,8 +63,10 @@ def run_initial(
 ) -> Path | None:
     """An initial model from class averages, with everything about it in the folder ``output``.
 
-    ``averages``: the folder of a ``deconvolve`` job, a STAR file that names averages, or a stack of them; nowhere
-    negative, particles white. ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
+    ``averages``: the folder of a ``deconvolve`` job, a STAR file that names averages, or a stack of them; particles
+    white. The kind of ``settings`` chooses the method: with ``InitialModel`` (the default) the averages are counts and
+    must be nowhere negative, with ``GaussianInitialModel`` they may have any sign and their CTF corrected.
+    ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
 
     Written: what :func:`vitreous.jobs.initial_folder.write_initial` lists, ``report.html``, ``job.json``,
     ``history.jsonl``, ``run.log``. A job that was killed continues with ``options.resume`` and ends with the same
@@ -54,16 +81,17 @@ def run_initial(
     """
     options = options or RunOptions()
     chosen = replace(settings or InitialModel(), threads=options.threads or os.cpu_count() or 1)
+    method = METHODS[type(chosen)]
     found, images, notes = _read_averages(averages, project, pixel_size_A)
     try:
-        algorithm = initial_model_algorithm(images, found.pixel_size_A, chosen)
+        algorithm = method.algorithm(images, found.pixel_size_A, chosen)
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from error
     screen = [*_describe(found, chosen), *(f"note     {text}" for text in notes)]
+    recorded = {"method": method.name, **asdict(chosen)}
     if options.dry_run:
-        tell(options, "\n".join(screen), "plan", {"settings": asdict(chosen), "averages": len(found)})
+        tell(options, "\n".join(screen), "plan", {"settings": recorded, "averages": len(found)})
         return None
-    recorded = {"method": "gmm", **asdict(chosen)}
     del recorded["seed"], recorded["threads"]  # the one has a place of its own, the other changes nothing
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
@@ -102,31 +130,31 @@ def _read_averages(
     return found.subset(filled), images[filled], [f"zero everywhere and left out: average {numbers}"]
 
 
-def _describe(averages: ParticleSet, settings: InitialModel) -> list[str]:
+def _describe(averages: ParticleSet, settings: Settings) -> list[str]:
     """The first screen."""
     box, pixel = averages.box_px, averages.pixel_size_A
     coarse, fine = (min(side, box) for side in (settings.box_px, settings.fine_box_px))
     return [
         f"data     {averages.path}: {len(averages):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
-        f"settings symmetry {settings.symmetry}, {settings.restarts} restarts with {settings.components} Gaussians on "
-        f"{coarse} x {coarse} pixels, refinement with {settings.fine_components} on {fine} x {fine}, "
-        f"seed {settings.seed}, {settings.threads} threads",
+        f"settings {METHODS[type(settings)].name}, symmetry {settings.symmetry}, {settings.restarts} restarts with "
+        f"{settings.components} Gaussians on {coarse} x {coarse} pixels, refinement with "
+        f"{settings.fine_components} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
     ]
 
 
 def _work(
     job: Job,
-    algorithm: Algorithm[State, InitialModelResult],
+    algorithm: Algorithm[Any, InitialModelResult],
     averages: ParticleSet,
     images: np.ndarray,
-    settings: InitialModel,
+    settings: Settings,
     options: RunOptions,
     screen: list[str],
     notes: list[str],
 ) -> str:
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
-    state = job.restore(State)
+    state = job.restore(METHODS[type(settings)].state)
     steps = settings.rounds + -(-settings.burn_in_steps // settings.steps_between) + settings.samples
     first = 0 if state is None else state.iteration
     with reporting("initial model", total=steps, first=first, json=options.json) as reporter:
@@ -158,7 +186,7 @@ def _work(
     return "\n".join(lines)
 
 
-def _figures(result: InitialModelResult, settings: InitialModel, correlation: np.ndarray, seconds: float) -> dict:
+def _figures(result: InitialModelResult, settings: Settings, correlation: np.ndarray, seconds: float) -> dict:
     """For ``job.json`` and the report."""
     return {
         "averages": len(result.rotations),
@@ -173,7 +201,7 @@ def _figures(result: InitialModelResult, settings: InitialModel, correlation: np
     }
 
 
-def _doubts(result: InitialModelResult, settings: InitialModel) -> list[str]:
+def _doubts(result: InitialModelResult, settings: Settings) -> list[str]:
     """What a user should know before believing the model."""
     found = []
     if _all_along_one_axis(result.rotations, settings.symmetry):
