@@ -24,7 +24,7 @@ class Neighbours:
     resolution_limit_A
         Finest resolution that is used, in Angstrom. None: images are reduced to 64 pixels across the particle.
     classes
-        Class averages that every image is compared with. None: one for 50 particles, 16 to 200.
+        Class averages that every image is compared with. None: one for 12 particles, 16 to 200.
     runs
         Independent classifications whose evidence is averaged. More is better and slower.
     passes

@@ -40,7 +40,7 @@ from vitreous.particles import ParticleSet
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
 
 MOST_DIAMETER_PX = 64  # across the particle, in working pixels
-PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 50, 16, 200
+PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 12, 16, 200
 PASS_SECONDS = 4e-9  # of one core per particle, class and component in a pass
 READ_SECONDS = 5e-7  # per particle and coefficient
 SUSPECTS = 50  # of every image, in the chains of image with image
