@@ -120,7 +120,7 @@ def test_report(folder):
         "spectra",
         "provenance",
     ]
-    examples, classes = 12 * (2 + 2 + 3), 16  # averages over 10 and over all neighbours
+    examples, classes = 12 * (2 + 2 + 3), 300 // 12  # averages over 10 and over all neighbours; a class for 12 of 300
     assert page.count('src="data:image/png') == examples + 7 + classes
     assert page.count('<svg class="chart"') == 5 + 1 + 2 + 2
     assert "10 neighbours" in page
