@@ -13,7 +13,8 @@ from vitreous.averages.class2d import Class2D, Class2DRun, prepare_run
 from vitreous.averages.class2d.em import State
 from vitreous.averages.result import Class2DResult
 from vitreous.iterate import run
-from vitreous.jobs.folder import Job, JobFinished, open_job
+from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.folder import Job
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.progress import Reporter, follow, reporting
@@ -78,17 +79,15 @@ def run_class2d(
     if options.dry_run:
         tell(options, "\n".join(layout.first_screen), "plan", _plan_event(layout))
         return None
-    try:
-        with open_job(
-            output, layout.manifest, command=command, resume=options.resume, overwrite=options.overwrite
-        ) as job:
-            closing = _work(job, layout)
-    except JobFinished as news:
-        closing = str(news)
-    report = write_report(output)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {Path(output) / 'run_data.star'}, run_classes.mrcs, run_model.star"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
-    return report
+    return carry_out(
+        output,
+        layout.manifest,
+        options,
+        command=command,
+        work=lambda job: _work(job, layout),
+        write_report=write_report,
+        results="run_data.star, run_classes.mrcs, run_model.star",
+    )
 
 
 def _lay_out(

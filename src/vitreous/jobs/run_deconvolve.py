@@ -10,7 +10,8 @@ import torch
 from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, DeconvolveRun, prepare_deconvolution
 from vitreous.averages.deconvolve.task import State
 from vitreous.iterate import run
-from vitreous.jobs.folder import Job, JobFinished, open_job
+from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.folder import Job
 from vitreous.jobs.inherit import classified_particles, inherited
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import describe_duration, reporting
@@ -62,15 +63,15 @@ def run_deconvolve(
         return None
     recorded = asdict(chosen) | ({} if pixel_size_A is None else {"pixel_size_A": pixel_size_A})
     manifest = new_manifest("deconvolve", recorded, seed=0, inputs=[path])
-    try:
-        with open_job(output, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
-            closing = _work(job, prepared, options, screen)
-    except JobFinished as news:
-        closing = str(news)
-    report = write_deconvolve_report(output)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {Path(output) / 'deconvolved.mrcs'}, deconvolved.star"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
-    return report
+    return carry_out(
+        output,
+        manifest,
+        options,
+        command=command,
+        work=lambda job: _work(job, prepared, options, screen),
+        write_report=write_deconvolve_report,
+        results="deconvolved.mrcs, deconvolved.star",
+    )
 
 
 def write_deconvolved(folder: str | Path, result: DeconvolveResult) -> None:

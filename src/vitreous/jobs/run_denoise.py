@@ -10,7 +10,8 @@ import torch
 
 from vitreous.averages.denoise import Denoise, DenoiseModel, DenoiseRun, prepare_denoising
 from vitreous.iterate import Interrupted
-from vitreous.jobs.folder import Job, JobFinished, open_job
+from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.folder import Job
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import Reporter, describe_duration, reporting
 from vitreous.jobs.report.denoise import write_denoise_report, write_model
@@ -72,15 +73,15 @@ def run_denoise(
         return None
     recorded = asdict(settings) | ({} if pixel_size_A is None else {"pixel_size_A": pixel_size_A})
     manifest = new_manifest("denoise", recorded, seed=0, inputs=[found.path])
-    try:
-        with open_job(output, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
-            closing = _work(job, prepared, options, screen)
-    except JobFinished as news:
-        closing = str(news)
-    report = write_denoise_report(output)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {Path(output) / STAR}, {STACK}"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
-    return report
+    return carry_out(
+        output,
+        manifest,
+        options,
+        command=command,
+        work=lambda job: _work(job, prepared, options, screen),
+        write_report=write_denoise_report,
+        results=f"{STAR}, {STACK}",
+    )
 
 
 def denoised_table(particles: ParticleSet, *, ctf_corrected: bool, weight: np.ndarray) -> Table:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from vitreous.iterate import Algorithm, run
-from vitreous.jobs.folder import Job, JobFinished, JobFolderError, open_job
+from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.folder import Job, JobFolderError
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import describe_duration, reporting
@@ -96,15 +97,15 @@ def run_initial(
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
     manifest = new_manifest("initial", recorded, seed=chosen.seed, inputs=[found.path])
-    try:
-        with open_job(output, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
-            closing = _work(job, algorithm, found, images, chosen, options, screen, notes)
-    except JobFinished as news:
-        closing = str(news)
-    report = write_initial_report(output)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {Path(output) / 'initial.mrc'}, initial.cif, initial_data.star"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
-    return report
+    return carry_out(
+        output,
+        manifest,
+        options,
+        command=command,
+        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes),
+        write_report=write_initial_report,
+        results="initial.mrc, initial.cif, initial_data.star",
+    )
 
 
 def _read_averages(

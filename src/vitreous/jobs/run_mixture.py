@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from vitreous.iterate import run
-from vitreous.jobs.folder import Job, JobFinished, open_job
+from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.folder import Job
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import describe_duration, reporting
 from vitreous.jobs.report.mixture import write_mixture_report
@@ -66,15 +67,15 @@ def run_mixture(
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
     manifest = new_manifest("mixture", recorded, seed=settings.seed, inputs=[path])
-    try:
-        with open_job(output, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
-            closing = _work(job, found, target, settings, options, screen, notes)
-    except JobFinished as news:
-        closing = str(news)
-    report = write_mixture_report(output)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {Path(output) / 'mixture.cif'}, mixture.mrc"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
-    return report
+    return carry_out(
+        output,
+        manifest,
+        options,
+        command=command,
+        work=lambda job: _work(job, found, target, settings, options, screen, notes),
+        write_report=write_mixture_report,
+        results="mixture.cif, mixture.mrc",
+    )
 
 
 def _cut_off(volume: Volume, settings: MixtureFit) -> list[str]:

@@ -17,7 +17,8 @@ from vitreous.averages.neighbours import (
 )
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.iterate import run
-from vitreous.jobs.folder import Job, JobFinished, open_job
+from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.folder import Job
 from vitreous.jobs.inherit import classified_particles, inherited
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.neighbours_folder import write_neighbours
@@ -82,17 +83,15 @@ def run_neighbours(
     if options.dry_run:
         tell(options, "\n".join(layout.first_screen), "plan", _plan_event(layout))
         return None
-    try:
-        with open_job(
-            output, layout.manifest, command=command, resume=options.resume, overwrite=options.overwrite
-        ) as job:
-            closing = _work(job, layout)
-    except JobFinished as news:
-        closing = str(news)
-    report = write_neighbours_report(output)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {Path(output) / 'neighbours.star'}, averages.mrcs, data.star"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
-    return report
+    return carry_out(
+        output,
+        layout.manifest,
+        options,
+        command=command,
+        work=lambda job: _work(job, layout),
+        write_report=write_neighbours_report,
+        results="neighbours.star, averages.mrcs, data.star",
+    )
 
 
 def _lay_out(

@@ -7,8 +7,9 @@ import numpy as np
 
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
+from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
-from vitreous.jobs.folder import Job, JobFinished, clear_job, open_job
+from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.manifest import new_manifest, read_manifest
 from vitreous.jobs.report.pipeline import STAGES, write_pipeline_report
 from vitreous.jobs.run_class2d import run_class2d
@@ -106,23 +107,27 @@ def run_pipeline(
         recorded["pixel_size_A"] = pixel_size_A
     manifest = new_manifest("run", recorded, seed=chosen.seed, inputs=[particles])
     stage = replace(options, resume=True, overwrite=False)
-    try:
-        with open_job(path, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
-            if options.overwrite:
-                for name in STAGES:  # or a stage that has finished before would be taken for that of this run
-                    clear_job(path / name)
-            run_class2d(particles, path / CLASS2D, class2d, stage, command=command, **source)  # type: ignore[arg-type]
-            selected = _select(job, chosen, stage)
-            run_deconvolve(selected.selected, path / DECONVOLVE, Deconvolve(), stage, command=command, project=project)
-            run_initial(path / DECONVOLVE, path / INITIAL, model, stage, command=command)
-            _summarise(job)
-        closing = "done"
-    except JobFinished as news:
-        closing = str(news)
-    report = write_pipeline_report(path)  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {path / INITIAL / 'initial.mrc'}"
-    tell(options, text, "end", {"report": str(report), "output": str(path), "text": closing})
-    return report
+
+    def stages(job: Job) -> str:
+        if options.overwrite:
+            for name in STAGES:  # or a stage that has finished before would be taken for that of this run
+                clear_job(path / name)
+        run_class2d(particles, path / CLASS2D, class2d, stage, command=command, **source)  # type: ignore[arg-type]
+        selected = _select(job, chosen, stage)
+        run_deconvolve(selected.selected, path / DECONVOLVE, Deconvolve(), stage, command=command, project=project)
+        run_initial(path / DECONVOLVE, path / INITIAL, model, stage, command=command)
+        _summarise(job)
+        return "done"
+
+    return carry_out(
+        path,
+        manifest,
+        options,
+        command=command,
+        work=stages,
+        write_report=write_pipeline_report,
+        results=f"{INITIAL}/initial.mrc",
+    )
 
 
 def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, float]:
