@@ -1,38 +1,43 @@
 """``vitreous class2d``."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from vitreous.averages.class2d import Class2D
-from vitreous.cli.options import memory_bytes, memory_text, options_from, plain
+from vitreous.cli.common import (
+    COMPUTED,
+    MEMORY,
+    RUN,
+    Output,
+    Particles,
+    Passthrough,
+    PixelSize,
+    saying_how_to_go_on,
+    typed_command,
+)
+from vitreous.cli.options import options_from, plain
 from vitreous.cli.relion import ALIASES
-from vitreous.iterate import Interrupted
 from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["class2d"]
 
-MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
-Settings = options_from(Class2D, group=Group("What is computed", sort_key=1), aliases=ALIASES)
-Running = options_from(
-    RunOptions, group=Group("How it is run", sort_key=2), aliases=ALIASES, special={"memory": MEMORY}
-)
+Settings = options_from(Class2D, group=COMPUTED, aliases=ALIASES)
+Running = options_from(RunOptions, group=RUN, aliases=ALIASES, special={"memory": MEMORY})
 
 
 def class2d(
-    particles: Annotated[Path, Parameter(name=("--particles", "--i"))],
+    particles: Particles,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o", "--o"))],
+    output: Output,
     settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # type: ignore[valid-type]  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     offset_range_px: Annotated[float | None, Parameter(name=("--offset-range-px", "--offset_range"))] = None,
     project: Path | None = None,
-    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
-    pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
+    passthrough: Passthrough = (),
+    pixel_size_A: PixelSize = None,
 ) -> None:
     """2D classification: particles in, class averages and a report out.
 
@@ -55,18 +60,15 @@ def class2d(
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
     """
-    try:
+    with saying_how_to_go_on(output):
         run_class2d(
             particles,
             output,
             Class2D(**plain(settings)),
             RunOptions(**plain(running)),
-            command=shlex.join(["vitreous", *sys.argv[1:]]),
+            command=typed_command(),
             project=project,
             passthrough=passthrough,
             pixel_size_A=pixel_size_A,
             offset_range_px=offset_range_px,
         )
-    except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
-        raise KeyboardInterrupt from stop

@@ -1,41 +1,47 @@
 """``vitreous deconvolve``."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from vitreous.averages.deconvolve import Deconvolve
-from vitreous.cli.options import memory_bytes, memory_text, options_from, plain
-from vitreous.iterate import Interrupted
+from vitreous.cli.common import (
+    COMPUTED,
+    DIAMETER,
+    MEMORY,
+    RUN,
+    THREADS,
+    UNUSED,
+    Output,
+    Particles,
+    PixelSize,
+    saying_how_to_go_on,
+    typed_command,
+)
+from vitreous.cli.options import options_from, plain
 from vitreous.jobs.run_deconvolve import run_deconvolve
 from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["deconvolve"]
 
-MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
-UNUSED = Parameter(show=False)  # there are no iterations to write
-Settings = options_from(
-    Deconvolve, group=Group("What is computed", sort_key=1), aliases={"particle_diameter_A": ("--particle_diameter",)}
-)
+Settings = options_from(Deconvolve, group=COMPUTED, aliases=DIAMETER)
 Running = options_from(
     RunOptions,
-    group=Group("How it is run", sort_key=2),
-    aliases={"threads": ("--j",)},
+    group=RUN,
+    aliases=THREADS,
     special={"memory": MEMORY, "every": UNUSED},
 )
 
 
 def deconvolve(
-    particles: Annotated[Path, Parameter(name=("--particles", "--i"))],
+    particles: Particles,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o", "--o"))],
+    output: Output,
     settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # type: ignore[valid-type]  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
-    pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
+    pixel_size_A: PixelSize = None,
 ) -> None:
     """Non-negative averages without CTF from classified particles, masked: what an initial model starts from.
 
@@ -51,16 +57,13 @@ def deconvolve(
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
     """
-    try:
+    with saying_how_to_go_on(output):
         run_deconvolve(
             particles,
             output,
             Deconvolve(**plain(settings)),
             RunOptions(**plain(running)),
-            command=shlex.join(["vitreous", *sys.argv[1:]]),
+            command=typed_command(),
             project=project,
             pixel_size_A=pixel_size_A,
         )
-    except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
-        raise KeyboardInterrupt from stop

@@ -1,12 +1,11 @@
 """``vitreous demo``."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from vitreous.cli.common import typed_command
 from vitreous.jobs.run_demo import run_demo
 from vitreous.jobs.run_options import RunOptions
 
@@ -52,5 +51,5 @@ def demo(
         seed=seed,
         model=model,
         options=RunOptions(threads=threads, overwrite=overwrite, resume=not overwrite, json=json),
-        command=shlex.join(["vitreous", *sys.argv[1:]]),
+        command=typed_command(),
     )

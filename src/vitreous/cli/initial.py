@@ -1,14 +1,12 @@
 """``vitreous initial``."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
+from vitreous.cli.common import COMPUTED, RUN, THREADS, Output, PixelSize, saying_how_to_go_on, typed_command
 from vitreous.cli.options import method_settings, options_from, options_from_methods, plain
-from vitreous.iterate import Interrupted
 from vitreous.jobs.run_initial import METHODS, run_initial
 from vitreous.jobs.run_options import RunOptions
 
@@ -17,14 +15,14 @@ __all__ = ["initial"]
 SETTINGS_OF = {method.name: settings for settings, method in METHODS.items()}
 Settings = options_from_methods(
     SETTINGS_OF,
-    group=Group("What is computed", sort_key=1),
+    group=COMPUTED,
     aliases={"symmetry": ("--sym",)},
     leave_out=frozenset({"threads"}),
 )
 Running = options_from(
     RunOptions,
-    group=Group("How it is run", sort_key=2),
-    aliases={"threads": ("--j",)},
+    group=RUN,
+    aliases=THREADS,
     leave_out=frozenset({"device", "memory", "every"}),
 )
 
@@ -32,12 +30,12 @@ Running = options_from(
 def initial(
     averages: Annotated[Path, Parameter(name=("--averages", "--i"))],
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o", "--o"))],
+    output: Output,
     method: Literal["gmm", "gmm-gaussian"] = "gmm",
     settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # type: ignore[valid-type]  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
-    pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
+    pixel_size_A: PixelSize = None,
 ) -> None:
     """An initial model, with its uncertainty, from class averages of unknown views.
 
@@ -59,16 +57,13 @@ def initial(
     pixel_size_A
         Pixel size of the averages in Angstrom, when the file does not say or is wrong.
     """
-    try:
+    with saying_how_to_go_on(output):
         run_initial(
             averages,
             output,
             method_settings(SETTINGS_OF, method, settings),
             RunOptions(**plain(running)),
-            command=shlex.join(["vitreous", *sys.argv[1:]]),
+            command=typed_command(),
             project=project,
             pixel_size_A=pixel_size_A,
         )
-    except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
-        raise KeyboardInterrupt from stop

@@ -1,44 +1,53 @@
 """``vitreous neighbours``."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from vitreous.averages.neighbours import Neighbours
-from vitreous.cli.options import memory_bytes, memory_text, options_from, plain
-from vitreous.iterate import Interrupted
+from vitreous.cli.common import (
+    COMPUTED,
+    DIAMETER,
+    MEMORY,
+    RUN,
+    THREADS,
+    UNUSED,
+    Output,
+    Particles,
+    Passthrough,
+    PixelSize,
+    saying_how_to_go_on,
+    typed_command,
+)
+from vitreous.cli.options import options_from, plain
 from vitreous.jobs.run_neighbours import run_neighbours
 from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["neighbours"]
 
-MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
-UNUSED = Parameter(show=False)  # there are no files of iterations, and no other device is used
 Settings = options_from(
     Neighbours,
-    group=Group("What is computed", sort_key=1),
-    aliases={"neighbours": ("-k",), "particle_diameter_A": ("--particle_diameter",)},
+    group=COMPUTED,
+    aliases={"neighbours": ("-k",), **DIAMETER},
 )
 Running = options_from(
     RunOptions,
-    group=Group("How it is run", sort_key=2),
-    aliases={"threads": ("--j",)},
+    group=RUN,
+    aliases=THREADS,
     special={"memory": MEMORY, "every": UNUSED, "device": UNUSED},
 )
 
 
 def neighbours(
-    particles: Annotated[Path, Parameter(name=("--particles", "--i"))],
+    particles: Particles,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o", "--o"))],
+    output: Output,
     settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # type: ignore[valid-type]  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
-    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
-    pixel_size_A: Annotated[float | None, Parameter(name=("--pixel-size-A", "--angpix"))] = None,
+    passthrough: Passthrough = (),
+    pixel_size_A: PixelSize = None,
 ) -> None:
     """Nearest neighbours of every particle, whatever its rotation and hand, and averages of them.
 
@@ -58,17 +67,14 @@ def neighbours(
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
     """
-    try:
+    with saying_how_to_go_on(output):
         run_neighbours(
             particles,
             output,
             Neighbours(**plain(settings)),
             RunOptions(**plain(running)),
-            command=shlex.join(["vitreous", *sys.argv[1:]]),
+            command=typed_command(),
             project=project,
             passthrough=passthrough,
             pixel_size_A=pixel_size_A,
         )
-    except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
-        raise KeyboardInterrupt from stop

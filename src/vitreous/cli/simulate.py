@@ -1,12 +1,11 @@
 """``vitreous simulate``."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from vitreous.cli.common import typed_command
 from vitreous.cli.options import options_from, plain
 from vitreous.jobs.run_options import RunOptions
 from vitreous.jobs.run_simulate import run_simulate
@@ -87,5 +86,5 @@ def simulate(
         output,
         SimulateSettings(**plain(settings)),
         RunOptions(device=device, threads=threads, overwrite=overwrite, json=json, dry_run=dry_run),
-        command=shlex.join(["vitreous", *sys.argv[1:]]),
+        command=typed_command(),
     )
