@@ -23,8 +23,8 @@ def reconstruct_known(
 ) -> KnownPosesResult:
     """A map from images (n, L, L) of known poses, particles white, nowhere negative; with its uncertainty.
 
-    ``rotations`` (n, 3, 3) are the G of :mod:`vitreous.conventions`; ``origins_A`` (n, 2) are the shifts that centre the
-    images (rlnOriginXAngst and YAngst), by default 0. The Poisson (count) model of Joubert (2016), sections 2.4 and
+    ``rotations`` (n, 3, 3) are the G of :mod:`vitreous.conventions`; ``origins_A`` (n, 2) are the shifts that centre
+    the images (rlnOriginXAngst and YAngst), by default 0. The Poisson (count) model of Joubert (2016), sections 2.4 and
     3.2: Gibbs sampling of a Gaussian mixture; the posterior mean and variance are taken on a grid. ``on_step`` receives
     what each block of steps logs.
 
