@@ -1,4 +1,4 @@
-"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
+"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
