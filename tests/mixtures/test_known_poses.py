@@ -11,12 +11,14 @@ from vitreous.iterate import check_finite, run, state_from_arrays, state_to_arra
 from vitreous.mixtures import (
     KnownPoses,
     KnownPosesState,
+    MixturePrior,
     count_images,
     evaluate,
     known_poses_algorithm,
     project,
     reconstruct_known,
     rotate,
+    sample_prior,
     symmetrise,
     unseen_cone,
 )
@@ -69,6 +71,24 @@ def test_mean_is_better_than_a_sample_and_the_variance_says_why(scene, found):
     assert (result.variance.data >= 0).all()
     error, deviation = np.abs(sample - result.mean.data), np.sqrt(result.variance.data)
     assert np.corrcoef(error.ravel(), deviation.ravel())[0, 1] > 0.5
+
+
+def test_posterior_intervals_cover_the_truth():
+    """Objects from the prior, counts drawn from their images: intervals of the density hold it at their rate."""
+    prior = MixturePrior(mean_precision_per_A2=1 / 18**2)
+    settings = KnownPoses(components=6, counts=300, burn_in_steps=150, samples=60, steps_between=8, threads=1)
+    scores = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        truth, g = sample_prior(prior, 6, 3, rng), random_rotations(6, seed=seed).numpy()
+        share = project(truth, g, 20, 7.0).astype(float).reshape(6, -1)
+        drawn = rng.multinomial(300, share / share.sum(axis=1, keepdims=True)).reshape(6, 20, 20)
+        result = reconstruct_known(drawn, g, 7.0, replace(settings, seed=seed))
+        density = evaluate(truth, 20, 7.0)
+        there = density > 0.1 * density.max()
+        scores.append((density - result.mean.data)[there] / np.sqrt(result.variance.data[there]))
+    for within, low, high in ((0.674, 0.38, 0.60), (1.645, 0.78, 0.95)):  # of a normal distribution 50 and 90 %
+        assert low < np.mean([(np.abs(z) < within).mean() for z in scores]) < high
 
 
 def test_what_it_reports(found):
