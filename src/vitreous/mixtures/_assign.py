@@ -63,15 +63,13 @@ def _assign_plane(counts, log_w, centre, precision, reach, width, state, members
     order = _sorted_by_column(start[:, 0], width, length)
     column = start[order, 0]
     gx = _column_factors(centre[order, 0], column, precision, width, -(-length // _LANES) * _LANES)
-    row_ends, reached_by, amplitude = _row_lists(
-        log_w[order], centre[order, 1], start[order, 1], precision, width, rows
-    )
+    ends, reached_by, amplitude = _row_lists(log_w[order], centre[order, 1], start[order, 1], precision, width, rows)
     running = np.empty((_LANES, -(-len(order) // _STRIDE) * _STRIDE), np.float32)
     drawn, work = np.zeros(len(order), np.int64), np.empty(len(log_w))
     log_total, total = 0.0, 0
     for y in range(rows):
-        active = reached_by[row_ends[y] : row_ends[y + 1]]
-        amplitudes = amplitude[row_ends[y] : row_ends[y + 1]]
+        active = reached_by[ends[y] : ends[y + 1]]
+        amplitudes = amplitude[ends[y] : ends[y + 1]]
         low, high = 0, 0
         for x0 in range(0, length, _LANES):
             block = counts[y, x0 : x0 + _LANES]
@@ -254,7 +252,7 @@ def _running_sums(active, amplitudes, gx, running):
 
 @compiled
 def _draw_near(times, near, whole, sums, active, one, drawn, state):
-    """Draw ``times`` counts of a pixel: (state, how many fell into the bound). ``one`` is added to ``drawn`` for each."""
+    """Draw a pixel's counts: (state, how many fell into the bound). ``one`` is added to ``drawn`` for every other."""
     far = 0
     for _ in range(times):
         state, u = _next(state)
