@@ -33,6 +33,7 @@ __all__ = ["METHODS", "run_reconstruct"]
 
 INITIAL = "initial_data.star"  # of an initial folder
 WIDE_DEG = 30.0  # a cone without data that is wider than this, half angle, distorts a map visibly
+SINGLE_DEG = 65.0  # all views are within 25 degrees of one direction
 Settings = KnownPoses
 
 
@@ -168,7 +169,7 @@ def _describe(particles: ParticleSet, settings: Settings, cone: UnseenCone) -> l
     offsets = f"drawn within {settings.offset_sd_A:g} Å" if settings.offset_sd_A else "fixed"
     return [
         f"data     {particles.path}: {len(particles):,} images, {box} x {box} pixels, {pixel:g} Å/pixel",
-        f"views    no data within {cone.half_angle_deg:.0f}° of one direction of Fourier space, less elsewhere",
+        f"views    largest cone of Fourier space without data: half angle {cone.half_angle_deg:.0f}°",
         f"settings {METHODS[type(settings)].name}, symmetry {settings.symmetry}, {settings.components} Gaussians on "
         f"{side} x {side} pixels, {settings.counts:,} counts per image, offsets {offsets}, seed {settings.seed}, "
         f"{settings.threads} threads",
@@ -181,7 +182,7 @@ def _doubts(cone: UnseenCone) -> list[str]:
         return []
     axis = ", ".join(f"{v:.2f}" for v in cone.axis)
     text = f"the views leave a cone of {cone.half_angle_deg:.0f}° (half angle) about the axis ({axis}) without data"
-    if cone.half_angle_deg > 2 * WIDE_DEG:
+    if cone.half_angle_deg > SINGLE_DEG:
         return [f"{text}: all are seen from about one direction, and do not determine the structure"]
     return [f"{text}: the map is uncertain along it"]
 
