@@ -1,5 +1,6 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
 
+from vitreous.mixtures.convergence import TraceSummary, effective_sample_size, split_r_hat, summarise_trace
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
     Expected,
@@ -66,6 +67,7 @@ __all__ = [
     "NoisyImages",
     "NoisyMixture",
     "PosedMixture",
+    "TraceSummary",
     "assign_image",
     "assign_map",
     "assign_points",
@@ -73,6 +75,7 @@ __all__ = [
     "count_images",
     "count_map",
     "draw_rotations_globally",
+    "effective_sample_size",
     "em_step",
     "evaluate",
     "expect_grid",
@@ -97,6 +100,8 @@ __all__ = [
     "rotate",
     "sample_points",
     "sample_prior",
+    "split_r_hat",
+    "summarise_trace",
     "symmetrise",
     "to_volume",
     "translate",
