@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
     from vitreous.jobs.run_simulate import run_simulate
-    from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, MixtureFit, initial_model
+    from vitreous.mixtures import (
+        GaussianInitialModel,
+        InitialModel,
+        Mixture,
+        MixtureFit,
+        MixtureSampling,
+        initial_model,
+    )
     from vitreous.particles import (
         ParticleSet,
         Volume,
@@ -61,7 +68,14 @@ _HOMES = {
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_pipeline": ("Pipeline", "run_pipeline"),
     "vitreous.jobs.run_simulate": ("run_simulate",),
-    "vitreous.mixtures": ("GaussianInitialModel", "InitialModel", "Mixture", "MixtureFit", "initial_model"),
+    "vitreous.mixtures": (
+        "GaussianInitialModel",
+        "InitialModel",
+        "Mixture",
+        "MixtureFit",
+        "MixtureSampling",
+        "initial_model",
+    ),
     "vitreous.particles": (
         "ParticleSet",
         "Volume",
@@ -88,6 +102,7 @@ __all__ = [
     "InitialModel",
     "Mixture",
     "MixtureFit",
+    "MixtureSampling",
     "Neighbours",
     "NeighboursResult",
     "ParticleSet",
