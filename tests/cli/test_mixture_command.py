@@ -42,7 +42,7 @@ def test_files_and_figures(map_path, folder):
     written = read_volume(folder / "mixture.mrc")
     correlation = np.corrcoef(written.data.ravel(), kept.ravel())[0, 1]
     assert correlation > 0.98
-    assert read_manifest(folder).summary["correlation_with_map"] == pytest.approx(correlation, abs=1e-4)
+    assert read_manifest(folder).summary["correlation"] == pytest.approx(correlation, abs=1e-4)
     assert written.data.sum() == pytest.approx(kept.sum(), rel=0.02)
     mixture = read_pseudo_atoms(folder / "mixture.cif")
     assert len(mixture) == 24

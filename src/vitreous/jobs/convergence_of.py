@@ -83,7 +83,7 @@ def chain_rows(chain: Mapping[str, TraceSummary]) -> Sequence[tuple[str, ...]]:
     return [
         (
             name,
-            f"{s.mean:,.2f}",
+            f"{s.mean:,.0f}" if abs(s.mean) >= 1000 else f"{s.mean:.4g}",
             f"{s.sd:,.3g}",
             f"{s.ess:,.0f} of {s.samples:,}" if np.isfinite(s.ess) else "",
             f"{s.autocorrelation_time:.1f}" if np.isfinite(s.ess) else "",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import read_manifest
@@ -23,7 +24,7 @@ from vitreous.particles import Table, Volume, read_volume, write_star, write_vol
 from vitreous.quality import resolution_at, ring_correlation, shell_correlation
 from vitreous.simulate import gaussian_density
 
-__all__ = ["MixtureFolder", "fitted_density", "in_equal_sides", "read_mixture", "write_mixture"]
+__all__ = ["MixtureFolder", "in_equal_sides", "read_mixture", "write_mixture"]
 
 ATOMS, TARGET, CURVE = "mixture.cif", "mixture_target.mrc", "mixture_correlation.star"
 MEAN, VARIANCE = "mixture_mean.mrc", "mixture_variance.mrc"
@@ -31,12 +32,12 @@ MEAN, VARIANCE = "mixture_mean.mrc", "mixture_variance.mrc"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MixtureFolder:
-    """``mixture`` counts from the centre of ``target``; the others are there after Gibbs sampling."""
+    """All on the grid of the fit, an image with one section; ``mixture`` counts from its centre."""
 
-    target: Volume  # one section for an image
+    target: Volume
     mixture: Mixture
-    mean: Volume | None
-    variance: Volume | None
+    compared: Volume  # with the target: the mixture or, after Gibbs sampling, the posterior mean
+    variance: Volume | None  # after Gibbs sampling
 
 
 def write_mixture(
@@ -55,7 +56,7 @@ def write_mixture(
     """
     kept, target = _references(found, mixture)
     _write_atoms(folder, found, mixture, log)
-    fitted = fitted_density(mixture, kept)
+    fitted = _fitted_density(mixture, kept)
     write_volume(folder / "mixture.mrc", fitted)
     write_volume(folder / TARGET, target)
     if samples is not None:
@@ -64,11 +65,13 @@ def write_mixture(
         kept, fitted = target, Volume(data=samples.mean.reshape(shape) * scale, pixel_size_A=pixel)
         write_volume(folder / MEAN, fitted)
         write_volume(folder / VARIANCE, Volume(data=samples.variance.reshape(shape) * scale**2, pixel_size_A=pixel))
+    if found.cloud is not None:
+        fitted = _blurred_map(fitted, mixture.sigma_A)
     curve, side = _correlation_curve(fitted.data, kept.data)
     write_star(folder / CURVE, {"": _curve_table(curve, side * kept.pixel_size_A)})
     resolution = float(resolution_at(curve, 0.5, side, kept.pixel_size_A))
     return {
-        "correlation_with_map": round(float(np.corrcoef(fitted.data.ravel(), kept.data.ravel())[0, 1]), 4),
+        "correlation": round(float(np.corrcoef(fitted.data.ravel(), kept.data.ravel())[0, 1]), 4),
         "resolution_of_agreement_A": round(resolution, 2),
     }
 
@@ -86,15 +89,14 @@ def read_mixture(folder: str | Path) -> MixtureFolder:
         mixture = translate(mixture, -np.array(centre))
     if len(target.data) == 1:
         mixture = replace(mixture, means_A=mixture.means_A[:, :2])
-    mean, variance = (read_volume(path / name) if (path / name).is_file() else None for name in (MEAN, VARIANCE))
-    return MixtureFolder(target=target, mixture=mixture, mean=mean, variance=variance)
-
-
-def fitted_density(mixture: Mixture, target: Volume) -> Volume:
-    """The mixture on the grid of a map (one section: an image), with the sum of the map."""
-    shape = target.data.shape[-mixture.dimension :]
-    density = evaluate(mixture, shape, target.pixel_size_A) * _integral(target)
-    return Volume(data=density.reshape(target.data.shape), pixel_size_A=target.pixel_size_A)
+    sampled = (path / MEAN).is_file()
+    compared = read_volume(path / MEAN) if sampled else _fitted_density(mixture, target)
+    return MixtureFolder(
+        target=target,
+        mixture=mixture,
+        compared=_blurred_map(compared, mixture.sigma_A) if centre else compared,
+        variance=read_volume(path / VARIANCE) if sampled else None,
+    )
 
 
 def in_equal_sides(values: np.ndarray) -> np.ndarray:
@@ -110,15 +112,31 @@ def _references(found: MixtureInput, mixture: Mixture) -> tuple[Volume, Volume]:
         return found.kept, found.target
     if found.cloud is None:
         raise ValueError("neither a map nor points")
-    blurred = _blurred(found.cloud, mixture.sigma_A, found.shape[0], found.pixel_size_A)
+    blurred = _blurred_points(found.cloud, mixture.sigma_A, found.shape[0], found.pixel_size_A)
     return blurred, blurred
 
 
-def _blurred(cloud: PointCloud, sigma_A: float, box_px: int, pixel_size_A: float) -> Volume:
-    """Every point as a Gaussian of the size of a component (or of 0.6 voxels, where that is more)."""
-    sigma = max(sigma_A, 0.6 * pixel_size_A)
-    density = gaussian_density(cloud.points_A, cloud.times, sigma, box_px, pixel_size_A)
+def _blurred_points(cloud: PointCloud, sigma_A: float, box_px: int, pixel_size_A: float) -> Volume:
+    """Every point as a Gaussian of the size of a component: what a mixture blurred alike is compared with."""
+    density = gaussian_density(cloud.points_A, cloud.times, _blur(sigma_A, pixel_size_A), box_px, pixel_size_A)
     return Volume(data=density.numpy(), pixel_size_A=pixel_size_A)
+
+
+def _blurred_map(volume: Volume, sigma_A: float) -> Volume:
+    pixel = volume.pixel_size_A
+    return Volume(data=gaussian_filter(volume.data, _blur(sigma_A, pixel) / pixel, mode="constant"), pixel_size_A=pixel)
+
+
+def _blur(sigma_A: float, pixel_size_A: float) -> float:
+    """Never so narrow that the grid could not show it."""
+    return max(sigma_A, 0.6 * pixel_size_A)
+
+
+def _fitted_density(mixture: Mixture, target: Volume) -> Volume:
+    """The mixture on the grid of a map (one section: an image), with the sum of the map."""
+    shape = target.data.shape[-mixture.dimension :]
+    density = evaluate(mixture, shape, target.pixel_size_A) * _integral(target)
+    return Volume(data=density.reshape(target.data.shape), pixel_size_A=target.pixel_size_A)
 
 
 def _integral(volume: Volume) -> float:

@@ -75,7 +75,7 @@ def _image(
     chosen = 1 if number is None else number
     if not 1 <= chosen <= len(images):
         raise ValueError(f"{path}: has {len(images)} image(s), numbered from 1; found --image {chosen}")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if number is None and len(images) > 1:
         notes = (f"the first of {len(images):,} images is fitted; --image chooses another",)
     found = Volume(data=images.read(slice(chosen - 1, chosen)), pixel_size_A=images.pixel_size_A)

@@ -170,7 +170,7 @@ def _work(job: Job, found: MixtureInput, settings: Settings, options: RunOptions
     return "\n".join(
         (
             f"done in {describe_duration(seconds)}: {len(mixture):,} Gaussians of sigma {mixture.sigma_A:.2f} Å, "
-            f"correlation with the {found.kind} {agreement['correlation_with_map']:.4f}, "
+            f"correlation with the {found.kind} {agreement['correlation']:.4f}, "
             f"FSC 0.5 at {agreement['resolution_of_agreement_A']:.1f} Å",
             *(f"note     {text}" for text in doubts),
         )

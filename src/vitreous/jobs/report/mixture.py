@@ -7,7 +7,7 @@ import numpy as np
 from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, mixture_chain
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, fitted_density, in_equal_sides, read_mixture
+from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.images import data_address, show
@@ -17,7 +17,7 @@ from vitreous.particles import read_star
 
 __all__ = ["write_mixture_report"]
 
-NAMES = {"map": "The map", "image": "The image", "points": "The points, blurred"}
+NAMES = {"map": "The map, as it was fitted", "image": "The image, as it was fitted", "points": "The points, blurred"}
 FEWEST_STEPS = 3  # of a curve
 
 
@@ -30,8 +30,8 @@ def write_mixture_report(folder: str | Path) -> Path:
     found, manifest = read_mixture(path), read_manifest(path)
     summary = manifest.summary if manifest else {}
     kind = summary.get("input", "map")
-    pictures = _pictures(found, NAMES[kind])
-    correlation = summary.get("correlation_with_map", float("nan"))
+    pictures = _pictures(found, kind)
+    correlation = summary.get("correlation", float("nan"))
     mixture = found.mixture
     chain = mixture_chain(path)
     return write_page(
@@ -49,19 +49,16 @@ def write_mixture_report(folder: str | Path) -> Path:
     )
 
 
-def _pictures(found: MixtureFolder, name: str) -> list[tuple[str, np.ndarray]]:
+def _pictures(found: MixtureFolder, kind: str) -> list[tuple[str, np.ndarray]]:
     """(what it is, density [z, y, x] on the grid of the fit)."""
-    target, fitted = found.target, fitted_density(found.mixture, found.target)
-    pictures = [(f"{name}, as it was fitted", target.data)]
-    if found.mean is None or found.variance is None:
-        return [*pictures, ("The mixture", fitted.data), ("The first less the second", target.data - fitted.data)]
-    deviation = np.sqrt(found.variance.data.clip(min=0.0))
-    return [
-        *pictures,
-        ("Posterior mean", found.mean.data),
-        ("Standard deviation of the posterior", deviation),
-        ("The first less the posterior mean", target.data - found.mean.data),
-    ]
+    alike = ", blurred alike" if kind == "points" else ""
+    pictures = [(NAMES[kind], found.target.data)]
+    if found.variance is None:
+        pictures.append((f"The mixture{alike}", found.compared.data))
+    else:
+        pictures.append((f"Posterior mean{alike}", found.compared.data))
+        pictures.append(("Standard deviation of the posterior", np.sqrt(found.variance.data.clip(min=0.0))))
+    return [*pictures, ("The first less the second", found.target.data - found.compared.data)]
 
 
 def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> list[str]:
@@ -86,7 +83,7 @@ def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[tuple[
     resolution = summary.get("resolution_of_agreement_A")
     figures = [
         ("Gaussians", f"{len(found.mixture):,}", f"of {found.mixture.sigma_A:.2f} Å"),
-        ("correlation", f"{summary.get('correlation_with_map', float('nan')):.4f}", "over all grid points"),
+        ("correlation", f"{summary.get('correlation', float('nan')):.4f}", "over all grid points"),
         ("agreement", f"{resolution:.1f} Å" if resolution else "none", "where the Fourier correlation is 0.5"),
         ("grid", " x ".join(map(str, reversed(sides))), f"{found.target.pixel_size_A:.2f} Å"),
     ]
@@ -94,8 +91,8 @@ def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[tuple[
         remark = f"log posterior per count in the last of {summary['steps']} steps"
         return [*figures, (summary.get("convergence", ""), f"{summary['gain_per_count']:.1g}", remark)]
     samples = summary.get("effective_samples_log_posterior")
-    remark = f"independent samples of the log posterior: {summary.get('convergence', '')}"
-    return [*figures, ("chain", "unknown" if samples is None else f"{samples:.0f}", remark)]
+    shown = "unknown" if samples is None else f"{samples:,.0f}"
+    return [*figures, ("independent samples", shown, f"of the log posterior; {summary.get('convergence', 'unknown')}")]
 
 
 def _traces(path: Path) -> list[tuple[str, str]]:
@@ -106,8 +103,8 @@ def _traces(path: Path) -> list[tuple[str, str]]:
     log_p, sigma = _every_step(history, "log_posterior"), _every_step(history, "sigma_A")
     if len(log_p) < FEWEST_STEPS:
         return []
-    drawings = [("Log posterior at every step", _trace(log_p, "Log posterior", low=_low(log_p, history)))]
-    drawings.append(("Component size (Å)", _trace(sigma, "Component size", low=_low(sigma, history))))
+    drawings = [("Log posterior at every step", _trace(log_p, "Log posterior"))]
+    drawings.append(("Component size (Å)", _trace(sigma, "Component size")))
     sampling = [entry for entry in history if entry.get("stage") == "sampling"]
     if sampling:
         drawings.append(("Log density at eight places, while sampling", _places(sampling)))
@@ -120,17 +117,10 @@ def _every_step(history: list[dict], key: str) -> np.ndarray:
     return np.concatenate([np.atleast_1d(entry.get(plural, entry[key])) for entry in history]).astype(float)
 
 
-def _low(values: np.ndarray, history: list[dict]) -> float:
-    """Where the axis begins: the first steps gain so much that nothing could be seen of the others."""
-    if any("stage" in entry for entry in history):
-        return float(np.quantile(values, 0.1))
-    return float(np.quantile(values, 0.05))
-
-
-def _trace(values: np.ndarray, title: str, *, low: float) -> str:
+def _trace(values: np.ndarray, title: str) -> str:
     steps = np.arange(1, len(values) + 1, dtype=float)
-    high = float(values[len(values) // 20 :].max())
-    vertical = axis(min(low, high), high, "", count=4)
+    later = values[len(values) // 10 :]  # the first steps move so far that nothing could be seen of the others
+    vertical = axis(float(later.min()), float(later.max()), "", count=4)
     horizontal = axis(1.0, float(len(values)), "step", whole=True, widen=False)
     return curves([Curve(x=steps, y=values)], x=horizontal, y=vertical, title=title)
 

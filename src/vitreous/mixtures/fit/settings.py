@@ -71,9 +71,9 @@ class MixtureSampling:
     components: int = 500
     threshold: float = 0.0
     start_steps: int = 50
-    burn_in_steps: int = 200
-    samples: int = 50
-    steps_between: int = 10
+    burn_in_steps: int = 500
+    samples: int = 100
+    steps_between: int = 20
     counts: float = 1e5
     box_px: int = 100
     seed: int = 0
