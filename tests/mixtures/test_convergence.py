@@ -63,7 +63,7 @@ def test_what_still_drifts_is_seen():
         assert (found.drifts, found.verdict) == (True, "still drifts")
         assert found.ess < 60
     assert summarise_trace(noise).verdict == "settled"
-    assert summarise_trace(noise[:30]).verdict == "few independent samples"
+    assert summarise_trace(noise[:15]).verdict == "few independent samples"
 
 
 def test_a_scalar_that_never_moves_is_worth_nothing():

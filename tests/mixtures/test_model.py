@@ -30,9 +30,7 @@ def grid_points(shape: tuple[int, ...], pixel: float) -> np.ndarray:
 
 @pytest.mark.parametrize("dimension", [2, 3])
 @settings(max_examples=15, deadline=None)
-@given(
-    box=st.tuples(*[st.integers(1, 17)] * 3), pixel=st.floats(0.5, 8), k=st.integers(1, 9), seed=st.integers(0, 99)
-)
+@given(box=st.tuples(*[st.integers(1, 17)] * 3), pixel=st.floats(0.5, 8), k=st.integers(1, 9), seed=st.integers(0, 99))
 def test_evaluate_is_the_density_at_the_grid_points(dimension, box, pixel, k, seed):
     m = random_mixture(k, dimension=dimension, seed=seed)
     shape = box[:dimension]

@@ -74,7 +74,7 @@ def chain_doubts(chain: Mapping[str, TraceSummary], *, longer: str, more: str) -
         return [f"the chain still drifts: {which}; give it longer with {longer}"]
     if chain_verdict(chain) == "few independent samples":
         name, least = min(chain.items(), key=lambda item: item[1].ess)
-        return [f"{least.samples} steps are worth {least.ess:.0f} independent samples ({name}); {more} gives more"]
+        return [f"{least.samples} samples are worth {least.ess:.0f} independent ones ({name}); {more} gives more"]
     return []
 
 

@@ -8,7 +8,7 @@ __all__ = ["TraceSummary", "effective_sample_size", "split_r_hat", "summarise_tr
 
 _FEWEST = 8  # samples that anything can be said about
 _DRIFTS_ABOVE = 1.1  # R-hat: the halves of the trace differ by about two thirds of its own standard deviation
-_ENOUGH = 50.0  # effective samples, which leave 14% of a standard deviation as the error of the mean
+_ENOUGH = 20.0  # effective samples, which leave 22% of a standard deviation as the error of the mean
 
 
 @dataclass(frozen=True, kw_only=True)
