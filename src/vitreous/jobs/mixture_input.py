@@ -22,7 +22,7 @@ from vitreous.particles import Volume, read_particles, read_volume
 __all__ = ["MixtureInput", "read_mixture_input"]
 
 IMAGE_SUFFIXES = (".mrcs", ".star", ".cs", ".st")
-MAP_SUFFIXES = (".mrc", ".map", ".ccp4", ".rec", ".mrcs")
+MAP_SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +59,7 @@ def read_mixture_input(
         if image is not None or pixel_size_A is not None:
             raise ValueError(f"{path}: holds points, which have neither an image number nor a pixel size; leave it out")
         return _points(path, settings)
-    if image is None and suffix in MAP_SUFFIXES and suffix not in IMAGE_SUFFIXES:
+    if image is None and suffix in MAP_SUFFIXES:
         found = read_volume(path, pixel_size_A=pixel_size_A)
         return _grid(path, found, settings, what=str(path), notes=())
     if suffix not in (*IMAGE_SUFFIXES, *MAP_SUFFIXES):
