@@ -1,6 +1,7 @@
 """``vitreous initial``: folder, files, report, resume, and what it says about bad averages."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
+from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.initial_folder import other_hand, read_initial
 from vitreous.jobs.run_initial import _all_along_one_axis, run_initial
 from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.select import select_particles
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, evaluate, mirror, project, read_pseudo_atoms
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack
 from vitreous.rotations import euler_to_matrix, random_rotations
@@ -195,7 +198,7 @@ def test_gaussian_command_refuses_settings_of_the_other_method(vitreous, gaussia
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v: v - v.mean(), ("negative", "deconvolve --single")),
+        (lambda v: v - v.mean(), ("negative", "deconvolve --single", "--method gmm-gaussian")),
         (lambda v: np.where(v == v.max(), np.nan, v), ("NaN",)),
         (lambda v: v[:1], ("one direction of view",)),
         (lambda v: 0 * v, ("zero everywhere",)),
@@ -218,9 +221,25 @@ def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack
     mixed = vitreous("initial", tmp_path / "mixed.star", "-o", tmp_path / "o")
     assert (mixed.code, "mixed boxes" in mixed.err) == (1, True)
     wrong = vitreous("initial", classified, "-o", tmp_path / "o")
-    assert (wrong.code, "vitreous deconvolve" in wrong.err) == (1, True)
+    assert (wrong.code, "vitreous deconvolve" in wrong.err, "--method gmm-gaussian" in wrong.err) == (1, True, True)
+    empty = vitreous("initial", tmp_path, "-o", tmp_path / "o", "--method", "gmm-gaussian")
+    assert (empty.code, "no deconvolved.star" in empty.err) == (1, True)
     other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "sgd")
     assert other.code == 2
+
+
+def test_averages_of_a_classification_are_found(classified, tmp_path):
+    stack = open_stack(classified / "run_classes.mrcs")
+    every = stack.read(np.arange(4))
+    assert every.any(axis=(1, 2)).all()
+    assert find_averages(classified, signed=True) == classified / "run_model.star"
+    shutil.copytree(classified, tmp_path / "c")
+    select_particles(tmp_path / "c", classes=[2, 4])
+    for path, expected in ((tmp_path / "c", every[[1, 3]]), (classified, every)):
+        found, images, notes = read_averages(find_averages(path, signed=True))
+        assert np.array_equal(images, expected)
+        assert (found.pixel_size_A, found.box_px, notes) == (pytest.approx(12.0), 24, [])
+    assert read_averages(classified / "run_model.star", pixel_size_A=3.0)[0].pixel_size_A == 3.0
 
 
 def test_views_along_one_axis_are_recognised():

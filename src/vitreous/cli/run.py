@@ -48,7 +48,8 @@ def run(
 ) -> None:
     """From particles to an initial model: class2d, selection, deconvolve, initial in one folder.
 
-    Each stage is a job in a sub-folder, with its own report; one report shows the whole.
+    Each stage is a job in a sub-folder, with its own report; one report shows the whole. With --method gmm-gaussian
+    the selected averages become a model as they are, without deconvolve.
 
     Parameters
     ----------

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from vitreous.iterate import Algorithm, run
+from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.carry_out import carry_out
-from vitreous.jobs.folder import Job, JobFolderError
+from vitreous.jobs.folder import Job
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.progress import describe_duration, reporting
@@ -27,12 +28,11 @@ from vitreous.mixtures import (
     initial_model_algorithm,
 )
 from vitreous.mixtures.initial import State
-from vitreous.particles import ParticleSet, read_particles
+from vitreous.particles import ParticleSet
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["METHODS", "run_initial"]
 
-DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
 ALIKE_DEG = 25.0  # views that are all nearer than this to one axis do not determine a structure
 Settings = InitialModel | GaussianInitialModel
 
@@ -64,9 +64,10 @@ def run_initial(
 ) -> Path | None:
     """An initial model from class averages, with everything about it in the folder ``output``.
 
-    ``averages``: the folder of a ``deconvolve`` job, a STAR file that names averages, or a stack of them; particles
-    white. The kind of ``settings`` chooses the method: with ``InitialModel`` (the default) the averages are counts and
-    must be nowhere negative, with ``GaussianInitialModel`` they may have any sign and their CTF corrected.
+    ``averages``: the folder of a ``deconvolve`` job, a STAR file that names averages (of images, or of classes such as
+    ``class_averages.star``), or a stack of them; particles white. The kind of ``settings`` chooses the method: with
+    ``InitialModel`` (the default) the averages are counts and must be nowhere negative, with ``GaussianInitialModel``
+    they may have any sign and their CTF corrected, and the folder of a ``class2d`` job will do.
     ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
 
     Written: what :func:`vitreous.jobs.initial_folder.write_initial` lists, ``report.html``, ``job.json``,
@@ -83,7 +84,8 @@ def run_initial(
     options = options or RunOptions()
     chosen = replace(settings or InitialModel(), threads=options.threads or os.cpu_count() or 1)
     method = METHODS[type(chosen)]
-    found, images, notes = _read_averages(averages, project, pixel_size_A)
+    source = find_averages(averages, signed=isinstance(chosen, GaussianInitialModel))
+    found, images, notes = read_averages(source, project=project, pixel_size_A=pixel_size_A)
     try:
         algorithm = method.algorithm(images, found.pixel_size_A, chosen)
     except ValueError as error:
@@ -106,29 +108,6 @@ def run_initial(
         write_report=write_initial_report,
         results="initial.mrc, initial.cif, initial_data.star",
     )
-
-
-def _read_averages(
-    averages: str | Path, project: str | Path | None, pixel_size_A: float | None
-) -> tuple[ParticleSet, np.ndarray, list[str]]:
-    """Averages without those that are empty, their pixels, and notes."""
-    path = Path(averages)
-    if path.is_dir() and not (path / DECONVOLVED).is_file():
-        raise JobFolderError(
-            f"{path} has no {DECONVOLVED}: give the folder of a finished `vitreous deconvolve`, a .star file or a "
-            "stack of averages; for a class2d folder run `vitreous deconvolve` on it first"
-        )
-    found = read_particles(path / DECONVOLVED if path.is_dir() else path, project=project, pixel_size_A=pixel_size_A)
-    images = found.read(slice(None))
-    filled = images.any(axis=(1, 2))
-    if not filled.any():
-        raise ValueError(
-            f"{found.path}: all {len(found)} averages are zero everywhere; there is nothing to start from."
-        )
-    if filled.all():
-        return found, images, []
-    numbers = ", ".join(str(i + 1) for i in np.flatnonzero(~filled))
-    return found.subset(filled), images[filled], [f"zero everywhere and left out: average {numbers}"]
 
 
 def _describe(averages: ParticleSet, settings: Settings) -> list[str]:

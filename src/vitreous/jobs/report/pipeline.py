@@ -36,7 +36,11 @@ def write_pipeline_report(folder: str | Path) -> Path:
             f"From {int(classes.population.sum()):,} particles to an initial model from {len(model.averages)} averages;"
             f" {agreeing} of {len(model.restarts)} restarts agree."
         ),
-        stages=[(TITLES[name], f"{name}/report.html", _remark(read_manifest(path / name))) for name in STAGES],
+        stages=[
+            (TITLES[name], f"{name}/report.html", _remark(stage))
+            for name in STAGES
+            if (stage := read_manifest(path / name)) is not None
+        ],
         surface=surface_panel(model.mean.data, model.mean.pixel_size_A, title="Surface of the posterior mean"),
         slices=slices(model.mean.data),
         averages=[
@@ -46,8 +50,6 @@ def write_pipeline_report(folder: str | Path) -> Path:
     )
 
 
-def _remark(manifest: Manifest | None) -> str:
-    if manifest is None:
-        return ""
+def _remark(manifest: Manifest) -> str:
     seconds = manifest.summary.get("seconds")
     return manifest.status if seconds is None else f"{manifest.status}, {seconds:.0f} s"
