@@ -11,11 +11,22 @@ from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.initial_folder import other_hand, read_initial
+from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.run_initial import _all_along_one_axis, run_initial
 from vitreous.jobs.run_options import RunOptions
 from vitreous.jobs.select import select_particles
-from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, evaluate, mirror, project, read_pseudo_atoms
-from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack
+from vitreous.mixtures import (
+    GaussianInitialModel,
+    InitialModel,
+    Mixture,
+    evaluate,
+    mirror,
+    project,
+    read_pseudo_atoms,
+    rotate,
+    to_volume,
+)
+from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
 from vitreous.rotations import euler_to_matrix, random_rotations
 
 PIXEL = 6.0
@@ -226,6 +237,38 @@ def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack
     assert (empty.code, "no deconvolved.star" in empty.err) == (1, True)
     other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "sgd")
     assert other.code == 2
+
+
+def test_model_is_compared_with_a_reference(vitreous, stack, folder, tmp_path):
+    reference = to_volume(rotate(blobs(), random_rotations(1, seed=8)[0].numpy()), 24, 5.0)
+    write_volume(tmp_path / "map.mrc", reference)
+    words = ("initial", stack, "-o", tmp_path / "o", *WORDS, "--reference")
+    ended = vitreous(*words, tmp_path / "map.mrc")
+    assert ended.code == 0, ended.err
+    model = read_volume(tmp_path / "o" / "initial.mrc").data
+    assert np.array_equal(model, read_volume(folder / "initial.mrc").data)  # the reference has no part in it
+    found, field_A = read_agreement(tmp_path / "o")
+    aligned = read_volume(tmp_path / "o" / "initial_aligned.mrc")
+    assert found.correlation >= found.mirrored_correlation
+    assert found.correlation == pytest.approx(np.corrcoef(aligned.data.ravel(), reference.data.ravel())[0, 1], abs=1e-3)
+    assert (len(found.fsc), field_A, aligned.pixel_size_A) == (13, 120.0, 5.0)
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert page.count("data:image/png") == 6 + 2 * 7 + 6
+    assert f"correlation {found.correlation:.3f}" in ended.out
+    assert read_agreement(folder) is None
+    for data, message in ((-reference.data, "nothing positive"), (reference.data[:20], "must be cubic")):
+        write_volume(tmp_path / "bad.mrc", Volume(data=data, pixel_size_A=5.0))
+        refused = vitreous(*words, tmp_path / "bad.mrc", "--overwrite")
+        assert (refused.code, "bad.mrc" in refused.err, message in refused.err) == (1, True, True)
+
+
+def test_empty_averages_of_any_value_are_left_out(stack, tmp_path):
+    images = open_stack(stack).read(np.arange(7))
+    images[[2, 5]] = 127.0
+    write_mrc_stack(tmp_path / "bytes.mrcs", images, PIXEL)
+    found, kept, notes = read_averages(tmp_path / "bytes.mrcs")
+    assert np.array_equal(kept, images[[0, 1, 3, 4, 6]])
+    assert (len(found), "average 3, 6" in notes[0]) == (5, True)
 
 
 def test_averages_of_a_classification_are_found(classified, tmp_path):

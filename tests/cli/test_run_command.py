@@ -10,6 +10,7 @@ from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
 from vitreous.jobs.class2d_folder import open_class2d_folder
 from vitreous.jobs.initial_folder import other_hand, read_initial
+from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.model_truth import compare_model
 from vitreous.jobs.run_options import RunOptions
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
@@ -69,7 +70,12 @@ def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, 
     gaussian = replace(SETTINGS, method="gmm-gaussian")
     shutil.copytree(folder, tmp_path / "o")
     run_pipeline(
-        simulated / "particles.star", tmp_path / "o", gaussian, RunOptions(overwrite=True), initial=QUICK_GAUSSIAN
+        simulated / "particles.star",
+        tmp_path / "o",
+        gaussian,
+        RunOptions(overwrite=True),
+        initial=QUICK_GAUSSIAN,
+        reference=simulated / "volume_1.mrc",
     )
     manifest, initial = read_manifest(tmp_path / "o"), read_manifest(tmp_path / "o" / "initial")
     assert (manifest.settings["method"], initial.settings["method"]) == ("gmm-gaussian", "gmm-gaussian")
@@ -80,6 +86,11 @@ def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, 
     assert used.min() < 0
     page = (tmp_path / "o" / "report.html").read_text()
     assert ("deconvolve/report.html" in page, "initial/report.html" in page) == (False, True)
+    assert "Against the reference" in page
+    assert "Against the reference" not in (folder / "report.html").read_text()
+    assert (
+        manifest.summary["initial_reference_correlation"] == read_agreement(tmp_path / "o" / "initial")[0].correlation
+    )
     with pytest.raises(ValueError, match="expected GaussianInitialModel"):
         run_pipeline(simulated / "particles.star", tmp_path / "p", gaussian, initial=QUICK)
 

@@ -36,6 +36,7 @@ def initial(
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
     pixel_size_A: PixelSize = None,
+    reference: Path | None = None,
 ) -> None:
     """An initial model, with its uncertainty, from class averages of unknown views.
 
@@ -56,6 +57,9 @@ def initial(
         Directory that the paths in the .star file are relative to.
     pixel_size_A
         Pixel size of the averages in Angstrom, when the file does not say or is wrong.
+    reference
+        A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
+        not depend on it.
     """
     with saying_how_to_go_on(output):
         run_initial(
@@ -66,4 +70,5 @@ def initial(
             command=typed_command(),
             project=project,
             pixel_size_A=pixel_size_A,
+            reference=reference,
         )

@@ -45,6 +45,7 @@ def run(
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
     pixel_size_A: PixelSize = None,
+    reference: Path | None = None,
 ) -> None:
     """From particles to an initial model: class2d, selection, deconvolve, initial in one folder.
 
@@ -61,6 +62,9 @@ def run(
         Directory that the paths in the particle file are relative to.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    reference
+        A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
+        not depend on it.
     """
     with saying_how_to_go_on(output):
         run_pipeline(
@@ -71,4 +75,5 @@ def run(
             command=typed_command(),
             project=project,
             pixel_size_A=pixel_size_A,
+            reference=reference,
         )

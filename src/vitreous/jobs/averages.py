@@ -43,12 +43,12 @@ def find_averages(path: str | Path, *, signed: bool) -> Path:
 def read_averages(
     path: Path, *, project: str | Path | None = None, pixel_size_A: float | None = None
 ) -> tuple[ParticleSet, np.ndarray, list[str]]:
-    """(averages without those that are empty, their pixels (n, L, L), notes on what was left out).
+    """(averages without those of one value everywhere, their pixels (n, L, L), notes on what was left out).
 
     ``path``: a stack, a STAR file of images, or one with a table of classes (``rlnReferenceImage``), such as the
     ``class_averages.star`` of a selection and the ``run_model.star`` of a 2D classification, RELION's or ours.
 
-    Raises ValueError where all averages are empty, and what :func:`vitreous.particles.read_particles` does.
+    Raises ValueError where none is left, and what :func:`vitreous.particles.read_particles` does.
     """
     table = _table_of_classes(path)
     if table is None:
@@ -56,15 +56,16 @@ def read_averages(
     else:
         found = _named_by(table, path, project, pixel_size_A)
     images = found.read(slice(None))
-    filled = images.any(axis=(1, 2))
-    if not filled.any():
+    flat = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    if flat.all():
         raise ValueError(
-            f"{found.path}: all {len(found)} averages are zero everywhere; there is nothing to start from."
+            f"{found.path}: each of the {len(found)} averages is zero everywhere, or has another single value; there "
+            "is nothing to start from."
         )
-    if filled.all():
+    if not flat.any():
         return found, images, []
-    numbers = ", ".join(str(i + 1) for i in np.flatnonzero(~filled))
-    return found.subset(filled), images[filled], [f"zero everywhere and left out: average {numbers}"]
+    numbers = ", ".join(str(i + 1) for i in np.flatnonzero(flat))
+    return found.subset(~flat), images[~flat], [f"empty (one value everywhere) and left out: average {numbers}"]
 
 
 def _table_of_classes(path: Path) -> Table | None:
@@ -93,7 +94,7 @@ def _named_by(table: Table, path: Path, project: str | Path | None, pixel_size_A
     )
     stack = found.images.first_found()
     pixel = stack.header.pixel_size_A if pixel_size_A is None else pixel_size_A
-    known = {"rlnImageSize": [stack.box_px], "rlnImageDimensionality": [2]}
+    known: dict[str, list] = {"rlnImageSize": [stack.box_px], "rlnImageDimensionality": [2]}
     if pixel > 0:
         known["rlnImagePixelSize"] = [pixel]
     return replace(found, optics=found.optics.with_columns(known))

@@ -16,6 +16,7 @@ from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.folder import Job
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
+from vitreous.jobs.model_reference import compare_with_reference, read_reference
 from vitreous.jobs.progress import describe_duration, reporting
 from vitreous.jobs.report.initial import write_initial_report
 from vitreous.jobs.run_options import RunOptions, tell
@@ -28,7 +29,7 @@ from vitreous.mixtures import (
     initial_model_algorithm,
 )
 from vitreous.mixtures.initial import State
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, Volume
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["METHODS", "run_initial"]
@@ -61,6 +62,7 @@ def run_initial(
     command: str = "vitreous.run_initial",
     project: str | Path | None = None,
     pixel_size_A: float | None = None,
+    reference: str | Path | None = None,
 ) -> Path | None:
     """An initial model from class averages, with everything about it in the folder ``output``.
 
@@ -70,6 +72,9 @@ def run_initial(
     they may have any sign and their CTF corrected, and the folder of a ``class2d`` job will do.
     ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
 
+    ``reference``: a map of the same particle, in any frame. It has no part in the model, which is aligned to it at the
+    end, over both hands; correlation and FSC go into the report and ``job.json``.
+
     Written: what :func:`vitreous.jobs.initial_folder.write_initial` lists, ``report.html``, ``job.json``,
     ``history.jsonl``, ``run.log``. A job that was killed continues with ``options.resume`` and ends with the same
     bits. Returns the path of the report; None after a dry run.
@@ -77,7 +82,7 @@ def run_initial(
     Raises
     ------
     FileNotFoundError, ValueError
-        For averages or settings that cannot be used, and for a folder that holds something else.
+        For averages, settings or a reference that cannot be used, and for a folder that holds something else.
     Interrupted
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
@@ -86,6 +91,7 @@ def run_initial(
     method = METHODS[type(chosen)]
     source = find_averages(averages, signed=isinstance(chosen, GaussianInitialModel))
     found, images, notes = read_averages(source, project=project, pixel_size_A=pixel_size_A)
+    compared = None if reference is None else read_reference(reference)
     try:
         algorithm = method.algorithm(images, found.pixel_size_A, chosen)
     except ValueError as error:
@@ -98,13 +104,15 @@ def run_initial(
     del recorded["seed"], recorded["threads"]  # the one has a place of its own, the other changes nothing
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
+    if reference is not None:
+        recorded["reference"] = str(reference)
     manifest = new_manifest("initial", recorded, seed=chosen.seed, inputs=[found.path])
     return carry_out(
         output,
         manifest,
         options,
         command=command,
-        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes),
+        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes, compared),
         write_report=write_initial_report,
         results="initial.mrc, initial.cif, initial_data.star",
     )
@@ -131,6 +139,7 @@ def _work(
     options: RunOptions,
     screen: list[str],
     notes: list[str],
+    reference: Volume | None,
 ) -> str:
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
@@ -155,13 +164,18 @@ def _work(
             interrupted=job.abort_requested,
         )
     correlation = write_initial(job.path, result, averages, images)
+    against: tuple[dict[str, Any], list[str]] = ({}, [])
+    if reference is not None:
+        against = compare_with_reference(job.path, result.mean, reference, str(job.manifest.settings["reference"]))
     seconds = perf_counter() - start
     messages = [*notes, *_doubts(result, settings)]
-    job.describe(summary=_figures(result, settings, correlation, seconds), messages=tuple(messages))
+    figures = _figures(result, settings, correlation, seconds) | against[0]
+    job.describe(summary=figures, messages=(*messages, *against[1]))
     lines = [
         f"done in {describe_duration(seconds)}: {result.restarts_agreeing} of {settings.restarts} restarts agree",
         "hand     not determined by averages: initial_other_hand.mrc explains them equally well",
         *(f"note     {text}" for text in messages),
+        *(f"against  {text}" for text in against[1]),
     ]
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.manifest import new_manifest, read_manifest
+from vitreous.jobs.model_reference import read_reference
 from vitreous.jobs.report.pipeline import STAGES, write_pipeline_report
 from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_deconvolve import run_deconvolve
@@ -82,13 +83,15 @@ def run_pipeline(
     project: str | Path | None = None,
     pixel_size_A: float | None = None,
     initial: Settings | None = None,
+    reference: str | Path | None = None,
 ) -> Path | None:
     """2D classification, selection of classes, deconvolution and initial model: ``output/class2d`` and so on.
 
     Every stage is a job of its own with its report; one that has finished is not done again with ``options.resume``.
     There is no deconvolution with the method gmm-gaussian. ``initial`` overrules the defaults of the last stage
-    (symmetry, restarts and seed come from ``settings``); it must be settings of the method. Returns the path of the
-    report of the whole; None after a dry run, which lays out the first stage.
+    (symmetry, restarts and seed come from ``settings``); it must be settings of the method. ``reference``: a map
+    that the model is compared with at the end (:func:`vitreous.run_initial`). Returns the path of the report of the
+    whole; None after a dry run, which lays out the first stage.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def run_pipeline(
         invert_contrast=chosen.invert_contrast,
         seed=chosen.seed,
     )
+    if reference is not None:
+        read_reference(reference)  # an error in it is better said now than after hours
     source = {"project": project, "pixel_size_A": pixel_size_A}
     if options.dry_run:
         run_class2d(particles, path / CLASS2D, class2d, options, command=command, **source)  # type: ignore[arg-type]
@@ -113,6 +118,8 @@ def run_pipeline(
     recorded = {name: value for name, value in asdict(chosen).items() if name != "seed"}
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
+    if reference is not None:
+        recorded["reference"] = str(reference)
     manifest = new_manifest("run", recorded, seed=chosen.seed, inputs=[particles])
     stage = replace(options, resume=True, overwrite=False)
 
@@ -126,7 +133,7 @@ def run_pipeline(
         if chosen.method == "gmm":
             averages = path / DECONVOLVE
             run_deconvolve(selected.selected, averages, Deconvolve(), stage, command=command, project=project)
-        run_initial(averages, path / INITIAL, model, stage, command=command)
+        run_initial(averages, path / INITIAL, model, stage, command=command, reference=reference)
         _summarise(job)
         return "done"
 

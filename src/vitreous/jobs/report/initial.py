@@ -11,6 +11,7 @@ from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import directions_chart, slices, write_page
+from vitreous.jobs.report.reference import reference_panel
 from vitreous.jobs.report.surface import surface_panel
 
 __all__ = ["write_initial_report"]
@@ -41,6 +42,7 @@ def write_initial_report(folder: str | Path) -> Path:
         pairs=_pairs(found),
         restart_head=RESTART_HEAD,
         restarts=_restart_rows(found),
+        reference=reference_panel(path),
         charts=[*_traces(path), ("Viewing directions", directions_chart(found.rotations))],
     )
 

@@ -8,6 +8,7 @@ from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import slices, write_page
+from vitreous.jobs.report.reference import reference_panel
 from vitreous.jobs.report.surface import surface_panel
 
 __all__ = ["STAGES", "write_pipeline_report"]
@@ -43,6 +44,7 @@ def write_pipeline_report(folder: str | Path) -> Path:
         ],
         surface=surface_panel(model.mean.data, model.mean.pixel_size_A, title="Surface of the posterior mean"),
         slices=slices(model.mean.data),
+        reference=reference_panel(path / "initial"),
         averages=[
             (k, data_address(show(average)), k in chosen, int(classes.population[k - 1]))
             for k, average in enumerate(classes.averages, start=1)
