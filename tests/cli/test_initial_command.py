@@ -26,6 +26,7 @@ from vitreous.mixtures import (
     rotate,
     to_volume,
 )
+from vitreous.optics import ctf_2d
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
 from vitreous.rotations import euler_to_matrix, random_rotations
 
@@ -204,6 +205,34 @@ def test_gaussian_command_refuses_settings_of_the_other_method(vitreous, gaussia
     ended = vitreous(*words, "gmm-gaussian", "--threads", 1, *WORDS_GAUSSIAN)
     assert ended.code == 0, ended.err
     assert np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)
+
+
+def test_averages_that_still_have_their_ctf(vitreous, gaussian, tmp_path):
+    averages, out = gaussian
+    particles = read_particles(averages)
+    optics = {"rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1}
+    columns = {name: np.full(7, value) for name, value in optics.items()}
+    known = particles.with_columns(**columns, rlnDefocusU=np.linspace(12000, 30000, 7))
+    known.write(tmp_path / "known.star")
+    words = ("initial", "-o", tmp_path / "o", "--method", "gmm-gaussian", "--ctf-uncorrected", *WORDS_GAUSSIAN)
+    ended = vitreous(*words, tmp_path / "known.star")
+    assert ended.code == 0, ended.err
+    found, manifest = read_initial(tmp_path / "o"), read_manifest(tmp_path / "o")
+    assert manifest.settings["ctf_uncorrected"] is True
+    assert "ctf_uncorrected" not in read_manifest(out).settings
+    origins = read_particles(tmp_path / "o" / "initial_data.star").origin_A
+    mixture = read_pseudo_atoms(tmp_path / "o" / "initial.cif")
+    plain = project(mixture, found.rotations, 20, PIXEL, offsets_A=-origins)
+    filtered = np.fft.irfft2(np.fft.rfft2(plain) * ctf_2d(known.ctf, 20, PIXEL).numpy(), s=(20, 20))
+    assert np.abs(filtered - found.projections).max() < 2e-3 * np.abs(filtered).max()
+    assert not np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)
+    missing = vitreous(*words, averages, "--overwrite")
+    assert (missing.code, "no column rlnDefocusU, rlnVoltage" in missing.err) == (1, True)
+    known.with_columns(rlnDefocusU=[1e4, 1e4, np.nan, 1e4, 1e4, 1e4, 1e4]).write(tmp_path / "nan.star")
+    unknown = vitreous(*words, tmp_path / "nan.star", "--overwrite")
+    assert (unknown.code, "nan.star" in unknown.err, "not a number" in unknown.err) == (1, True, True)
+    counts = vitreous("initial", tmp_path / "known.star", "-o", tmp_path / "p", "--ctf-uncorrected")
+    assert (counts.code, "--method gmm-gaussian" in counts.err) == (1, True)
 
 
 @pytest.mark.parametrize(

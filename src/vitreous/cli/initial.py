@@ -19,6 +19,7 @@ Settings = options_from_methods(
     aliases={"symmetry": ("--sym",)},
     leave_out=frozenset({"threads"}),
 )
+CtfUncorrected = Annotated[bool, Parameter(group=COMPUTED, negative="")]
 Running = options_from(
     RunOptions,
     group=RUN,
@@ -37,12 +38,13 @@ def initial(
     project: Path | None = None,
     pixel_size_A: PixelSize = None,
     reference: Path | None = None,
+    ctf_uncorrected: CtfUncorrected = False,
 ) -> None:
     """An initial model, with its uncertainty, from class averages of unknown views.
 
     With --method gmm the averages must be nowhere negative: `vitreous deconvolve` makes such averages from classified
     particles, and with --single from any averages. With --method gmm-gaussian they may be any averages whose CTF is
-    corrected. The hand is not determined by averages; both are written.
+    corrected or, with --ctf-uncorrected, known. The hand is not determined by averages; both are written.
 
     Parameters
     ----------
@@ -60,6 +62,9 @@ def initial(
     reference
         A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
         not depend on it.
+    ctf_uncorrected
+        The averages still have the CTF that the optics and defocus columns of their .star file give. Only with
+        --method gmm-gaussian.
     """
     with saying_how_to_go_on(output):
         run_initial(
@@ -71,4 +76,5 @@ def initial(
             project=project,
             pixel_size_A=pixel_size_A,
             reference=reference,
+            ctf_uncorrected=ctf_uncorrected,
         )

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
+from vitreous.optics import ctf_2d
 from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
 from vitreous.particles.particle_set import assemble
 
-__all__ = ["find_averages", "read_averages"]
+__all__ = ["ctf_of_averages", "find_averages", "read_averages"]
 
 DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
 CLASSES = ("class_averages.star", "run_model.star")  # of a class2d folder: the selection, where there is one, or all
@@ -66,6 +67,25 @@ def read_averages(
         return found, images, []
     numbers = ", ".join(str(i + 1) for i in np.flatnonzero(flat))
     return found.subset(~flat), images[~flat], [f"empty (one value everywhere) and left out: average {numbers}"]
+
+
+def ctf_of_averages(averages: ParticleSet) -> np.ndarray:
+    """The CTF that every average still has, from its columns: float32 (n, L, L // 2 + 1), in the rfft layout.
+
+    Raises ValueError, with the columns that are missing or where a value is not a number.
+    """
+    if averages.missing_ctf_columns:
+        raise ValueError(
+            f"{averages.path}: averages that are not corrected for the CTF need their optics and defocus; "
+            f"no column {', '.join(averages.missing_ctf_columns)}. Give a .star file that names the averages and has "
+            "these columns, or, for averages that are corrected, leave --ctf-uncorrected out"
+        )
+    parameters = np.stack(list(vars(averages.ctf).values()))
+    bad = ~np.isfinite(parameters).all(axis=0)
+    if bad.any():
+        where = averages.table.where(int(bad.argmax()))
+        raise ValueError(f"{where}: the optics or defocus of this average is not a number; correct it, or leave it out")
+    return ctf_2d(averages.ctf, averages.box_px, averages.pixel_size_A).numpy()
 
 
 def _table_of_classes(path: Path) -> Table | None:

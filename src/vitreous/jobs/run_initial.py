@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vitreous.iterate import Algorithm, run
-from vitreous.jobs.averages import find_averages, read_averages
+from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
 from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.folder import Job
 from vitreous.jobs.initial_folder import write_initial
@@ -63,6 +63,7 @@ def run_initial(
     project: str | Path | None = None,
     pixel_size_A: float | None = None,
     reference: str | Path | None = None,
+    ctf_uncorrected: bool = False,
 ) -> Path | None:
     """An initial model from class averages, with everything about it in the folder ``output``.
 
@@ -71,6 +72,9 @@ def run_initial(
     ``InitialModel`` (the default) the averages are counts and must be nowhere negative, with ``GaussianInitialModel``
     they may have any sign and their CTF corrected, and the folder of a ``class2d`` job will do.
     ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
+
+    ``ctf_uncorrected``: the averages still have the CTF that the optics and defocus columns of their STAR file give;
+    projections of the model are multiplied by it. Only with ``GaussianInitialModel``.
 
     ``reference``: a map of the same particle, in any frame. It has no part in the model, which is aligned to it at the
     end, over both hands; correlation and FSC go into the report and ``job.json``.
@@ -92,8 +96,9 @@ def run_initial(
     source = find_averages(averages, signed=isinstance(chosen, GaussianInitialModel))
     found, images, notes = read_averages(source, project=project, pixel_size_A=pixel_size_A)
     compared = None if reference is None else read_reference(reference)
+    ctf = _ctf(found, chosen) if ctf_uncorrected else None
     try:
-        algorithm = method.algorithm(images, found.pixel_size_A, chosen)
+        algorithm = method.algorithm(images, found.pixel_size_A, chosen, **({} if ctf is None else {"ctf": ctf}))
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from error
     screen = [*_describe(found, chosen), *(f"note     {text}" for text in notes)]
@@ -104,6 +109,8 @@ def run_initial(
     del recorded["seed"], recorded["threads"]  # the one has a place of its own, the other changes nothing
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
+    if ctf_uncorrected:
+        recorded["ctf_uncorrected"] = True
     if reference is not None:
         recorded["reference"] = str(reference)
     manifest = new_manifest("initial", recorded, seed=chosen.seed, inputs=[found.path])
@@ -112,10 +119,20 @@ def run_initial(
         manifest,
         options,
         command=command,
-        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes, compared),
+        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes, compared, ctf),
         write_report=write_initial_report,
         results="initial.mrc, initial.cif, initial_data.star",
     )
+
+
+def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
+    """The CTF of averages that still have it; ValueError where the method has no place for it."""
+    if not isinstance(settings, GaussianInitialModel):
+        raise ValueError(
+            "averages that are not corrected for the CTF are no counts of matter; take --method gmm-gaussian with "
+            "--ctf-uncorrected, or correct them (`vitreous deconvolve --single` takes the same columns)"
+        )
+    return ctf_of_averages(averages)
 
 
 def _describe(averages: ParticleSet, settings: Settings) -> list[str]:
@@ -140,6 +157,7 @@ def _work(
     screen: list[str],
     notes: list[str],
     reference: Volume | None,
+    ctf: np.ndarray | None,
 ) -> str:
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
@@ -163,7 +181,7 @@ def _work(
             save=job.save,
             interrupted=job.abort_requested,
         )
-    correlation = write_initial(job.path, result, averages, images)
+    correlation = write_initial(job.path, result, averages, images, ctf)
     against: tuple[dict[str, Any], list[str]] = ({}, [])
     if reference is not None:
         against = compare_with_reference(job.path, result.mean, reference, str(job.manifest.settings["reference"]))
