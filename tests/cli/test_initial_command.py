@@ -5,14 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.initial_folder import other_hand, read_initial
 from vitreous.jobs.model_reference import read_agreement
-from vitreous.jobs.run_initial import _all_along_one_axis, run_initial
+from vitreous.jobs.run_initial import run_initial
 from vitreous.jobs.run_options import RunOptions
 from vitreous.jobs.select import select_particles
 from vitreous.mixtures import (
@@ -28,7 +27,7 @@ from vitreous.mixtures import (
 )
 from vitreous.optics import ctf_2d
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
-from vitreous.rotations import euler_to_matrix, random_rotations
+from vitreous.rotations import random_rotations
 
 PIXEL = 6.0
 QUICK = InitialModel(
@@ -312,16 +311,6 @@ def test_averages_of_a_classification_are_found(classified, tmp_path):
         assert np.array_equal(images, expected)
         assert (found.pixel_size_A, found.box_px, notes) == (pytest.approx(12.0), 24, [])
     assert read_averages(classified / "run_model.star", pixel_size_A=3.0)[0].pixel_size_A == 3.0
-
-
-def test_views_along_one_axis_are_recognised():
-    tilts = torch.tensor([[0.0, 5.0, 30.0], [90.0, 12.0, 80.0], [10.0, 175.0, 3.0]], dtype=torch.float64)
-    rotations = euler_to_matrix(tilts).numpy()
-    assert _all_along_one_axis(rotations, "C1")
-    assert not _all_along_one_axis(random_rotations(6, seed=2).numpy(), "C1")
-    side = euler_to_matrix(torch.tensor([[0.0, 90.0, 0.0], [180.0, 88.0, 0.0], [90.0, 90.0, 10.0]]).double()).numpy()
-    assert not _all_along_one_axis(side, "C1")
-    assert _all_along_one_axis(side, "C4")
 
 
 def test_a_single_view_is_told(tmp_path):

@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 
 from vitreous.iterate import Algorithm, run
 from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
@@ -20,6 +19,7 @@ from vitreous.jobs.model_reference import compare_with_reference, read_reference
 from vitreous.jobs.progress import describe_duration, reporting
 from vitreous.jobs.report.initial import write_initial_report
 from vitreous.jobs.run_options import RunOptions, tell
+from vitreous.jobs.views import doubt_about_views
 from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
@@ -30,11 +30,9 @@ from vitreous.mixtures import (
 )
 from vitreous.mixtures.initial import State
 from vitreous.particles import ParticleSet, Volume
-from vitreous.rotations import symmetry_matrices
 
 __all__ = ["METHODS", "run_initial"]
 
-ALIKE_DEG = 25.0  # views that are all nearer than this to one axis do not determine a structure
 Settings = InitialModel | GaussianInitialModel
 
 
@@ -186,8 +184,9 @@ def _work(
     if reference is not None:
         against = compare_with_reference(job.path, result.mean, reference, str(job.manifest.settings["reference"]))
     seconds = perf_counter() - start
-    messages = [*notes, *_doubts(result, settings)]
-    figures = _figures(result, settings, correlation, seconds) | against[0]
+    views = doubt_about_views(images, result.rotations, settings.symmetry)
+    messages = [*notes, *_doubts(result, settings, views)]
+    figures = _figures(result, correlation, seconds) | {"views_along_one_axis": views is not None} | against[0]
     job.describe(summary=figures, messages=(*messages, *against[1]))
     lines = [
         f"done in {describe_duration(seconds)}: {result.restarts_agreeing} of {settings.restarts} restarts agree",
@@ -198,14 +197,13 @@ def _work(
     return "\n".join(lines)
 
 
-def _figures(result: InitialModelResult, settings: Settings, correlation: np.ndarray, seconds: float) -> dict:
+def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float) -> dict:
     """For ``job.json`` and the report."""
     return {
         "averages": len(result.rotations),
         "map_box_px": result.mean.data.shape[0],
         "map_pixel_size_A": result.mean.pixel_size_A,
         "restarts_agreeing": result.restarts_agreeing,
-        "views_along_one_axis": _all_along_one_axis(result.rotations, settings.symmetry),
         "poses_kept_in_refinement": round(result.poses_kept.fraction, 3),
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
         "component_sigma_A": round(result.mixture.sigma_A, 2),
@@ -213,14 +211,9 @@ def _figures(result: InitialModelResult, settings: Settings, correlation: np.nda
     }
 
 
-def _doubts(result: InitialModelResult, settings: Settings) -> list[str]:
-    """What a user should know before believing the model."""
-    found = []
-    if _all_along_one_axis(result.rotations, settings.symmetry):
-        found.append(
-            f"all averages are seen within {ALIKE_DEG:.0f}° of one direction: these views do not determine the "
-            "structure; add averages of other views"
-        )
+def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -> list[str]:
+    """What a user should know before believing the model; ``views`` is the doubt about them."""
+    found = [] if views is None else [views]
     if settings.restarts > 1 and result.restarts_agreeing == 1:
         found.append(
             "no other restart agrees with the best one: the model is not reproducible; try more restarts, more or "
@@ -232,11 +225,3 @@ def _doubts(result: InitialModelResult, settings: Settings) -> list[str]:
             f"{settings.agreement_deg:g}°: their views are uncertain"
         )
     return found
-
-
-def _all_along_one_axis(rotations: np.ndarray, symmetry: str) -> bool:
-    """Whether some axis is near the viewing direction (or its opposite) of every average, symmetric copies allowed."""
-    group = symmetry_matrices(symmetry).to(torch.float64).numpy()
-    copies = np.einsum("gab,nb->gna", group, rotations[:, :, 2])
-    nearest = np.abs(copies @ rotations[:, :, 2].T).max(axis=0)  # (n, candidate axis)
-    return bool((nearest.min(axis=0) > np.cos(np.deg2rad(ALIKE_DEG))).any())
