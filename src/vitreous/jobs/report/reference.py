@@ -44,8 +44,8 @@ def _slices(folder: Path, reference: str) -> list[tuple[str, list[tuple[str, str
 
 
 def _fsc(better: np.ndarray, mirrored: np.ndarray, field_A: float) -> str:
-    """Both curves over spatial frequency."""
-    frequency = np.arange(len(better)) / field_A
+    """Both curves over spatial frequency, without the mean densities, which only have a sign."""
+    better, mirrored, frequency = better[1:], mirrored[1:], np.arange(1, len(better)) / field_A
     return curves(
         [
             Curve(x=frequency, y=mirrored, style="faint", name="mirror image"),
