@@ -8,6 +8,7 @@ import torch
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.mixtures import InitialModelResult, project, write_pseudo_atoms
+from vitreous.mixtures.gaussian.forward import apply_ctf
 from vitreous.particles import (
     ParticleSet,
     Table,
@@ -43,9 +44,15 @@ class InitialFolder:
 
 
 def write_initial(
-    folder: str | Path, result: InitialModelResult, averages: ParticleSet, images: np.ndarray
+    folder: str | Path,
+    result: InitialModelResult,
+    averages: ParticleSet,
+    images: np.ndarray,
+    ctf: np.ndarray | None = None,
 ) -> np.ndarray:
     """Write a result into a folder; returns the correlation (n,) of averages and projections of the model.
+
+    ``ctf`` (n, L, L // 2 + 1), of averages that are not corrected for it, is applied to the projections.
 
     ``initial.mrc`` (posterior mean, per cubic Angstrom, of integral 1), ``initial_other_hand.mrc``,
     ``initial_variance.mrc``, ``initial.cif`` (pseudo-atoms), ``initial_averages.mrcs`` and ``initial_data.star`` (the
@@ -56,6 +63,7 @@ def write_initial(
     projections = project(
         result.mixture, result.rotations, averages.box_px, averages.pixel_size_A, offsets_A=-result.origins_A
     )
+    projections = apply_ctf(projections, ctf)
     correlation = image_correlations(images, projections)
     write_volume(path / MAPS["mean"], result.mean)
     write_volume(path / "initial_other_hand.mrc", other_hand(result.mean))

@@ -12,6 +12,7 @@ from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import directions_chart, slices, write_page
+from vitreous.jobs.report.reference import reference_panel
 from vitreous.jobs.report.surface import surface_panel
 from vitreous.mixtures import TraceSummary
 
@@ -45,6 +46,7 @@ def write_initial_report(folder: str | Path) -> Path:
         restarts=_restart_rows(found),
         chain_head=CHAIN_HEAD,
         chain=chain_rows(_chain(path)),
+        reference=reference_panel(path),
         charts=[*_traces(path), ("Viewing directions", directions_chart(found.rotations))],
     )
 
