@@ -1,0 +1,69 @@
+"""Views that a mixture has not seen, predicted by a short chain of the refinement: what the choice of K rests on."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from vitreous.mixtures.components import noise_log_predictive
+from vitreous.mixtures.gaussian.conditionals import overlaps
+from vitreous.mixtures.gaussian.forward import projections
+from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture
+from vitreous.mixtures.gaussian.moves import Sampler, redraw_image_parameters
+from vitreous.mixtures.gaussian.settings import GaussianInitialModel
+from vitreous.mixtures.gaussian.stages import Chain, first_steps, refined_start, sweep
+from vitreous.mixtures.gibbs_projections import PosedMixture
+from vitreous.mixtures.model import Mixture
+from vitreous.randomness import generator
+
+__all__ = ["predict_views"]
+
+_BURN_IN, _SAMPLES, _BETWEEN = 30, 5, 2
+
+
+def predict_views(
+    sampler: Sampler, chain: Chain, settings: GaussianInitialModel, *, components: int, held_out: np.ndarray
+) -> np.ndarray:
+    """Log predictive (v,) of the images ``held_out`` (bool) from the others, with this number of components.
+
+    ``chain`` is what the initial stage has found for all images. A held-out pose follows the mixture, sweep by sweep.
+    """
+    start = refined_start(chain, sampler, settings, components)
+    train, test = (replace(sampler, data=_images(sampler.data, part), threads=1) for part in (~held_out, held_out))
+    known, unseen = _part(start, ~held_out), _part(start, held_out)
+    rng = generator(settings.seed, "choice of components", components)
+    predicted = np.zeros(test.data.images.shape)
+    for step in range(_BURN_IN + _SAMPLES * _BETWEEN):
+        known, _ = sweep(train, known, rng, target=settings.acceptance)
+        unseen = replace(unseen, model=_explained(test, unseen.model, known.model.posed.mixture, rng))
+        unseen, _ = sweep(test, unseen, rng, mixture=False, target=settings.acceptance)
+        if step >= _BURN_IN and (step - _BURN_IN) % _BETWEEN == _BETWEEN - 1:
+            predicted += projections(test.data, unseen.model.posed, test.group)
+    return noise_log_predictive(test.data.images, predicted / _SAMPLES)
+
+
+def _explained(sampler: Sampler, model: NoisyMixture, mixture: Mixture, rng: np.random.Generator) -> NoisyMixture:
+    """The images' own parameters for another mixture."""
+    model = replace(model, posed=replace(model.posed, mixture=mixture))
+    sums = overlaps(sampler.data.images, projections(sampler.data, model.posed, sampler.group))
+    return redraw_image_parameters(sampler, model, sums, rng)
+
+
+def _images(data: NoisyImages, part: np.ndarray) -> NoisyImages:
+    ctf = None if data.ctf is None else data.ctf[part]
+    return NoisyImages(images=data.images[part], pixel_size_A=data.pixel_size_A, ctf=ctf)
+
+
+def _part(chain: Chain, part: np.ndarray) -> Chain:
+    """Some of the images, with steps to begin an adaptation with."""
+    model, posed = chain.model, chain.model.posed
+    return Chain(
+        model=NoisyMixture(
+            posed=PosedMixture(
+                mixture=posed.mixture, rotations=posed.rotations[part], offsets_A=posed.offsets_A[part]
+            ),
+            scales=model.scales[part],
+            backgrounds=model.backgrounds[part],
+            noise_precisions=model.noise_precisions[part],
+        ),
+        steps=first_steps(int(part.sum())),
+    )
