@@ -21,16 +21,8 @@ from vitreous.mixtures.gaussian.stages import (
     settled_steps,
 )
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.agreement import Agreement, compare_poses
-from vitreous.mixtures.initial.algorithm import InitialModelResult
-from vitreous.mixtures.initial.posterior import (
-    DensitySums,
-    add_sample,
-    aligned_mixture,
-    no_samples,
-    posterior_variance,
-)
-from vitreous.particles import Volume
+from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
+from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["GaussianState", "gaussian_initial_model_algorithm"]
@@ -154,23 +146,14 @@ def _refinement_step(
 def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState) -> InitialModelResult:
     if state.refined is None or state.reference is None:
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
-    best = int(state.log_posteriors.argmax())
-    poses, reference = [chain.model.posed.rotations for chain in state.restarts], state.reference
-
-    def compare(first: np.ndarray, second: np.ndarray) -> Agreement:
-        return compare_poses(first, second, group=data.group, within_deg=settings.agreement_deg)
-
-    def volume(values: np.ndarray) -> Volume:
-        return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
-
-    return InitialModelResult(
-        mean=volume(state.sums.mean),
-        variance=volume(posterior_variance(state.sums)),
-        mixture=aligned_mixture(state.refined.model.posed, reference, data.group),
-        rotations=reference.rotations,
-        origins_A=-(reference.offsets_A + data.centres_A),
+    return result_of(
+        state.sums,
+        mixture=aligned_mixture(state.refined.model.posed, state.reference, data.group),
+        reference=state.reference,
+        starts=[chain.model.posed.rotations for chain in state.restarts],
         log_posteriors=state.log_posteriors,
-        best=best,
-        agreements=tuple(compare(other, poses[best]) for other in poses),
-        poses_kept=compare(poses[best], reference.rotations),
+        centres_A=data.centres_A,
+        pixel_size_A=data.map_pixel_size_A,
+        group=data.group,
+        agreement_deg=settings.agreement_deg,
     )

@@ -10,15 +10,9 @@ from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.agreement import Agreement, compare_poses
-from vitreous.mixtures.initial.posterior import (
-    DensitySums,
-    add_sample,
-    aligned_mixture,
-    no_samples,
-    posterior_variance,
-)
+from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
+from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.initial.stages import (
     anneal_round,
@@ -27,11 +21,9 @@ from vitreous.mixtures.initial.stages import (
     refine_steps,
     refined_start,
 )
-from vitreous.mixtures.model import Mixture
-from vitreous.particles import Volume
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["InitialModelResult", "State", "initial_model_algorithm"]
+__all__ = ["State", "initial_model_algorithm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,29 +37,6 @@ class State:
     reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
     sums: DensitySums
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class InitialModelResult:
-    """An initial model with its uncertainty; its hand is not determined by the averages.
-
-    ``mixture`` is the last sample with all copies of the asymmetric unit, in the frame of ``mean`` and ``rotations``.
-    """
-
-    mean: Volume
-    variance: Volume
-    mixture: Mixture
-    rotations: np.ndarray  # (n, 3, 3) G of the averages
-    origins_A: np.ndarray  # (n, 2) shifts that centre the averages, as rlnOriginXAngst and YAngst
-    log_posteriors: np.ndarray  # (restarts,)
-    best: int  # the restart that was refined
-    agreements: tuple[Agreement, ...]  # of each restart with the best one
-    poses_kept: Agreement  # of the refined poses with those of the initial stage
-
-    @property
-    def restarts_agreeing(self) -> int:
-        """Restarts, the best included, of which at least nine poses in ten agree with it."""
-        return sum(agreement.fraction >= 0.9 for agreement in self.agreements)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,23 +133,14 @@ def _refinement_step(data: _Data, settings: InitialModel, state: State, last: in
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
     if state.refined is None or state.reference is None:
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
-    best = int(state.log_posteriors.argmax())
-    chosen, reference = state.restarts[best], state.reference
-
-    def compare(first: np.ndarray, second: np.ndarray) -> Agreement:
-        return compare_poses(first, second, group=data.group, within_deg=settings.agreement_deg)
-
-    def volume(values: np.ndarray) -> Volume:
-        return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
-
-    return InitialModelResult(
-        mean=volume(state.sums.mean),
-        variance=volume(posterior_variance(state.sums)),
-        mixture=aligned_mixture(state.refined, reference, data.group),
-        rotations=reference.rotations,
-        origins_A=-(reference.offsets_A + data.centres_A),
+    return result_of(
+        state.sums,
+        mixture=aligned_mixture(state.refined, state.reference, data.group),
+        reference=state.reference,
+        starts=[model.rotations for model in state.restarts],
         log_posteriors=state.log_posteriors,
-        best=best,
-        agreements=tuple(compare(other.rotations, chosen.rotations) for other in state.restarts),
-        poses_kept=compare(chosen.rotations, reference.rotations),
+        centres_A=data.centres_A,
+        pixel_size_A=data.map_pixel_size_A,
+        group=data.group,
+        agreement_deg=settings.agreement_deg,
     )
