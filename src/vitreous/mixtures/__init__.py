@@ -1,5 +1,6 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
 
+from vitreous.mixtures.components import ComponentChoice, choose_components
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
     Expected,
@@ -49,6 +50,7 @@ from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 
 __all__ = [
     "Agreement",
+    "ComponentChoice",
     "Counts",
     "Expected",
     "Fit",
@@ -69,6 +71,7 @@ __all__ = [
     "assign_image",
     "assign_map",
     "assign_points",
+    "choose_components",
     "compare_poses",
     "count_images",
     "count_map",

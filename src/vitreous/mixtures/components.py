@@ -1,16 +1,18 @@
 """How many components the data support: mixtures of several sizes predict views that they have not seen.
 
 A fifth of the images is held out. For every number of components a short chain samples the mixture and the poses of the
-other images; the poses of those held out follow the mixture, which does not follow them. What counts is the log
-likelihood of a held-out image under the mean of the samples' projections, which are projections of the posterior mean.
+other images; the poses of those held out follow the mixture, which does not follow them. What counts is how well the
+mean of the samples' projections, projections of the posterior mean, fits a held-out image.
 
 The unit that is held out is a view. Splitting the counts of every image (binomial thinning) holds out nothing but the
 counting: noise of the average itself is in both parts, and more components always predict it better. In another view
-it is not there.
+it is not there. The fit is that of least squares for counts as well: averages are worth counts, but do not fluctuate
+as counts do, and the logarithm makes the empty parts of the images decide, where noise is all there is.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +23,14 @@ __all__ = [
     "LADDER",
     "ComponentChoice",
     "choose_components",
-    "counts_log_predictive",
     "held_out_views",
-    "noise_log_predictive",
+    "log_predictive_of_views",
+    "tried",
 ]
 
 LADDER = (50, 100, 200, 400, 800)
 FEWEST_VIEWS = 6
 _HELD_OUT = 0.2
-_ANYWHERE = 0.01  # of the counts may lie anywhere: a speck outside of the particle does not decide
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,17 +87,7 @@ def held_out_views(images: int, seed: int) -> np.ndarray:
     return held_out
 
 
-def counts_log_predictive(counts: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Sum over pixels of counts times log probability, (v,); counts (v, L, L), ``predicted`` densities per pixel.
-
-    A hundredth of the probability is spread evenly over the image.
-    """
-    pixels = counts.shape[1] * counts.shape[2]
-    probability = (1.0 - _ANYWHERE) * predicted.astype(np.float64) + _ANYWHERE / pixels
-    return (counts * np.log(probability)).sum(axis=(1, 2))
-
-
-def noise_log_predictive(images: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def log_predictive_of_views(images: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Log likelihood (v,) of images (v, L, L) as scaled predictions plus a background and white noise.
 
     Scale, background and noise level are at their best values, three numbers for an image; constants are left out:
@@ -107,3 +98,15 @@ def noise_log_predictive(images: np.ndarray, predicted: np.ndarray) -> np.ndarra
     yy, pp, py = (y * y).sum(axis=1), (p * p).sum(axis=1), (p * y).sum(axis=1).clip(min=0.0)
     residual = yy - py**2 / pp.clip(min=np.finfo(float).tiny)
     return -0.5 * y.shape[1] * np.log(residual)
+
+
+def tried(choice: ComponentChoice | None) -> dict[str, Any]:
+    """For the log: what was tried, by how much each was behind the best, with its error, and what was chosen."""
+    if choice is None:
+        return {}
+    return {
+        "components_tried": choice.components.tolist(),
+        "behind": choice.behind.tolist(),
+        "standard_errors": choice.standard_errors.tolist(),
+        "components": choice.chosen,
+    }

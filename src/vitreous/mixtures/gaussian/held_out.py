@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.components import noise_log_predictive
+from vitreous.mixtures.components import log_predictive_of_views
 from vitreous.mixtures.gaussian.conditionals import overlaps
 from vitreous.mixtures.gaussian.forward import projections
 from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture
@@ -38,7 +38,7 @@ def predict_views(
         unseen, _ = sweep(test, unseen, rng, mixture=False, target=settings.acceptance)
         if step >= _BURN_IN and (step - _BURN_IN) % _BETWEEN == _BETWEEN - 1:
             predicted += projections(test.data, unseen.model.posed, test.group)
-    return noise_log_predictive(test.data.images, predicted / _SAMPLES)
+    return log_predictive_of_views(test.data.images, predicted / _SAMPLES)
 
 
 def _explained(sampler: Sampler, model: NoisyMixture, mixture: Mixture, rng: np.random.Generator) -> NoisyMixture:
@@ -58,9 +58,7 @@ def _part(chain: Chain, part: np.ndarray) -> Chain:
     model, posed = chain.model, chain.model.posed
     return Chain(
         model=NoisyMixture(
-            posed=PosedMixture(
-                mixture=posed.mixture, rotations=posed.rotations[part], offsets_A=posed.offsets_A[part]
-            ),
+            posed=PosedMixture(mixture=posed.mixture, rotations=posed.rotations[part], offsets_A=posed.offsets_A[part]),
             scales=model.scales[part],
             backgrounds=model.backgrounds[part],
             noise_precisions=model.noise_precisions[part],

@@ -8,8 +8,10 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_projections import PosedMixture
+from vitreous.mixtures.initial.held_out import predict_views
 from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
 from vitreous.mixtures.initial.result import InitialModelResult, result_of
@@ -33,6 +35,7 @@ class State:
     iteration: int
     restarts: tuple[PosedMixture, ...]
     log_posteriors: np.ndarray  # (restarts,) at the full number of counts; 0 before the first round
+    choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
     refined: PosedMixture | None  # from the first block of the refinement on
     reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
@@ -67,6 +70,7 @@ def initial_model_algorithm(
             iteration=0,
             restarts=tuple(starts),
             log_posteriors=np.zeros(settings.restarts),
+            choice=None,
             refined=None,
             reference=None,
             log_posterior=0.0,
@@ -88,6 +92,8 @@ def initial_model_algorithm(
 
 def _prepare(images: np.ndarray, pixel_size_A: float, settings: InitialModel) -> _Data:
     averages = checked_averages(images, pixel_size_A)
+    if settings.fine_components == "auto":
+        held_out_views(len(averages), settings.seed)
     centres = centres_of_mass(averages, pixel_size_A)
     fine = reduce_images(averages, pixel_size_A, centres, settings.fine_box_px)
     box = averages.shape[1]
@@ -115,9 +121,11 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
 
 
 def _refinement_step(data: _Data, settings: InitialModel, state: State, last: int) -> tuple[State, Mapping[str, Any]]:
-    model = state.refined
+    model, choice = state.refined, state.choice
     if model is None:
-        model = refined_start(state.restarts[int(state.log_posteriors.argmax())], settings, data.group)
+        best = state.restarts[int(state.log_posteriors.argmax())]
+        components, choice = _components(data, settings, best)
+        model = refined_start(best, settings, data.group, components)
     first = (state.iteration - settings.rounds) * settings.steps_between
     model, log_p = refine_steps(data.fine, model, settings, data.group, first=first, steps=settings.steps_between)
     sums, reference = state.sums, state.reference
@@ -125,9 +133,29 @@ def _refinement_step(data: _Data, settings: InitialModel, state: State, last: in
         reference = reference or model
         sums = add_sample(sums, aligned_mixture(model, reference, data.group), data.map_pixel_size_A)
     following = replace(
-        state, iteration=state.iteration + 1, refined=model, reference=reference, log_posterior=log_p, sums=sums
+        state,
+        iteration=state.iteration + 1,
+        choice=choice,
+        refined=model,
+        reference=reference,
+        log_posterior=log_p,
+        sums=sums,
     )
-    return following, {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+    return following, info if choice is state.choice else {**info, **tried(choice)}
+
+
+def _components(data: _Data, settings: InitialModel, best: PosedMixture) -> tuple[int, ComponentChoice | None]:
+    """How many components to refine with, and how that was chosen."""
+    if settings.fine_components != "auto":
+        return settings.fine_components, None
+    held_out = held_out_views(len(best.rotations), settings.seed)
+
+    def predict(components: int) -> np.ndarray:
+        return predict_views(data.fine, best, settings, data.group, components=components, held_out=held_out)
+
+    choice = choose_components(predict, threads=settings.threads)
+    return choice.chosen, choice
 
 
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
@@ -143,4 +171,5 @@ def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModel
         pixel_size_A=data.map_pixel_size_A,
         group=data.group,
         agreement_deg=settings.agreement_deg,
+        choice=state.choice,
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.components import counts_log_predictive
+from vitreous.mixtures.components import log_predictive_of_views
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step
 from vitreous.mixtures.initial.settings import InitialModel
@@ -50,7 +50,7 @@ def predict_views(
         if step >= _BURN_IN and (step - _BURN_IN) % _BETWEEN == _BETWEEN - 1:
             whole = symmetrise(known.mixture, group)
             predicted += project(whole, unseen.rotations, box, data.pixel_size_A, offsets_A=unseen.offsets_A)
-    return counts_log_predictive(test.counts, predicted * data.pixel_size_A**2 / _SAMPLES)
+    return log_predictive_of_views(test.counts, predicted / _SAMPLES)
 
 
 def _images(model: PosedMixture, part: np.ndarray) -> PosedMixture:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.mixtures.components import ComponentChoice
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.initial.agreement import Agreement, compare_poses
 from vitreous.mixtures.initial.posterior import DensitySums, posterior_variance
@@ -30,6 +31,7 @@ class InitialModelResult:
     best: int  # the restart that was refined
     agreements: tuple[Agreement, ...]  # of each restart with the best one
     poses_kept: Agreement  # of the refined poses with those of the initial stage
+    choice: ComponentChoice | None  # of the number of components, where it was asked for
 
     @property
     def restarts_agreeing(self) -> int:
@@ -48,12 +50,13 @@ def result_of(
     pixel_size_A: float,
     group: np.ndarray,
     agreement_deg: float,
+    choice: ComponentChoice | None,
 ) -> InitialModelResult:
     """The result of a chain that has been sampled.
 
     ``sums`` of the densities, grid of ``pixel_size_A``; ``mixture``, the last sample, and they are in the frame of
     ``reference``. ``starts`` are the rotations (n, 3, 3) of every restart and ``log_posteriors`` (restarts,) rank them;
-    ``centres_A`` (n, 2) is where the particles' images were centred.
+    ``centres_A`` (n, 2) is where the particles' images were centred, ``choice`` how many components were tried.
     """
     best = int(log_posteriors.argmax())
 
@@ -70,4 +73,5 @@ def result_of(
         best=best,
         agreements=tuple(compare(rotations, starts[best]) for rotations in starts),
         poses_kept=compare(starts[best], reference.rotations),
+        choice=choice,
     )

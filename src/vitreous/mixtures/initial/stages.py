@@ -72,9 +72,7 @@ def initial_log_posterior(images: Reduced, model: PosedMixture, settings: Initia
     return log_posterior(data, model, default_prior(data), group=group, moves=_MIXTURE_ONLY)
 
 
-def refined_start(
-    model: PosedMixture, settings: InitialModel, group: np.ndarray, components: int
-) -> PosedMixture:
+def refined_start(model: PosedMixture, settings: InitialModel, group: np.ndarray, components: int) -> PosedMixture:
     """The poses of the initial stage with many components, drawn from the few."""
     rng = generator(settings.seed, "refinement")
     unit = max(2, round(components / len(group)))
