@@ -29,6 +29,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "relion-peer": False,
     "scaling": False,
     "collapse": False,
+    "components": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"
