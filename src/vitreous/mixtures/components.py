@@ -21,6 +21,7 @@ from vitreous.randomness import generator
 
 __all__ = [
     "LADDER",
+    "MIDDLE",
     "ComponentChoice",
     "choose_components",
     "held_out_views",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 LADDER = (50, 100, 200, 400, 800)
+MIDDLE = 200
 FEWEST_VIEWS = 6
 _HELD_OUT = 0.2
 

@@ -9,7 +9,7 @@ import numpy as np
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
-from vitreous.mixtures.gaussian.held_out import predict_views
+from vitreous.mixtures.gaussian.held_out import predict_views, settled_poses
 from vitreous.mixtures.gaussian.moves import Sampler
 from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
 from vitreous.mixtures.gaussian.settings import GaussianInitialModel
@@ -164,9 +164,10 @@ def _components(data: _Data, settings: GaussianInitialModel, best: Chain) -> tup
     if settings.fine_components != "auto":
         return settings.fine_components, None
     held_out = held_out_views(len(data.fine.data), settings.seed)
+    settled = settled_poses(data.fine, best, settings)
 
     def predict(components: int) -> np.ndarray:
-        return predict_views(data.fine, best, settings, components=components, held_out=held_out)
+        return predict_views(data.fine, settled, settings, components=components, held_out=held_out)
 
     choice = choose_components(predict, threads=settings.threads)
     return choice.chosen, choice

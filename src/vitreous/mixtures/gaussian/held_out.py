@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.components import log_predictive_of_views
+from vitreous.mixtures.components import MIDDLE, log_predictive_of_views
 from vitreous.mixtures.gaussian.conditionals import overlaps
 from vitreous.mixtures.gaussian.forward import projections
 from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture
@@ -15,9 +15,22 @@ from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.model import Mixture
 from vitreous.randomness import generator
 
-__all__ = ["predict_views"]
+__all__ = ["predict_views", "settled_poses"]
 
-_BURN_IN, _SAMPLES, _BETWEEN = 30, 5, 2
+_SETTLING = 30
+_BURN_IN, _SAMPLES, _BETWEEN = 25, 5, 2
+
+
+def settled_poses(sampler: Sampler, chain: Chain, settings: GaussianInitialModel) -> Chain:
+    """What the initial stage has found, after a short refinement of all images with a number of components in between.
+
+    Otherwise errors of the poses would decide, which small components correct more slowly than large ones.
+    """
+    rng = generator(settings.seed, "settling of poses")
+    chain = refined_start(chain, sampler, settings, MIDDLE)
+    for _ in range(_SETTLING):
+        chain, _ = sweep(sampler, chain, rng, target=settings.acceptance)
+    return chain
 
 
 def predict_views(
@@ -25,7 +38,7 @@ def predict_views(
 ) -> np.ndarray:
     """Log predictive (v,) of the images ``held_out`` (bool) from the others, with this number of components.
 
-    ``chain`` is what the initial stage has found for all images. A held-out pose follows the mixture, sweep by sweep.
+    ``chain`` is from :func:`settled_poses`. A held-out pose follows the mixture, sweep by sweep.
     """
     start = refined_start(chain, sampler, settings, components)
     train, test = (replace(sampler, data=_images(sampler.data, part), threads=1) for part in (~held_out, held_out))

@@ -26,8 +26,11 @@ class GaussianInitialModel:
         Random rotations that every image is compared with in a round.
     mixture_steps, pose_steps
         Hamiltonian steps for the mixture, and for the poses, in a round.
-    fine_components, fine_box_px
-        The same for the refinement. Components may be "auto": as many as predict views best that were held out.
+    fine_components
+        Gaussians of the whole particle in the refinement, or "auto": the fewest that predict held-out averages as well
+        as any number does.
+    fine_box_px
+        Of the refinement: side of the reduced images.
     burn_in_steps, samples, steps_between
         Steps of the refinement before the first sample, in which step sizes are adapted; samples of the posterior mean;
         steps between them.

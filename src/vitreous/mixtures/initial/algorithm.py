@@ -11,7 +11,7 @@ from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.held_out import predict_views
+from vitreous.mixtures.initial.held_out import predict_views, settled_poses
 from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
 from vitreous.mixtures.initial.result import InitialModelResult, result_of
@@ -150,9 +150,10 @@ def _components(data: _Data, settings: InitialModel, best: PosedMixture) -> tupl
     if settings.fine_components != "auto":
         return settings.fine_components, None
     held_out = held_out_views(len(best.rotations), settings.seed)
+    settled = settled_poses(data.fine, best, settings, data.group)
 
     def predict(components: int) -> np.ndarray:
-        return predict_views(data.fine, best, settings, data.group, components=components, held_out=held_out)
+        return predict_views(data.fine, settled, settings, data.group, components=components, held_out=held_out)
 
     choice = choose_components(predict, threads=settings.threads)
     return choice.chosen, choice

@@ -4,17 +4,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.components import log_predictive_of_views
+from vitreous.mixtures.components import MIDDLE, log_predictive_of_views
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step
 from vitreous.mixtures.initial.settings import InitialModel
-from vitreous.mixtures.initial.stages import default_prior, refined_start
+from vitreous.mixtures.initial.stages import default_prior, refine_steps, refined_start
 from vitreous.mixtures.model import project, symmetrise
 from vitreous.randomness import generator
 
-__all__ = ["predict_views"]
+__all__ = ["predict_views", "settled_poses"]
 
-_BURN_IN, _SAMPLES, _BETWEEN = 40, 5, 4
+_SETTLING = 60
+_BURN_IN, _SAMPLES, _BETWEEN = 30, 5, 4
+
+
+def settled_poses(data: Counts, model: PosedMixture, settings: InitialModel, group: np.ndarray) -> PosedMixture:
+    """What the initial stage has found, after a short refinement of all images with a number of components in between.
+
+    Otherwise errors of the poses would decide, which small components correct more slowly than large ones.
+    """
+    seed = int(generator(settings.seed, "settling of poses").integers(2**62))
+    start = refined_start(model, settings, group, MIDDLE)
+    return refine_steps(data, start, replace(settings, seed=seed), group, first=0, steps=_SETTLING)[0]
 
 
 def predict_views(
@@ -28,7 +39,7 @@ def predict_views(
 ) -> np.ndarray:
     """Log predictive (v,) of the images ``held_out`` (bool) from the others, with this number of components.
 
-    ``model`` is what the initial stage has found for all images. A held-out pose follows the mixture, step by step.
+    ``model`` is from :func:`settled_poses`. A held-out pose follows the mixture, step by step.
     """
     start = refined_start(model, settings, group, components)
     known, unseen = _images(start, ~held_out), _images(start, held_out)

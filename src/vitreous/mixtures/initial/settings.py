@@ -26,8 +26,11 @@ class InitialModel:
         Random rotations that every image is compared with in a round.
     mixture_steps, rotation_steps
         Gibbs steps for the mixture, and for the poses near their present values, in a round.
-    fine_components, fine_box_px, fine_counts
-        The same for the refinement. Components may be "auto": as many as predict views best that were held out.
+    fine_components
+        Gaussians of the whole particle in the refinement, or "auto": the fewest that predict held-out averages as well
+        as any number does.
+    fine_box_px, fine_counts
+        Of the refinement: side of the reduced images, counts per image.
     burn_in_steps, samples, steps_between
         Gibbs steps of the refinement before the first sample; samples of the posterior mean; steps between them.
     map_box_px
