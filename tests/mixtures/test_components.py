@@ -104,7 +104,7 @@ def test_log_predictive_under_noise_against_least_squares():
 def test_count_model_finds_about_as_many_components_as_there_are(truth):
     share = project(truth.mixture, truth.rotations, BOX, PIXEL).astype(float).reshape(VIEWS, -1)
     share /= share.sum(axis=1, keepdims=True)
-    drawn = np.random.default_rng(5).multinomial(1500, share).reshape(VIEWS, BOX, BOX)
+    drawn = np.random.default_rng(5).multinomial(500, share).reshape(VIEWS, BOX, BOX)
     data, held_out = Counts(counts=drawn, pixel_size_A=PIXEL), held_out_views(VIEWS, seed=0)
 
     def predict(components: int) -> np.ndarray:
