@@ -16,7 +16,7 @@ from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
 from vitreous.jobs.run_pipeline import Pipeline
-from vitreous.mixtures import GaussianInitialModel, InitialModel, MixtureFit
+from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -131,6 +131,7 @@ def test_make_targets_exist() -> None:
         ("initial.md#Settings of gmm", InitialModel),
         ("initial.md#Settings of gmm-gaussian", GaussianInitialModel),
         ("mixture.md", MixtureFit),
+        ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
     ],
 )

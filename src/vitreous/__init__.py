@@ -28,8 +28,17 @@ if TYPE_CHECKING:
     from vitreous.jobs.run_neighbours import run_neighbours
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
+    from vitreous.jobs.run_reconstruct import run_reconstruct
     from vitreous.jobs.run_simulate import run_simulate
-    from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, MixtureFit, initial_model
+    from vitreous.mixtures import (
+        GaussianInitialModel,
+        InitialModel,
+        KnownPoses,
+        Mixture,
+        MixtureFit,
+        initial_model,
+        reconstruct_known,
+    )
     from vitreous.particles import (
         ParticleSet,
         Volume,
@@ -60,8 +69,17 @@ _HOMES = {
     "vitreous.jobs.run_mixture": ("run_mixture",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_pipeline": ("Pipeline", "run_pipeline"),
+    "vitreous.jobs.run_reconstruct": ("run_reconstruct",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
-    "vitreous.mixtures": ("GaussianInitialModel", "InitialModel", "Mixture", "MixtureFit", "initial_model"),
+    "vitreous.mixtures": (
+        "GaussianInitialModel",
+        "InitialModel",
+        "KnownPoses",
+        "Mixture",
+        "MixtureFit",
+        "initial_model",
+        "reconstruct_known",
+    ),
     "vitreous.particles": (
         "ParticleSet",
         "Volume",
@@ -86,6 +104,7 @@ __all__ = [
     "Denoise",
     "GaussianInitialModel",
     "InitialModel",
+    "KnownPoses",
     "Mixture",
     "MixtureFit",
     "Neighbours",
@@ -109,6 +128,7 @@ __all__ = [
     "read_particles",
     "read_star",
     "read_volume",
+    "reconstruct_known",
     "run_class2d",
     "run_deconvolve",
     "run_denoise",
@@ -116,6 +136,7 @@ __all__ = [
     "run_mixture",
     "run_neighbours",
     "run_pipeline",
+    "run_reconstruct",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -40,6 +40,7 @@ COMMANDS = {
     "denoise": "Denoised images of all particles, free of the CTF.",
     "neighbours": "Nearest neighbours of every particle, and averages of them.",
     "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
+    "reconstruct": "A map, with its uncertainty, from images whose poses are known.",
     "mixture": "A map as a mixture of Gaussians: pseudo-atoms.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",

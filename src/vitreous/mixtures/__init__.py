@@ -1,4 +1,4 @@
-"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
+"""Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
 from vitreous.mixtures.components import ComponentChoice, choose_components
 from vitreous.mixtures.counts import Counts, count_images, count_map
@@ -35,6 +35,15 @@ from vitreous.mixtures.initial import (
     initial_model,
     initial_model_algorithm,
 )
+from vitreous.mixtures.known import (
+    KnownPoses,
+    KnownPosesResult,
+    KnownPosesState,
+    UnseenCone,
+    known_poses_algorithm,
+    reconstruct_known,
+    unseen_cone,
+)
 from vitreous.mixtures.model import (
     Mixture,
     evaluate,
@@ -61,6 +70,9 @@ __all__ = [
     "GridData",
     "InitialModel",
     "InitialModelResult",
+    "KnownPoses",
+    "KnownPosesResult",
+    "KnownPosesState",
     "Mixture",
     "MixtureFit",
     "MixturePrior",
@@ -68,6 +80,7 @@ __all__ = [
     "NoisyImages",
     "NoisyMixture",
     "PosedMixture",
+    "UnseenCone",
     "assign_image",
     "assign_map",
     "assign_points",
@@ -88,6 +101,7 @@ __all__ = [
     "grid_data",
     "initial_model",
     "initial_model_algorithm",
+    "known_poses_algorithm",
     "log_density",
     "log_posterior",
     "log_prior",
@@ -97,12 +111,14 @@ __all__ = [
     "project",
     "projection_step",
     "read_pseudo_atoms",
+    "reconstruct_known",
     "rotate",
     "sample_points",
     "sample_prior",
     "symmetrise",
     "to_volume",
     "translate",
+    "unseen_cone",
     "write_map",
     "write_pseudo_atoms",
 ]
