@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         KnownPoses,
         Mixture,
         MixtureFit,
+        MixtureSampling,
         initial_model,
         reconstruct_known,
     )
@@ -77,6 +78,7 @@ _HOMES = {
         "KnownPoses",
         "Mixture",
         "MixtureFit",
+        "MixtureSampling",
         "initial_model",
         "reconstruct_known",
     ),
@@ -107,6 +109,7 @@ __all__ = [
     "KnownPoses",
     "Mixture",
     "MixtureFit",
+    "MixtureSampling",
     "Neighbours",
     "NeighboursResult",
     "ParticleSet",

@@ -11,7 +11,7 @@ import vitreous as vt
 from vitreous.cli.app import COMMANDS
 
 PUBLIC = """
-Class2D Class2DResult Deconvolve Denoise GaussianInitialModel InitialModel KnownPoses Mixture MixtureFit
+Class2D Class2DResult Deconvolve Denoise GaussianInitialModel InitialModel KnownPoses Mixture MixtureFit MixtureSampling
 Neighbours NeighboursResult ParticleSet Pipeline RunOptions SimulateSettings Volume __version__ check_particles class2d
 deconvolve denoise initial_model load_volumes neighbours open_stack phantom read_images read_particles read_star
 read_volume reconstruct_known run_class2d run_deconvolve run_denoise run_initial run_mixture run_neighbours run_pipeline

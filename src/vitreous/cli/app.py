@@ -41,7 +41,7 @@ COMMANDS = {
     "neighbours": "Nearest neighbours of every particle, and averages of them.",
     "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
     "reconstruct": "A map, with its uncertainty, from images whose poses are known.",
-    "mixture": "A map as a mixture of Gaussians: pseudo-atoms.",
+    "mixture": "A map, an image or points as a mixture of Gaussians: pseudo-atoms.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
