@@ -143,6 +143,25 @@ def history(path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
 
 
+def test_number_of_gaussians_from_the_data(vitreous, stack, tmp_path):
+    words = [*WORDS[: WORDS.index("--fine-components")], *WORDS[WORDS.index("--fine-components") + 2 :]]
+    ended = vitreous("initial", stack, "-o", tmp_path / "o", "--fine-components", "auto", *words)
+    assert ended.code == 0, ended.err
+    entry = next(entry for entry in history(tmp_path / "o") if "components" in entry)
+    assert len(read_pseudo_atoms(tmp_path / "o" / "initial.cif")) == entry["components"]
+    assert f"{entry['components']} Gaussians; log likelihood of held-out averages" in ended.out
+    assert read_manifest(tmp_path / "o").settings["fine_components"] == "auto"
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "Number of Gaussians" in page
+    assert page.count("<td>chosen</td>") == 1
+    for wrong in ("2.7", "many"):
+        assert vitreous("initial", stack, "-o", tmp_path / "no", "--fine-components", wrong).code == 2
+
+
+def test_a_given_number_of_gaussians_needs_no_table(folder):
+    assert "Number of Gaussians" not in (folder / "report.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def gaussian(stack, tmp_path_factory):
     """(averages with negative pixels, the folder of their model under Gaussian noise)."""

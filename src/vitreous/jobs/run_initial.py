@@ -137,12 +137,13 @@ def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
 def _describe(averages: ParticleSet, settings: Settings) -> list[str]:
     """The first screen."""
     box, pixel = averages.box_px, averages.pixel_size_A
+    wanted = "as many as the data support" if settings.fine_components == "auto" else settings.fine_components
     coarse, fine = (min(side, box) for side in (settings.box_px, settings.fine_box_px))
     return [
         f"data     {averages.path}: {len(averages):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
         f"settings {METHODS[type(settings)].name}, symmetry {settings.symmetry}, {settings.restarts} restarts with "
         f"{settings.components} Gaussians on {coarse} x {coarse} pixels, refinement with "
-        f"{settings.fine_components} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
+        f"{wanted} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
     ]
 
 
@@ -171,6 +172,9 @@ def _work(
         def on_step(info: dict) -> None:
             job.record(info)
             reporter.step(info)
+            if "components" in info:
+                reporter.say(f"chosen   {_choice(info)}")
+                job.log(_choice(info))
 
         result, _ = run(
             algorithm,
@@ -198,6 +202,13 @@ def _work(
         *(f"against  {text}" for text in against[1]),
     ]
     return "\n".join(lines)
+
+
+def _choice(info: dict) -> str:
+    """What the log says about the number of Gaussians."""
+    tried = zip(info["components_tried"], info["behind"], info["standard_errors"], strict=True)
+    behind = ", ".join(f"{number}: {loss:,.0f} ± {error:,.0f}" for number, loss, error in tried)
+    return f"{info['components']} Gaussians; log likelihood of held-out averages behind the best: {behind}"
 
 
 def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float) -> dict:

@@ -19,6 +19,7 @@ from vitreous.mixtures import TraceSummary
 __all__ = ["write_initial_report"]
 
 AGREES = 0.9  # of the poses
+CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
 RESTART_HEAD = ("restart", "log posterior", "behind the best", "poses as in the best", "hand", "")
 
 
@@ -44,6 +45,8 @@ def write_initial_report(folder: str | Path) -> Path:
         pairs=_pairs(found),
         restart_head=RESTART_HEAD,
         restarts=_restart_rows(found),
+        choice_head=CHOICE_HEAD,
+        choice=_choice_rows(path),
         chain_head=CHAIN_HEAD,
         chain=chain_rows(_chain(path)),
         reference=reference_panel(path),
@@ -122,6 +125,18 @@ def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def _choice_rows(path: Path) -> list[tuple[str, ...]]:
+    """How many Gaussians were tried, where they were chosen from the data."""
+    for entry in read_history(path):
+        if "components_tried" in entry:
+            table = zip(entry["components_tried"], entry["behind"], entry["standard_errors"], strict=True)
+            return [
+                (f"{number}", f"{behind:,.1f}", f"{error:,.1f}", "chosen" if number == entry["components"] else "")
+                for number, behind, error in table
+            ]
+    return []
 
 
 def _traces(path: Path) -> list[tuple[str, str]]:

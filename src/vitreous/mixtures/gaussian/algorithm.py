@@ -8,6 +8,8 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
+from vitreous.mixtures.gaussian.held_out import predict_views, settled_poses
 from vitreous.mixtures.gaussian.moves import Sampler
 from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
 from vitreous.mixtures.gaussian.settings import GaussianInitialModel
@@ -21,16 +23,8 @@ from vitreous.mixtures.gaussian.stages import (
     settled_steps,
 )
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.agreement import Agreement, compare_poses
-from vitreous.mixtures.initial.algorithm import InitialModelResult
-from vitreous.mixtures.initial.posterior import (
-    DensitySums,
-    add_sample,
-    aligned_mixture,
-    no_samples,
-    posterior_variance,
-)
-from vitreous.particles import Volume
+from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
+from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["GaussianState", "gaussian_initial_model_algorithm"]
@@ -45,6 +39,7 @@ class GaussianState:
     iteration: int
     restarts: tuple[Chain, ...]
     log_posteriors: np.ndarray  # (restarts,) at power 1; 0 before the first round
+    choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
     refined: Chain | None  # from the first block of the refinement on
     reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
@@ -78,6 +73,7 @@ def gaussian_initial_model_algorithm(
             iteration=0,
             restarts=tuple(random_start(data.grids[0], seeded, r) for r in range(settings.restarts)),
             log_posteriors=np.zeros(settings.restarts),
+            choice=None,
             refined=None,
             reference=None,
             log_posterior=0.0,
@@ -99,6 +95,8 @@ def gaussian_initial_model_algorithm(
 
 def _prepare(images: np.ndarray, pixel_size_A: float, settings: GaussianInitialModel, ctf: np.ndarray | None) -> _Data:
     whole, centres = centred(checked_noisy_averages(images, pixel_size_A, ctf))
+    if settings.fine_components == "auto":
+        held_out_views(len(whole), settings.seed)
     group = symmetry_matrices(settings.symmetry).numpy()
     prior = default_noise_prior(reduced(whole, settings.box_px), settings.offset_sd_A)
     map_box = min(settings.map_box_px, whole.box_px)
@@ -135,7 +133,11 @@ def _refinement_step(
     """One block. Step sizes are adapted before the first sample, settle then, and stay."""
     block = state.iteration - settings.rounds
     sampling, first_sample = block >= _burn_in_blocks(settings), last - settings.samples
-    chain = state.refined or refined_start(state.restarts[int(state.log_posteriors.argmax())], data.fine, settings)
+    chain, choice = state.refined, state.choice
+    if chain is None:
+        best = state.restarts[int(state.log_posteriors.argmax())]
+        components, choice = _components(data, settings, best)
+        chain = refined_start(best, data.fine, settings, components)
     if state.iteration == first_sample:
         chain = replace(chain, steps=settled_steps(chain.steps))
     chain, accepted = refine_block(data.fine, chain, settings, block=block, adapt=not sampling)
@@ -145,32 +147,44 @@ def _refinement_step(
         reference = reference or posed
         sums = add_sample(sums, aligned_mixture(posed, reference, data.group), data.map_pixel_size_A)
     following = replace(
-        state, iteration=state.iteration + 1, refined=chain, reference=reference, log_posterior=log_p, sums=sums
+        state,
+        iteration=state.iteration + 1,
+        choice=choice,
+        refined=chain,
+        reference=reference,
+        log_posterior=log_p,
+        sums=sums,
     )
     info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": posed.mixture.sigma_A, "acceptance": accepted}
-    return following, info
+    return following, info if choice is state.choice else {**info, **tried(choice)}
+
+
+def _components(data: _Data, settings: GaussianInitialModel, best: Chain) -> tuple[int, ComponentChoice | None]:
+    """How many components to refine with, and how that was chosen."""
+    if settings.fine_components != "auto":
+        return settings.fine_components, None
+    held_out = held_out_views(len(data.fine.data), settings.seed)
+    settled = settled_poses(data.fine, best, settings)
+
+    def predict(components: int) -> np.ndarray:
+        return predict_views(data.fine, settled, settings, components=components, held_out=held_out)
+
+    choice = choose_components(predict, threads=settings.threads)
+    return choice.chosen, choice
 
 
 def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState) -> InitialModelResult:
     if state.refined is None or state.reference is None:
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
-    best = int(state.log_posteriors.argmax())
-    poses, reference = [chain.model.posed.rotations for chain in state.restarts], state.reference
-
-    def compare(first: np.ndarray, second: np.ndarray) -> Agreement:
-        return compare_poses(first, second, group=data.group, within_deg=settings.agreement_deg)
-
-    def volume(values: np.ndarray) -> Volume:
-        return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
-
-    return InitialModelResult(
-        mean=volume(state.sums.mean),
-        variance=volume(posterior_variance(state.sums)),
-        mixture=aligned_mixture(state.refined.model.posed, reference, data.group),
-        rotations=reference.rotations,
-        origins_A=-(reference.offsets_A + data.centres_A),
+    return result_of(
+        state.sums,
+        mixture=aligned_mixture(state.refined.model.posed, state.reference, data.group),
+        reference=state.reference,
+        starts=[chain.model.posed.rotations for chain in state.restarts],
         log_posteriors=state.log_posteriors,
-        best=best,
-        agreements=tuple(compare(other, poses[best]) for other in poses),
-        poses_kept=compare(poses[best], reference.rotations),
+        centres_A=data.centres_A,
+        pixel_size_A=data.map_pixel_size_A,
+        group=data.group,
+        agreement_deg=settings.agreement_deg,
+        choice=state.choice,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from vitreous.iterate import run
 from vitreous.mixtures.gaussian.algorithm import gaussian_initial_model_algorithm
 from vitreous.mixtures.gaussian.settings import GaussianInitialModel
-from vitreous.mixtures.initial.algorithm import InitialModelResult
+from vitreous.mixtures.initial.result import InitialModelResult
 
 __all__ = ["gaussian_initial_model"]
 

@@ -1,7 +1,8 @@
 """Initial models from class averages with unknown poses."""
 
 from vitreous.mixtures.initial.agreement import Agreement, compare_poses
-from vitreous.mixtures.initial.algorithm import InitialModelResult, State, initial_model_algorithm
+from vitreous.mixtures.initial.algorithm import State, initial_model_algorithm
+from vitreous.mixtures.initial.result import InitialModelResult
 from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.initial.task import initial_model
 

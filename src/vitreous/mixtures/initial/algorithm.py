@@ -8,17 +8,13 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.agreement import Agreement, compare_poses
-from vitreous.mixtures.initial.posterior import (
-    DensitySums,
-    add_sample,
-    aligned_mixture,
-    no_samples,
-    posterior_variance,
-)
+from vitreous.mixtures.initial.held_out import predict_views, settled_poses
+from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
+from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.initial.stages import (
     anneal_round,
@@ -27,11 +23,9 @@ from vitreous.mixtures.initial.stages import (
     refine_steps,
     refined_start,
 )
-from vitreous.mixtures.model import Mixture
-from vitreous.particles import Volume
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["InitialModelResult", "State", "initial_model_algorithm"]
+__all__ = ["State", "initial_model_algorithm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,33 +35,11 @@ class State:
     iteration: int
     restarts: tuple[PosedMixture, ...]
     log_posteriors: np.ndarray  # (restarts,) at the full number of counts; 0 before the first round
+    choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
     refined: PosedMixture | None  # from the first block of the refinement on
     reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
     sums: DensitySums
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class InitialModelResult:
-    """An initial model with its uncertainty; its hand is not determined by the averages.
-
-    ``mixture`` is the last sample with all copies of the asymmetric unit, in the frame of ``mean`` and ``rotations``.
-    """
-
-    mean: Volume
-    variance: Volume
-    mixture: Mixture
-    rotations: np.ndarray  # (n, 3, 3) G of the averages
-    origins_A: np.ndarray  # (n, 2) shifts that centre the averages, as rlnOriginXAngst and YAngst
-    log_posteriors: np.ndarray  # (restarts,)
-    best: int  # the restart that was refined
-    agreements: tuple[Agreement, ...]  # of each restart with the best one
-    poses_kept: Agreement  # of the refined poses with those of the initial stage
-
-    @property
-    def restarts_agreeing(self) -> int:
-        """Restarts, the best included, of which at least nine poses in ten agree with it."""
-        return sum(agreement.fraction >= 0.9 for agreement in self.agreements)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +70,7 @@ def initial_model_algorithm(
             iteration=0,
             restarts=tuple(starts),
             log_posteriors=np.zeros(settings.restarts),
+            choice=None,
             refined=None,
             reference=None,
             log_posterior=0.0,
@@ -119,6 +92,8 @@ def initial_model_algorithm(
 
 def _prepare(images: np.ndarray, pixel_size_A: float, settings: InitialModel) -> _Data:
     averages = checked_averages(images, pixel_size_A)
+    if settings.fine_components == "auto":
+        held_out_views(len(averages), settings.seed)
     centres = centres_of_mass(averages, pixel_size_A)
     fine = reduce_images(averages, pixel_size_A, centres, settings.fine_box_px)
     box = averages.shape[1]
@@ -146,9 +121,11 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
 
 
 def _refinement_step(data: _Data, settings: InitialModel, state: State, last: int) -> tuple[State, Mapping[str, Any]]:
-    model = state.refined
+    model, choice = state.refined, state.choice
     if model is None:
-        model = refined_start(state.restarts[int(state.log_posteriors.argmax())], settings, data.group)
+        best = state.restarts[int(state.log_posteriors.argmax())]
+        components, choice = _components(data, settings, best)
+        model = refined_start(best, settings, data.group, components)
     first = (state.iteration - settings.rounds) * settings.steps_between
     model, log_p = refine_steps(data.fine, model, settings, data.group, first=first, steps=settings.steps_between)
     sums, reference = state.sums, state.reference
@@ -156,31 +133,44 @@ def _refinement_step(data: _Data, settings: InitialModel, state: State, last: in
         reference = reference or model
         sums = add_sample(sums, aligned_mixture(model, reference, data.group), data.map_pixel_size_A)
     following = replace(
-        state, iteration=state.iteration + 1, refined=model, reference=reference, log_posterior=log_p, sums=sums
+        state,
+        iteration=state.iteration + 1,
+        choice=choice,
+        refined=model,
+        reference=reference,
+        log_posterior=log_p,
+        sums=sums,
     )
-    return following, {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+    return following, info if choice is state.choice else {**info, **tried(choice)}
+
+
+def _components(data: _Data, settings: InitialModel, best: PosedMixture) -> tuple[int, ComponentChoice | None]:
+    """How many components to refine with, and how that was chosen."""
+    if settings.fine_components != "auto":
+        return settings.fine_components, None
+    held_out = held_out_views(len(best.rotations), settings.seed)
+    settled = settled_poses(data.fine, best, settings, data.group)
+
+    def predict(components: int) -> np.ndarray:
+        return predict_views(data.fine, settled, settings, data.group, components=components, held_out=held_out)
+
+    choice = choose_components(predict, threads=settings.threads)
+    return choice.chosen, choice
 
 
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
     if state.refined is None or state.reference is None:
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
-    best = int(state.log_posteriors.argmax())
-    chosen, reference = state.restarts[best], state.reference
-
-    def compare(first: np.ndarray, second: np.ndarray) -> Agreement:
-        return compare_poses(first, second, group=data.group, within_deg=settings.agreement_deg)
-
-    def volume(values: np.ndarray) -> Volume:
-        return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
-
-    return InitialModelResult(
-        mean=volume(state.sums.mean),
-        variance=volume(posterior_variance(state.sums)),
-        mixture=aligned_mixture(state.refined, reference, data.group),
-        rotations=reference.rotations,
-        origins_A=-(reference.offsets_A + data.centres_A),
+    return result_of(
+        state.sums,
+        mixture=aligned_mixture(state.refined, state.reference, data.group),
+        reference=state.reference,
+        starts=[model.rotations for model in state.restarts],
         log_posteriors=state.log_posteriors,
-        best=best,
-        agreements=tuple(compare(other.rotations, chosen.rotations) for other in state.restarts),
-        poses_kept=compare(chosen.rotations, reference.rotations),
+        centres_A=data.centres_A,
+        pixel_size_A=data.map_pixel_size_A,
+        group=data.group,
+        agreement_deg=settings.agreement_deg,
+        choice=state.choice,
     )

@@ -72,10 +72,10 @@ def initial_log_posterior(images: Reduced, model: PosedMixture, settings: Initia
     return log_posterior(data, model, default_prior(data), group=group, moves=_MIXTURE_ONLY)
 
 
-def refined_start(model: PosedMixture, settings: InitialModel, group: np.ndarray) -> PosedMixture:
+def refined_start(model: PosedMixture, settings: InitialModel, group: np.ndarray, components: int) -> PosedMixture:
     """The poses of the initial stage with many components, drawn from the few."""
     rng = generator(settings.seed, "refinement")
-    unit = max(2, round(settings.fine_components / len(group)))
+    unit = max(2, round(components / len(group)))
     mixture = replace(
         model.mixture,
         means_A=sample_points(model.mixture, unit, rng),

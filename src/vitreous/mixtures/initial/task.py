@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import run
-from vitreous.mixtures.initial.algorithm import InitialModelResult, initial_model_algorithm
+from vitreous.mixtures.initial.algorithm import initial_model_algorithm
+from vitreous.mixtures.initial.result import InitialModelResult
 from vitreous.mixtures.initial.settings import InitialModel
 
 __all__ = ["initial_model"]
