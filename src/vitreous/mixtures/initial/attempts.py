@@ -13,7 +13,7 @@ import numpy as np
 
 from vitreous.mixtures.initial.settings import InitialModel
 
-__all__ = ["attempts_of", "best_attempts", "judged_after"]
+__all__ = ["attempts_of", "best_attempts", "judged_after", "rotations_in_round"]
 
 _MOST_ATTEMPTS = 4
 _JUDGED_AT = 2.0 / 3.0  # of the annealing
@@ -27,6 +27,12 @@ def attempts_of(group: np.ndarray) -> int:
 def judged_after(settings: InitialModel) -> int:
     """The number of rounds after which the best attempts are chosen."""
     return max(1, min(round(_JUDGED_AT * settings.rounds_annealed), settings.rounds))
+
+
+def rotations_in_round(settings: InitialModel, group: np.ndarray, round_: int) -> int:
+    """Random rotations for every image: shared out among attempts while there are several."""
+    together = attempts_of(group) if round_ < judged_after(settings) else 1
+    return -(-settings.global_rotations // together)
 
 
 def best_attempts(log_posteriors: Sequence[float], restarts: int) -> np.ndarray:

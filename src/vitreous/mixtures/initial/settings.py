@@ -23,7 +23,7 @@ class InitialModel:
     rounds, rounds_annealed
         Rounds of the initial stage in all, and those in which the counts grow.
     global_rotations
-        Random rotations that every image is compared with in a round; shared out among the attempts at a restart.
+        Random rotations that every image is compared with in a round; shared out among attempts at a restart.
     mixture_steps, rotation_steps
         Gibbs steps for the mixture, and for the poses near their present values, in a round.
     fine_components, fine_box_px, fine_counts
