@@ -27,11 +27,13 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "gibbs-step": True,
     "initial-models": False,
     "initial-real": False,
+    "known-poses": False,
     "class2d-quality": False,
     "perfect-classes": False,
     "relion-peer": False,
     "scaling": False,
     "collapse": False,
+    "mixture-fit": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"

@@ -144,7 +144,7 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
     best, iteration = best_attempts(log_p, settings.restarts), state.iteration + 1
     shown = [log_p[i] for i in best]
     if iteration == judged_after(settings):
-        models, log_p = tuple(models[i] for i in best), shown
+        models, log_p = tuple(models[i] for i in best), tuple(shown)
     following = replace(state, iteration=iteration, restarts=models, log_posteriors=np.array(log_p))
     return following, {"stage": "initial", "log_posterior": max(shown), "log_posteriors": shown}
 
