@@ -12,6 +12,7 @@ from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_points import single_gaussian_precision
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally, random_rotation_matrices
+from vitreous.mixtures.initial.attempts import rotations_in_round
 from vitreous.mixtures.initial.reduce import Reduced
 from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.model import sample_points
@@ -56,7 +57,7 @@ def anneal_round(
     for step in range(first, first + settings.mixture_steps):
         model, _ = projection_step(data, model, prior, group=group, moves=_MIXTURE_ONLY, seed=seed, step=step)
     rotations = draw_rotations_globally(
-        data, model, rotations=settings.global_rotations, group=group, seed=seed, step=round_
+        data, model, rotations=rotations_in_round(settings, group, round_), group=group, seed=seed, step=round_
     )
     model = replace(model, rotations=rotations)
     if counts >= min(_LOCAL_FROM_COUNTS, settings.counts):
