@@ -25,7 +25,7 @@ def command(name: str, file: Path, folder: Path, *, threads: int, options: list[
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     words: list[str | Path] = [*PROGRAM, name, file, "-o", folder, "--threads", str(threads), *options]
-    return run_child(words, folder.with_suffix(".log"), threads=threads)
+    return run_child(words, folder.with_suffix(".log"))  # how many threads libraries get is the program's own choice
 
 
 def model_figures(folder: Path, truth: Path) -> dict[str, Any]:

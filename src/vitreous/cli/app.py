@@ -53,8 +53,10 @@ for _name, _help in COMMANDS.items():
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` by default) and return the exit code."""
-    # Threads that spin while they wait cost three times the work on a shared machine. Read when PyTorch is loaded.
+    # Read when PyTorch and NumPy are loaded. Threads that spin while they wait cost three times the work on a shared
+    # machine; jobs share their work out among threads themselves, and products inside one of these need no others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
