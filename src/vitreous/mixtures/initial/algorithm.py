@@ -8,9 +8,10 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
-from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
+from vitreous.mixtures.initial.frames import in_one_frame
+from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_conformations, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
 from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.mixtures.initial.settings import InitialModel
@@ -31,12 +32,13 @@ class State:
     """Everything that survives a step."""
 
     iteration: int
-    restarts: tuple[PosedMixture, ...]
+    restarts: tuple[PosedMixtures, ...]
     log_posteriors: np.ndarray  # (restarts,) at the full number of counts; 0 before the first round
-    refined: PosedMixture | None  # from the first block of the refinement on
-    reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
+    refined: PosedMixtures | None  # from the first block of the refinement on
+    reference: PosedMixtures | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
-    sums: DensitySums
+    sums: tuple[DensitySums, ...]  # of every conformation
+    memberships: np.ndarray  # (n, conformations) samples in which an image showed a conformation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +50,10 @@ class _Data:
     map_box_px: int
     map_pixel_size_A: float
 
+    @property
+    def field_A(self) -> float:
+        return self.map_box_px * self.map_pixel_size_A
+
 
 def initial_model_algorithm(
     images: np.ndarray, pixel_size_A: float, settings: InitialModel
@@ -57,7 +63,6 @@ def initial_model_algorithm(
     A step is a round of the initial stage for all restarts, or ``steps_between`` steps of the refinement.
     """
     data = _prepare(images, pixel_size_A, settings)
-    last = settings.rounds + -(-settings.burn_in_steps // settings.steps_between) + settings.samples
 
     def init(seed: int) -> State:
         starts = (
@@ -70,18 +75,19 @@ def initial_model_algorithm(
             refined=None,
             reference=None,
             log_posterior=0.0,
-            sums=no_samples(data.map_box_px),
+            sums=(no_samples(data.map_box_px),) * settings.conformations,
+            memberships=np.zeros((len(images), settings.conformations)),
         )
 
     def step(state: State) -> tuple[State, Mapping[str, Any]]:
-        if state.iteration < settings.rounds:
+        if state.iteration < settings.initial_rounds:
             return _initial_step(data, settings, state)
-        return _refinement_step(data, settings, state, last)
+        return _refinement_step(data, settings, state)
 
     return Algorithm(
         init=init,
         step=step,
-        done=lambda state: state.iteration >= last,
+        done=lambda state: state.iteration >= settings.steps,
         finalise=lambda state: _finalise(data, settings, state),
     )
 
@@ -103,7 +109,7 @@ def _prepare(images: np.ndarray, pixel_size_A: float, settings: InitialModel) ->
 
 
 def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
-    def one(restart: int) -> tuple[PosedMixture, float]:
+    def one(restart: int) -> tuple[PosedMixtures, float]:
         model = anneal_round(
             data.coarse, state.restarts[restart], settings, data.group, restart=restart, round_=state.iteration
         )
@@ -114,20 +120,27 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
     return following, {"stage": "initial", "log_posterior": max(log_p), "log_posteriors": list(log_p)}
 
 
-def _refinement_step(data: _Data, settings: InitialModel, state: State, last: int) -> tuple[State, Mapping[str, Any]]:
+def _refinement_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
     model = state.refined
     if model is None:
-        model = refined_start(state.restarts[int(state.log_posteriors.argmax())], settings, data.group)
-    first = (state.iteration - settings.rounds) * settings.steps_between
+        best = state.restarts[int(state.log_posteriors.argmax())]
+        model = refined_start(best, settings, data.group, field_A=data.field_A)
+    first = (state.iteration - settings.initial_rounds) * settings.steps_between
     model, log_p = refine_steps(data.fine, model, settings, data.group, first=first, steps=settings.steps_between)
-    sums, reference = state.sums, state.reference
-    if state.iteration >= last - settings.samples:
-        reference = reference or model
-        sums = add_sample(sums, aligned_mixture(model, reference, data.group), data.map_pixel_size_A)
-    following = replace(
-        state, iteration=state.iteration + 1, refined=model, reference=reference, log_posterior=log_p, sums=sums
-    )
-    return following, {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+    following = replace(state, iteration=state.iteration + 1, refined=model, log_posterior=log_p)
+    if state.iteration >= settings.steps - settings.samples:
+        following = _sampled(data, model, following)
+    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixtures[0].sigma_A}
+    return following, info
+
+
+def _sampled(data: _Data, model: PosedMixtures, state: State) -> State:
+    """With one sample more; the first one becomes the reference, in which all conformations have one frame."""
+    reference = state.reference or in_one_frame(model, data.group, field_A=data.field_A, hands=(False,))
+    aligned = aligned_conformations(model, reference, data.group)
+    sums = [add_sample(s, m, data.map_pixel_size_A) for s, m in zip(state.sums, aligned, strict=True)]
+    shown = model.labels[:, None] == np.arange(len(sums))
+    return replace(state, reference=reference, sums=tuple(sums), memberships=state.memberships + shown)
 
 
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
@@ -135,9 +148,10 @@ def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModel
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
     return result_of(
         state.sums,
-        mixture=aligned_mixture(state.refined, state.reference, data.group),
+        mixtures=aligned_conformations(state.refined, state.reference, data.group),
+        memberships=state.memberships,
         reference=state.reference,
-        starts=[model.rotations for model in state.restarts],
+        starts=state.restarts,
         log_posteriors=state.log_posteriors,
         centres_A=data.centres_A,
         pixel_size_A=data.map_pixel_size_A,
