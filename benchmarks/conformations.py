@@ -1,10 +1,10 @@
 """Initial models of two conformations from mixed averages: who shows what, and do the maps differ where they should?
 
-Averages are projections of two atomic models of one particle at 15 A, as many of each, in random views, without noise;
-which shows which is not told. Every restart is compared with the truth: images whose conformation is right (up to its
-name), and images whose pose is right too (within 20 degrees, for every conformation in a frame and hand of its own). The
-maps of the refined restart are compared with both models, each in its own best alignment over both hands; their
-difference with the true difference in the alignment of the first one.
+Averages are projections of two atomic models of one particle at 15 A, as many of each, in random views, without
+noise; which shows which is not told. Every restart is compared with the truth: images whose conformation is right (up
+to its name), and images whose pose is right too (within 20 degrees, for every conformation in a frame and hand of its
+own). The maps of the refined restart are compared with both models, each in its own best alignment over both hands;
+their difference with the true difference in the alignment of the first one.
 """
 
 import argparse

@@ -93,6 +93,11 @@ class InitialModel:
         return self.rounds + (self.label_rounds if self.conformations > 1 else 0)
 
     @property
+    def ranking_counts(self) -> int:
+        """Counts per image for the log posterior that ranks restarts: those at the end of the initial stage."""
+        return self.label_counts if self.conformations > 1 else self.counts
+
+    @property
     def steps(self) -> int:
         """Steps of the whole algorithm: rounds, then blocks of ``steps_between`` steps."""
         return self.initial_rounds + -(-self.burn_in_steps // self.steps_between) + self.samples

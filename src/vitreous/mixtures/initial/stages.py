@@ -89,8 +89,8 @@ def anneal_round(
 
 
 def initial_log_posterior(images: Reduced, model: PosedMixtures, settings: InitialModel, group: np.ndarray) -> float:
-    """What restarts are ranked by: log posterior, labels and populations included, at ``settings.counts``."""
-    data = count_images(images.images, images.pixel_size_A, settings.counts)
+    """What restarts are ranked by: log posterior, labels and populations included."""
+    data = count_images(images.images, images.pixel_size_A, settings.ranking_counts)
     return conformations_log_posterior(data, model, default_prior(data), group=group, moves=_MIXTURE_ONLY)
 
 
