@@ -46,7 +46,7 @@ def test_the_draw_is_exact_for_any_reach(reach):
     members, first = np.zeros((400, 9)), np.zeros((400, 9, 2))
     for row in range(400):
         assign_planes(
-            data.columns, 0, data.row_ends, BOX, np.log(m.weights)[None], (m.means_A / PIXEL + BOX // 2)[None],
+            data.counts, np.log(m.weights)[None], (m.means_A / PIXEL + BOX // 2)[None],
             m.precision_per_A2 * PIXEL**2, reach, rng.integers(0, 2**64, 1, dtype=np.uint64),
             members[row : row + 1], first[row : row + 1],
         )  # fmt: skip
@@ -59,7 +59,7 @@ def test_the_draw_is_exact_for_any_reach(reach):
 
 @pytest.mark.parametrize(("components", "sigma"), [(1, 3.0), (150, 5.0), (400, 30.0), (300, 1.5)])
 def test_images(components, sigma):
-    """More components at a pixel than the unrolled part of the search holds, wide ones, and ones between the pixels."""
+    """Many components at a pixel and few, wide ones, and ones between the pixels."""
     rng = np.random.default_rng(2)
     m = random_mixture(components, dimension=2, spread_A=10.0, sigma_A=sigma, seed=3)
     counts = rng.poisson(20.0, (1, BOX, BOX)).astype(np.int32)

@@ -1,16 +1,17 @@
 """Assigning counts to components at random: the hot loop of the Gibbs samplers.
 
 Every count at pixel x goes to component k with probability ``w_k exp(-s/2 |x - c_k|^2) / total``. Gaussians are
-separable, so that one row of pixels costs one multiplication and addition per pixel and component that reaches the row:
-the running sums over components of all pixels of the row, side by side. A count is a uniform number and a binary search
-in the running sum of its pixel. Components are sorted by the first column that they reach, so that those of a pixel are
-a contiguous range and the search is short.
+separable, so that a row of pixels costs one multiplication and addition per pixel and component that reaches it: the
+running sums over components of four neighbouring pixels, side by side. A count is a uniform number, and its component
+is the number of running sums of its pixel that are not above it: comparing with all of them, eight at a time and
+without a branch, is faster than a binary search. Components are sorted by the first column that they reach, so that
+those of a block of pixels are a contiguous range and the comparison is short.
 
-Nothing is neglected beyond the reach. What components outside their windows could contribute is at most
-``B = exp(-reach^2/2) sum_k w_k``. A count falls into this share with probability B / (near + B); only then the far
-components are evaluated, and the count goes to them with the probability that they really have, or is drawn again
-(thinning). So the draw is exact for any reach. Where the near total is below 100 B (lone pixels far from everything),
-all components are evaluated at once.
+Nothing is neglected beyond the reach. Component k contributes at most ``b_k = w_k exp(-reach^2/2)`` outside its window,
+all together B. A count falls into this share with probability B / (near + B); then it proposes a component with
+probability b_k / B, which takes it with the probability that it really has there over b_k; otherwise the count is drawn
+again (rejection). So the draw is exact for any reach. Where the near total is below 100 B (lone pixels far from
+everything), all components are evaluated at once.
 
 Lengths in this module are in pixels, counted from index 0.
 """
@@ -22,100 +23,88 @@ from vitreous.mixtures._compile import compiled
 __all__ = ["assign_planes", "reach_in_sigmas"]
 
 _MANY_BOUNDS = 100.0  # a near total below this multiple of the bound is not trusted
-_SPAN = 64  # components that the unrolled part of the search distinguishes
+_LOG_ROUNDING = -40.0  # exp of this is lost when it is added to 1
+_LANES = 4  # neighbouring pixels whose running sums are built together
+_STRIDE = 16  # running sums are compared in multiples of this
+_ONE_COUNT = 1 << 36  # a row's draws of a component in one number: how many, and the sum of their columns below
 
 
 def reach_in_sigmas(components: int) -> float:
-    """Half width of a component's window, chosen such that about one count in 2000 looks at far components."""
-    return float(np.sqrt(2.0 * np.log(500.0 * components)))
+    """Half width of a component's window, chosen such that few counts fall beyond it."""
+    return float(np.sqrt(2.0 * np.log(1000.0 * components)))
 
 
 @compiled
-def assign_planes(columns, begin, row_ends, length, log_weights, centres, precision, reach, seeds, members, first):
+def assign_planes(counts, log_weights, centres, precision, reach, seeds, members, first):
     """Draw the assignments of all counts of a stack of planes; returns (n,) sums of ``log sum_k w_k exp(...)``.
 
-    The counts are a list of their columns, sorted by plane, row and column; they start at ``begin``, row_ends (n, rows)
-    is where the rows end in it, and length is the number of columns. log_weights (n, K) or (1, K); centres (n, K, 2)
-    or (1, K, 2) x, y; seeds (n,) uint64. Added to: members (n, K), the counts of every component, and first (n, K, 2),
-    the sums of their x and y. The logs leave out what lies outside the windows: 1% of a count's density at most, some
-    1e-5 usually.
+    counts (n, rows, columns) int32; log_weights (n, K) or (1, K); centres (n, K, 2) or (1, K, 2) x, y; seeds (n,)
+    uint64. Added to: members (n, K), the counts of every component, and first (n, K, 2), the sums of their x and y. The
+    logs leave out what lies outside the windows: 1% of a count's density at most, some 1e-5 usually.
     """
-    planes, rows = row_ends.shape
-    log_totals = np.zeros(planes)
+    log_totals = np.zeros(len(counts))
     width = int(np.floor(2.0 * reach / np.sqrt(precision))) + 1
-    for plane in range(planes):
+    for plane in range(len(counts)):
         log_w = log_weights[plane if len(log_weights) > 1 else 0]
         centre = centres[plane if len(centres) > 1 else 0]
         log_totals[plane] = _assign_plane(
-            columns,
-            begin,
-            row_ends[plane],
-            length,
-            log_w,
-            centre,
-            precision,
-            reach,
-            width,
-            seeds[plane],
-            members[plane],
-            first[plane],
+            counts[plane], log_w, centre, precision, reach, width, seeds[plane], members[plane], first[plane]
         )
-        begin = row_ends[plane, rows - 1]
     return log_totals
 
 
 @compiled
-def _assign_plane(columns, end, row_ends, length, log_w, centre, precision, reach, width, state, members, first):
+def _assign_plane(counts, log_w, centre, precision, reach, width, state, members, first):
+    rows, length = counts.shape
     top = log_w.max()
     log_w = log_w - top
-    start, bound = _windows(log_w, centre, precision, reach, width, len(row_ends), length)
+    start, bounds = _windows(log_w, centre, precision, reach, width, rows, length)
+    bound = bounds[-1]
     order = _sorted_by_column(start[:, 0], width, length)
-    gx = _factors(centre[:, 0], start[:, 0], order, precision, width, length)
-    gy = _factors(centre[:, 1], start[:, 1], order, precision, width, len(row_ends)).T.copy()
-    weight = np.exp(log_w[order]).astype(np.float32)
-
-    active, column = np.empty(len(order) + 1, np.int64), np.empty(len(order) + 1, np.int64)
-    running = np.empty((len(order) + 1 + _SPAN, length), np.float32)
-    low = np.empty(length, np.int64)
-    drawn, work = np.zeros((len(order), 3), np.int64), np.empty(len(log_w))
-    log_total, first_place = 0.0, end
-    for y in range(len(row_ends)):
-        begin, end = end, row_ends[y]
-        if begin == end:
-            continue
-        n = _active_in_row(y, order, start, width, active, column)
-        _running_sums(n, active, weight * gy[y], gx, running)
-        span = _active_in_columns(n, column, width, low)
-        log_total += _log_near(columns[begin:end], running[n], _MANY_BOUNDS * bound)
-        for place in range(begin, end):
-            x = columns[place]
-            near = running[n, x]
-            state, u = _next(state)
-            if near < _MANY_BOUNDS * bound:
-                log_total += _all_weights(x, y, log_w, centre, precision, work)
-                _count(_pick(work, u), x, y, members, first)
+    column = start[order, 0]
+    gx = _column_factors(centre[order, 0], column, precision, width, -(-length // _LANES) * _LANES)
+    ends, reached_by, amplitude = _row_lists(log_w[order], centre[order, 1], start[order, 1], precision, width, rows)
+    running = np.empty((_LANES, -(-len(order) // _STRIDE) * _STRIDE), np.float32)
+    drawn, work = np.zeros(len(order), np.int64), np.empty(len(log_w))
+    log_total, total = 0.0, 0
+    for y in range(rows):
+        active = reached_by[ends[y] : ends[y + 1]]
+        amplitudes = amplitude[ends[y] : ends[y + 1]]
+        low, high = 0, 0
+        for x0 in range(0, length, _LANES):
+            block = counts[y, x0 : x0 + _LANES]
+            if not block.any():
                 continue
-            u *= np.float32(near + bound)
-            if u < near:
-                if span == _SPAN:
-                    i = active[_search(u, x, low[x], running)]
-                else:
-                    i = active[_search_wide(u, x, low[x], span, n, running)]
-                drawn[i, 0] += 1
-                drawn[i, 1] += x
-                drawn[i, 2] += y
-                continue
-            _far_weights(x, y, log_w, centre, precision, start, width, work)
-            state, k = _draw_far(work, near, bound, state)
-            if k < 0:
-                state, u = _next(state)
-                k = order[active[_search_wide(u * near, x, low[x], span, n, running)]]
-            _count(k, x, y, members, first)
-    for i in range(len(order)):
-        members[order[i]] += drawn[i, 0]
-        first[order[i], 0] += drawn[i, 1]
-        first[order[i], 1] += drawn[i, 2]
-    return log_total + top * (end - first_place)
+            low, high = _active_in_block(x0, active, column, width, low, high)
+            compared = _running_sums(active[low:high], amplitudes[low:high], gx[:, x0 : x0 + _LANES], running)
+            for lane in range(len(block)):
+                times = block[lane]
+                if times == 0:
+                    continue
+                total += times
+                x = x0 + lane
+                sums = running[lane, :compared]
+                near = running[lane, high - low - 1] if high > low else np.float32(0.0)
+                if near < _MANY_BOUNDS * bound:
+                    log_total += times * _all_weights(x, y, log_w, centre, precision, work)
+                    for _ in range(times):
+                        state, u = _next(state)
+                        _count(_pick(work, u), x, y, members, first)
+                    continue
+                log_total += times * np.log(near)
+                state, far = _draw_near(times, near, near + bound, sums, active[low:high], _ONE_COUNT + x, drawn, state)
+                for _ in range(far):
+                    state, k = _draw_far(x, y, log_w, centre, precision, start, width, bounds, state)
+                    while k < 0:
+                        state, u = _next(state)
+                        u *= np.float32(near + bound)
+                        if u < near:
+                            k = order[active[low + _place(u, sums)]]
+                        else:
+                            state, k = _draw_far(x, y, log_w, centre, precision, start, width, bounds, state)
+                    _count(k, x, y, members, first)
+        _take_over(y, active, order, drawn, members, first)
+    return log_total + top * total
 
 
 @compiled
@@ -133,7 +122,7 @@ def _next(state):
 
 @compiled
 def _windows(log_w, centre, precision, reach, width, rows, columns):
-    """First column and row of every window, and the bound B on what all components may have outside of them.
+    """First column and row of every window, and the running sum of the b_k: (K, 2) and (K,).
 
     Components of negligible weight and those that do not reach the plane get no window: their start is beyond it.
     """
@@ -142,18 +131,18 @@ def _windows(log_w, centre, precision, reach, width, rows, columns):
     cut = np.exp(-0.5 * reach * reach)
     weight = np.exp(log_w)
     total = weight.sum()
-    bound = cut * total
-    start = np.empty((k_all, 2), np.int64)
+    start, bounds, bound = np.empty((k_all, 2), np.int64), np.empty(k_all), 0.0
     for k in range(k_all):
         x = int(np.ceil(max(min(centre[k, 0], 1e6), -1e6) - radius))
         y = int(np.ceil(max(min(centre[k, 1], 1e6), -1e6) - radius))
+        bound += cut * weight[k]
         if weight[k] * k_all < cut * total:
-            bound += weight[k]
+            bound += weight[k] * (1.0 - cut)
             x, y = columns, rows
         elif x <= -width or x >= columns or y <= -width or y >= rows:
             x, y = columns, rows
-        start[k, 0], start[k, 1] = x, y
-    return start, bound
+        start[k, 0], start[k, 1], bounds[k] = x, y, bound
+    return start, bounds
 
 
 @compiled
@@ -173,111 +162,127 @@ def _sorted_by_column(start, width, length):
 
 
 @compiled
-def _factors(centre, start, order, precision, width, length):
-    """exp(-s/2 (j - c)^2) inside the windows and 0 outside, one row per component in this order: (len(order), length).
-
-    A step of one pixel multiplies the factor by a ratio, and the ratio by a constant; going outwards from the centre
-    keeps the rounding of float64 below 1e-12.
-    """
-    out = np.zeros((len(order), length), np.float32)
-    change = np.exp(-precision)
-    for i in range(len(order)):
-        c, low = centre[order[i]], start[order[i]]
-        high = low + width
-        middle = min(max(int(np.round(c)), low), high - 1)
-        distance = middle - c
-        peak = np.exp(-0.5 * precision * distance * distance)
-        value, ratio = peak, np.exp(-precision * (distance + 0.5))
-        for j in range(middle, min(high, length)):
-            if j >= 0:
-                out[i, j] = value
-            value *= ratio
-            ratio *= change
-        value, ratio = peak, np.exp(precision * (distance - 0.5))
-        for j in range(middle, max(low, 0) - 1, -1):
-            if j < length:
-                out[i, j] = value
-            value *= ratio
-            ratio *= change
+def _column_factors(centre, column, precision, width, length):
+    """exp(-s/2 (x - c)^2) inside the windows and 0 outside, one row per component: (len(centre), length)."""
+    out = np.zeros((len(centre), length), np.float32)
+    values, half_step = np.empty(width, np.float32), np.exp(-0.5 * precision)
+    for i in range(len(centre)):
+        _factors(centre[i], column[i], precision, half_step, values)
+        for x in range(max(column[i], 0), min(column[i] + width, length)):
+            out[i, x] = values[x - column[i]]
     return out
 
 
 @compiled
-def _active_in_row(y, order, start, width, active, column):
-    """Which components (places in ``order``) reach row y, with their first columns: their number."""
-    n = 0
-    for i in range(len(order)):  # without a branch, which would be guessed wrongly every third time
+def _row_lists(log_w, centre, first_row, precision, width, rows):
+    """(row_ends, components, amplitudes): which components reach a row, and w exp(-s/2 (y - c)^2) of each there.
+
+    Row y has the entries from row_ends[y] to row_ends[y + 1], in the order in which the components are given.
+    """
+    many = np.zeros(rows + 1, np.int64)
+    for low in first_row:
+        for y in range(max(low, 0), min(low + width, rows)):
+            many[y + 1] += 1
+    row_ends = np.cumsum(many)
+    place = row_ends[:-1].copy()
+    components, amplitudes = np.empty(row_ends[-1], np.int32), np.empty(row_ends[-1], np.float32)
+    weight, values, half_step = np.exp(log_w), np.empty(width, np.float32), np.exp(-0.5 * precision)
+    for i in range(len(centre)):
+        low, w = first_row[i], np.float32(weight[i])
+        _factors(centre[i], low, precision, half_step, values)
+        for y in range(max(low, 0), min(low + width, rows)):
+            components[place[y]] = i
+            amplitudes[place[y]] = w * values[y - low]
+            place[y] += 1
+    return row_ends, components, amplitudes
+
+
+@compiled
+def _factors(centre, low, precision, half_step, out):
+    """Fill ``out`` with exp(-s/2 (j - c)^2) for a window of pixels j that begins at ``low``; half_step is exp(-s/2).
+
+    A step of one pixel multiplies the factor by a ratio, and the ratio by a constant; going outwards from the centre
+    keeps the rounding of float64 below 1e-12.
+    """
+    width, change = len(out), half_step * half_step
+    middle = min(max(int(np.round(centre - low)), 0), width - 1)
+    distance = middle + low - centre
+    peak, tilt = np.exp(-0.5 * precision * distance * distance), np.exp(-precision * distance)
+    value, ratio = peak, half_step * tilt
+    for j in range(middle, width):
+        out[j] = value
+        value *= ratio
+        ratio *= change
+    value, ratio = peak, half_step / tilt
+    for j in range(middle, -1, -1):
+        out[j] = value
+        value *= ratio
+        ratio *= change
+
+
+@compiled
+def _active_in_block(x0, active, column, width, low, high):
+    """The range of a row's components that reach a block of columns, from that of an earlier block."""
+    while low < len(active) and column[active[low]] + width <= x0:
+        low += 1
+    high = max(low, high)
+    while high < len(active) and column[active[high]] < x0 + _LANES:
+        high += 1
+    return low, high
+
+
+@compiled
+def _running_sums(active, amplitudes, gx, running):
+    """running[lane, j] = sum of the first j + 1 components at a pixel; infinity after them.
+
+    Returns how many must be compared: a multiple of the stride.
+    """
+    s0, s1, s2, s3 = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for j in range(len(active)):
+        amplitude, factors = amplitudes[j], gx[active[j]]
+        s0 += amplitude * factors[0]
+        s1 += amplitude * factors[1]
+        s2 += amplitude * factors[2]
+        s3 += amplitude * factors[3]
+        running[0, j], running[1, j], running[2, j], running[3, j] = s0, s1, s2, s3
+    compared = -(-len(active) // _STRIDE) * _STRIDE
+    running[:, len(active) : compared] = np.inf
+    return compared
+
+
+@compiled
+def _draw_near(times, near, whole, sums, active, one, drawn, state):
+    """Draw a pixel's counts: (state, how many fell into the bound). ``one`` is added to ``drawn`` for every other."""
+    far = 0
+    for _ in range(times):
+        state, u = _next(state)
+        u *= np.float32(whole)
+        if u < near:
+            drawn[active[_place(u, sums)]] += one
+        else:
+            far += 1
+    return state, far
+
+
+@compiled
+def _place(u, sums):
+    """How many running sums are not above u. Added up as numbers of one size: the compiler compares eight at a time."""
+    place = np.float32(0.0)
+    for j in range(len(sums)):
+        place += np.float32(1.0) if sums[j] <= u else np.float32(0.0)
+    return np.int64(place)
+
+
+@compiled
+def _take_over(y, active, order, drawn, members, first):
+    """Add a row's draws to the sums of the plane, and forget them."""
+    for i in active:
+        many = drawn[i] // _ONE_COUNT
         k = order[i]
-        active[n], column[n] = i, start[k, 0]
-        n += int(start[k, 1] <= y < start[k, 1] + width)
-    return n
-
-
-@compiled
-def _running_sums(n, active, amplitude, gx, running):
-    """running[j] = sum of the first j active components for every pixel of the row, and infinity after the last."""
-    running[0, :] = 0.0
-    for j in range(n):
-        a, g = amplitude[active[j]], gx[active[j]]
-        for x in range(running.shape[1]):
-            running[j + 1, x] = running[j, x] + a * g[x]
-    running[n + 1 : n + 1 + _SPAN, :] = np.inf
-
-
-@compiled
-def _active_in_columns(n, column, width, low):
-    """Fill ``low``, the first active component that reaches each column.
-
-    Returns the number of components that a search must distinguish: a power of two above the most at one pixel.
-    """
-    first, last, span = 0, 0, _SPAN
-    for x in range(len(low)):
-        while first < n and column[first] + width <= x:
-            first += 1
-        while last < n and column[last] <= x:
-            last += 1
-        low[x] = first
-        while span <= last - first:
-            span *= 2
-    return span
-
-
-@compiled
-def _log_near(columns, near, trusted):
-    """Sum over counts of log near, where that is at least ``trusted``."""
-    total, last, value = 0.0, -1, 0.0
-    for x in columns:
-        if x != last:
-            last = x
-            value = np.log(near[x]) if near[x] >= trusted else 0.0
-        total += value
-    return total
-
-
-@compiled
-def _search(u, x, low, running):
-    """The active component j with running[j] <= u < running[j + 1] at pixel x, among 64 from ``low`` on.
-
-    Steps are added as numbers: branches would be guessed wrongly half of the time.
-    """
-    j = low
-    j += 32 * np.int64(running[j + 32, x] <= u)
-    j += 16 * np.int64(running[j + 16, x] <= u)
-    j += 8 * np.int64(running[j + 8, x] <= u)
-    j += 4 * np.int64(running[j + 4, x] <= u)
-    j += 2 * np.int64(running[j + 2, x] <= u)
-    j += np.int64(running[j + 1, x] <= u)
-    return j
-
-
-@compiled
-def _search_wide(u, x, low, span, n, running):
-    """The same among ``span`` components."""
-    j = low
-    while span > _SPAN:
-        span //= 2
-        j += span * np.int64(running[min(j + span, n), x] <= u)
-    return _search(u, x, j, running)
+        members[k] += many
+        first[k, 0] += drawn[i] - many * _ONE_COUNT
+        first[k, 1] += many * y
+        drawn[i] = 0
 
 
 @compiled
@@ -294,31 +299,16 @@ def _pick(running, u):
 
 
 @compiled
-def _far_weights(x, y, log_w, centre, precision, start, width, out):
-    """Running sum over all components of what those without a window over this pixel have there."""
-    total = 0.0
-    for k in range(len(log_w)):
-        if not (0 <= x - start[k, 0] < width and 0 <= y - start[k, 1] < width):
-            square = (x - centre[k, 0]) ** 2 + (y - centre[k, 1]) ** 2
-            total += np.exp(log_w[k] - 0.5 * precision * square)
-        out[k] = total
-
-
-@compiled
-def _draw_far(running, near, bound, state):
-    """(state, far component) for a count that fell into the bound, or -1: it is to be drawn among the near ones.
-
-    The far components have F of the bound B. With probability F / B the count is theirs; else it is drawn again from
-    near + F, which gives every component its share of near + F in all.
-    """
-    far = running[-1]
+def _draw_far(x, y, log_w, centre, precision, start, width, bounds, state):
+    """(state, component) for a count that fell into the bound, or -1: no component takes it."""
     state, u = _next(state)
-    if u * bound >= far:
-        state, u = _next(state)
-        if u * (near + far) >= far:
-            return state, -1
+    k = _pick(bounds, u)
+    if 0 <= x - start[k, 0] < width and 0 <= y - start[k, 1] < width:
+        return state, -1
+    square = (x - centre[k, 0]) ** 2 + (y - centre[k, 1]) ** 2
     state, u = _next(state)
-    return state, _pick(running, u)
+    most = bounds[k] - (bounds[k - 1] if k > 0 else 0.0)
+    return state, k if u * most < np.exp(log_w[k] - 0.5 * precision * square) else -1
 
 
 @compiled
@@ -331,6 +321,7 @@ def _all_weights(x, y, log_w, centre, precision, out):
         top = max(top, out[k])
     total = 0.0
     for k in range(len(log_w)):
-        total += np.exp(out[k] - top)
+        if out[k] > top + _LOG_ROUNDING:
+            total += np.exp(out[k] - top)
         out[k] = total
     return top + np.log(total)

@@ -32,7 +32,7 @@ def draw_weights(members: np.ndarray, prior: MixturePrior, rng: np.random.Genera
 
 def squared_distances(squares: float, members: np.ndarray, first: np.ndarray, centres: np.ndarray) -> float:
     """Sum over counts of |x - m|^2 = sum |x|^2 - 2 sum nu . m + sum N |m|^2; members (...), first, centres (..., d)."""
-    return float(squares - 2.0 * (first * centres).sum() + (members * (centres**2).sum(axis=-1)).sum())
+    return float(squares + np.vdot(members[..., None] * centres - 2.0 * first, centres))
 
 
 def draw_precision(coordinates: float, squared: float, prior: MixturePrior, rng: np.random.Generator) -> float:
@@ -72,9 +72,9 @@ def draw_means_from_views(
     projectors = (planes @ planes.swapaxes(1, 2)).reshape(-1, 9)
     matrix = precision * (members.T @ projectors).reshape(-1, 3, 3) + prior.mean_precision_per_A2 * np.eye(3)
     linear = precision * first.swapaxes(0, 1).reshape(first.shape[1], -1) @ planes.swapaxes(1, 2).reshape(-1, 3)
-    factor = np.linalg.cholesky(matrix)  # L L^T
-    noise = np.linalg.solve(factor.swapaxes(1, 2), rng.standard_normal((len(linear), 3, 1)))
-    return (np.linalg.solve(matrix, linear[:, :, None]) + noise)[:, :, 0]
+    factor = np.linalg.cholesky(matrix)  # L L^T; (L L^T)^-1 L noise = L^-T noise has the right covariance
+    noise = factor @ rng.standard_normal((len(linear), 3, 1))
+    return np.linalg.solve(matrix, linear[:, :, None] + noise)[:, :, 0]
 
 
 def draw_missing(

@@ -32,17 +32,6 @@ class Counts:
         object.__setattr__(self, "counts", np.ascontiguousarray(counts, dtype=np.int32))
 
     @cached_property
-    def columns(self) -> np.ndarray:
-        """The column of every single count, sorted by plane, row and column: int32 (total,)."""
-        n, rows, length = self.counts.shape
-        return np.repeat(np.tile(np.arange(length, dtype=np.int32), n * rows), self.counts.ravel())
-
-    @cached_property
-    def row_ends(self) -> np.ndarray:
-        """Where the rows end in :attr:`columns`: int64 (n, Ly)."""
-        return np.cumsum(self.counts.sum(axis=2, dtype=np.int64).ravel()).reshape(self.counts.shape[:2])
-
-    @cached_property
     def totals(self) -> np.ndarray:
         """Counts of every plane: float64 (n,)."""
         return self.counts.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)

@@ -123,14 +123,9 @@ def run_assignment(
     centres = np.ascontiguousarray(centres_A / pixel + origin)
     log_weights = np.ascontiguousarray(log_weights)
 
-    ends = data.row_ends
-
     def assign(part: slice) -> np.ndarray:
         return assign_planes(
-            data.columns,
-            int(ends[part.start - 1, -1]) if part.start else 0,
-            ends[part],
-            length,
+            data.counts[part],
             log_weights[part] if len(log_weights) > 1 else log_weights,
             centres[part] if len(centres) > 1 else centres,
             precision * pixel**2,

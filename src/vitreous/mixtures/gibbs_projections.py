@@ -73,7 +73,7 @@ def assign_views(
     members, first, log_totals = run_assignment(
         data, log_weights, centres + model.offsets_A[:, None], s, rng, threads=threads
     )
-    squares = data.squares_A2.sum() - 2.0 * (first.sum(axis=1) * model.offsets_A).sum()
+    squares = data.squares_A2.sum() - 2.0 * np.vdot(_sum_of_components(first), model.offsets_A)
     squares += data.totals @ (model.offsets_A**2).sum(axis=1)
     first -= members[:, :, None] * model.offsets_A[:, None]
     return Views(
@@ -155,9 +155,15 @@ def _offsets(
     n = len(model.rotations)
     # The statistics were taken with the offsets of the assignment; putting these back gives the positions themselves.
     centres = image_centres(model.mixture.means_A, views_of(model.rotations, group))
-    residuals = (views.first_A - views.members[:, :, None] * centres).sum(axis=1).reshape(n, -1, 2).sum(axis=1)
+    residuals = _sum_of_components(views.first_A) - (views.members[:, None, :] @ centres)[:, 0]
+    residuals = residuals.reshape(n, -1, 2).sum(axis=1)
     residuals += data.totals[:, None] * model.offsets_A
     return draw_offsets(data.totals, residuals, model.mixture.precision_per_A2, moves.offset_sd_A**-2.0, rng)
+
+
+def _sum_of_components(first: np.ndarray) -> np.ndarray:
+    """(n, K, 2) to (n, 2), as a product: several times faster than a sum over the middle axis."""
+    return np.ones(first.shape[1]) @ first
 
 
 def _log_prior_offsets(model: PosedMixture, moves: Moves) -> float:

@@ -14,7 +14,7 @@ from vitreous.rotations.sampling import quaternions_to_matrices
 __all__ = ["proper_svd", "sample_matrix_fisher"]
 
 _DIMENSION = 4  # of quaternions
-_BISECTIONS = 60
+_NEWTON_STEPS = 8
 
 
 def proper_svd(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,10 +66,12 @@ def _sample_bingham(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _envelope(rates: np.ndarray) -> np.ndarray:
-    """The best b of the angular central Gaussian: sum 1 / (b + 2 rate) = 1, with 1 <= b <= 4."""
-    low, high = np.full(len(rates), 1.0), np.full(len(rates), float(_DIMENSION))
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        above = (1.0 / (middle[:, None] + 2.0 * rates)).sum(axis=1) > 1.0
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return 0.5 * (low + high)
+    """The best b of the angular central Gaussian: sum 1 / (b + 2 rate) = 1, with 1 <= b <= 4.
+
+    The sum is convex in b and at least 1 at b = 1, so that Newton's method climbs to the root from there.
+    """
+    b = np.ones(len(rates))
+    for _ in range(_NEWTON_STEPS):
+        inverse = 1.0 / (b[:, None] + 2.0 * rates)
+        b += (inverse.sum(axis=1) - 1.0) / (inverse * inverse).sum(axis=1)
+    return b
