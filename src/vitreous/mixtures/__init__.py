@@ -1,5 +1,6 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, initial models."""
 
+from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
     Expected,
@@ -28,6 +29,7 @@ from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posteri
 from vitreous.mixtures.global_rotations import draw_rotations_globally
 from vitreous.mixtures.initial import (
     Agreement,
+    Conformation,
     InitialModel,
     InitialModelResult,
     compare_poses,
@@ -49,6 +51,7 @@ from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 
 __all__ = [
     "Agreement",
+    "Conformation",
     "Counts",
     "Expected",
     "Fit",
@@ -66,6 +69,7 @@ __all__ = [
     "NoisyImages",
     "NoisyMixture",
     "PosedMixture",
+    "PosedMixtures",
     "assign_image",
     "assign_map",
     "assign_points",
