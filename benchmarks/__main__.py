@@ -25,11 +25,13 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "neighbours": False,
     "denoise": False,
     "neighbours-scaling": False,
+    "known-poses": False,
     "class2d-quality": False,
     "perfect-classes": False,
     "relion-peer": False,
     "scaling": False,
     "collapse": False,
+    "mixture-fit": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"

@@ -16,7 +16,7 @@ from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
 from vitreous.jobs.run_pipeline import Pipeline
-from vitreous.mixtures import GaussianInitialModel, InitialModel, MixtureFit
+from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -130,7 +130,9 @@ def test_make_targets_exist() -> None:
         ("neighbours.md", Neighbours),
         ("initial.md#Settings of gmm", InitialModel),
         ("initial.md#Settings of gmm-gaussian", GaussianInitialModel),
-        ("mixture.md", MixtureFit),
+        ("mixture.md#Settings of em", MixtureFit),
+        ("mixture.md#Settings of gibbs", MixtureSampling),
+        ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
     ],
 )

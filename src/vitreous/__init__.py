@@ -28,8 +28,18 @@ if TYPE_CHECKING:
     from vitreous.jobs.run_neighbours import run_neighbours
     from vitreous.jobs.run_options import RunOptions
     from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
+    from vitreous.jobs.run_reconstruct import run_reconstruct
     from vitreous.jobs.run_simulate import run_simulate
-    from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, MixtureFit, initial_model
+    from vitreous.mixtures import (
+        GaussianInitialModel,
+        InitialModel,
+        KnownPoses,
+        Mixture,
+        MixtureFit,
+        MixtureSampling,
+        initial_model,
+        reconstruct_known,
+    )
     from vitreous.particles import (
         ParticleSet,
         Volume,
@@ -60,8 +70,18 @@ _HOMES = {
     "vitreous.jobs.run_mixture": ("run_mixture",),
     "vitreous.jobs.run_options": ("RunOptions",),
     "vitreous.jobs.run_pipeline": ("Pipeline", "run_pipeline"),
+    "vitreous.jobs.run_reconstruct": ("run_reconstruct",),
     "vitreous.jobs.run_simulate": ("run_simulate",),
-    "vitreous.mixtures": ("GaussianInitialModel", "InitialModel", "Mixture", "MixtureFit", "initial_model"),
+    "vitreous.mixtures": (
+        "GaussianInitialModel",
+        "InitialModel",
+        "KnownPoses",
+        "Mixture",
+        "MixtureFit",
+        "MixtureSampling",
+        "initial_model",
+        "reconstruct_known",
+    ),
     "vitreous.particles": (
         "ParticleSet",
         "Volume",
@@ -86,8 +106,10 @@ __all__ = [
     "Denoise",
     "GaussianInitialModel",
     "InitialModel",
+    "KnownPoses",
     "Mixture",
     "MixtureFit",
+    "MixtureSampling",
     "Neighbours",
     "NeighboursResult",
     "ParticleSet",
@@ -109,6 +131,7 @@ __all__ = [
     "read_particles",
     "read_star",
     "read_volume",
+    "reconstruct_known",
     "run_class2d",
     "run_deconvolve",
     "run_denoise",
@@ -116,6 +139,7 @@ __all__ = [
     "run_mixture",
     "run_neighbours",
     "run_pipeline",
+    "run_reconstruct",
     "run_simulate",
     "select_particles",
     "simulate_batches",

@@ -11,11 +11,11 @@ import vitreous as vt
 from vitreous.cli.app import COMMANDS
 
 PUBLIC = """
-Class2D Class2DResult Deconvolve Denoise GaussianInitialModel InitialModel Mixture MixtureFit Neighbours
-NeighboursResult ParticleSet Pipeline RunOptions SimulateSettings Volume __version__ check_particles class2d
+Class2D Class2DResult Deconvolve Denoise GaussianInitialModel InitialModel KnownPoses Mixture MixtureFit MixtureSampling
+Neighbours NeighboursResult ParticleSet Pipeline RunOptions SimulateSettings Volume __version__ check_particles class2d
 deconvolve denoise initial_model load_volumes neighbours open_stack phantom read_images read_particles read_star
-read_volume run_class2d run_deconvolve run_denoise run_initial run_mixture run_neighbours run_pipeline
-run_simulate select_particles simulate_batches write_mrc_stack write_report write_star write_volume
+read_volume reconstruct_known run_class2d run_deconvolve run_denoise run_initial run_mixture run_neighbours run_pipeline
+run_reconstruct run_simulate select_particles simulate_batches write_mrc_stack write_report write_star write_volume
 """
 
 

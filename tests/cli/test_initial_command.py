@@ -18,7 +18,7 @@ from vitreous.rotations import euler_to_matrix, random_rotations
 PIXEL = 6.0
 QUICK = InitialModel(
     restarts=2, components=20, box_px=16, counts=200, rounds=3, rounds_annealed=2, global_rotations=60,
-    fine_components=30, fine_box_px=16, fine_counts=400, burn_in_steps=4, samples=3, steps_between=2,
+    fine_components=30, fine_box_px=16, fine_counts=400, burn_in_steps=4, samples=8, steps_between=2,
 )  # fmt: skip
 QUICK_GAUSSIAN = GaussianInitialModel(
     restarts=2, components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2,
@@ -72,6 +72,14 @@ def test_files_agree_with_each_other(stack, folder):
     assert found.restarts.numbers("vtrRefined").sum() == 1
 
 
+def test_convergence_of_the_refinement_is_reported(folder):
+    summary, page = read_manifest(folder).summary, (folder / "report.html").read_text()
+    assert {"convergence", "effective_samples_log_posterior", "r_hat_component_size"} <= set(summary)
+    assert summary["effective_samples_component_size"] <= 8 * np.log10(8) + 0.1
+    for words in ("Samples of the refinement", "effective samples", f"of the refinement; {summary['convergence']}"):
+        assert words in page
+
+
 def test_other_hand_gives_the_same_images_in_mirrored_poses(folder):
     mean, mirrored = (read_volume(folder / name) for name in ("initial.mrc", "initial_other_hand.mrc"))
     assert np.array_equal(other_hand(mean).data, mirrored.data)
@@ -111,7 +119,7 @@ def test_interrupted_and_resumed_it_ends_alike(stack, folder, tmp_path, monkeypa
             run_initial(stack, tmp_path / "o", QUICK)
     assert job_status(tmp_path / "o") == "aborted"
     run_initial(stack, tmp_path / "o", QUICK, RunOptions(resume=True))
-    assert [entry["iteration"] for entry in history(tmp_path / "o")] == list(range(1, 9))
+    assert [entry["iteration"] for entry in history(tmp_path / "o")] == list(range(1, 14))
     for name in ("initial.mrc", "initial_variance.mrc"):
         assert np.array_equal(read_volume(tmp_path / "o" / name).data, read_volume(folder / name).data)
 

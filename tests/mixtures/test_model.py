@@ -23,25 +23,33 @@ from vitreous.mixtures import (
 from vitreous.rotations import euler_to_matrix, random_rotations, symmetry_matrices
 
 
-def grid_points(box: int, pixel: float, dimension: int) -> np.ndarray:
-    axis = (np.arange(box) - box // 2) * pixel
-    return np.stack(np.meshgrid(*[axis] * dimension, indexing="ij"), -1).reshape(-1, dimension)[:, ::-1]
+def grid_points(shape: tuple[int, ...], pixel: float) -> np.ndarray:
+    axes = [(np.arange(n) - n // 2) * pixel for n in shape]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(shape))[:, ::-1]
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
 @settings(max_examples=15, deadline=None)
-@given(box=st.integers(1, 17), pixel=st.floats(0.5, 8), k=st.integers(1, 9), seed=st.integers(0, 99))
+@given(box=st.tuples(*[st.integers(1, 17)] * 3), pixel=st.floats(0.5, 8), k=st.integers(1, 9), seed=st.integers(0, 99))
 def test_evaluate_is_the_density_at_the_grid_points(dimension, box, pixel, k, seed):
     m = random_mixture(k, dimension=dimension, seed=seed)
-    x = grid_points(box, pixel, dimension)
+    shape = box[:dimension]
+    x = grid_points(shape, pixel)
     square = ((x[:, None] - m.means_A) ** 2).sum(-1)
     s = m.precision_per_A2
     direct = (m.weights * (s / (2 * np.pi)) ** (dimension / 2) * np.exp(-s / 2 * square)).sum(1)
-    found = evaluate(m, box, pixel)
-    assert found.shape == (box,) * dimension
+    found = evaluate(m, shape, pixel)
+    assert found.shape == shape
     assert found.dtype == np.float32
     assert np.allclose(found.ravel(), direct, rtol=1e-5, atol=1e-6 * direct.max())
     assert np.allclose(log_density(m, x), np.log(direct), atol=1e-9)
+    assert np.array_equal(evaluate(m, shape[0], pixel), evaluate(m, (shape[0],) * dimension, pixel))
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 0), (4, 4, 4, 4)])
+def test_a_grid_of_another_dimension_is_refused(shape):
+    with pytest.raises(ValueError, match="3 positive sides"):
+        evaluate(random_mixture(2), shape, 2.0)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -61,7 +69,7 @@ def test_memory_chunks_do_not_change_the_result(monkeypatch):
 def test_projection_is_the_integral_along_the_view():
     """Quadrature of V(G (x, y, z)) over z, for every pixel."""
     m, g, box, pixel = random_mixture(12), random_rotations(1, seed=3).numpy(), 9, 7.0
-    xy = grid_points(box, pixel, 2)
+    xy = grid_points((box, box), pixel)
     z = np.arange(-120, 121, 1.0)
     r = np.concatenate([np.repeat(xy, len(z), axis=0), np.tile(z, len(xy))[:, None]], axis=1)
     direct = np.exp(log_density(m, r @ g[0].T)).reshape(-1, len(z)).sum(1)

@@ -22,7 +22,15 @@ from vitreous.particles import (
 )
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
 
-__all__ = ["ConformationMaps", "InitialFolder", "other_hand", "read_initial", "write_initial"]
+__all__ = [
+    "ConformationMaps",
+    "InitialFolder",
+    "image_correlations",
+    "other_hand",
+    "read_images_of",
+    "read_initial",
+    "write_initial",
+]
 
 AVERAGES, PROJECTIONS = "initial_averages.mrcs", "initial_projections.mrcs"
 DATA, RESTARTS = "initial_data.star", "initial_restarts.star"
@@ -72,7 +80,7 @@ def write_initial(
     """
     path = Path(folder)
     projections = _projections(result, averages)
-    correlation = _correlations(images, projections)
+    correlation = image_correlations(images, projections)
     for stem, conformation in zip(_stems(len(result.conformations)), result.conformations, strict=True):
         write_volume(path / f"{stem}.mrc", conformation.mean)
         write_volume(path / f"{stem}_other_hand.mrc", other_hand(conformation.mean))
@@ -106,8 +114,8 @@ def read_initial(folder: str | Path) -> InitialFolder:
             )
             for number, stem in enumerate(stems, start=1)
         ),
-        averages=_read_stack(path / AVERAGES),
-        projections=_read_stack(path / PROJECTIONS),
+        averages=read_images_of(path / AVERAGES),
+        projections=read_images_of(path / PROJECTIONS),
         correlation=table.numbers("vtrCorrelation"),
         rotations=euler_to_matrix(torch.from_numpy(angles)).numpy(),
         restarts=next(iter(read_star(path / RESTARTS).values())),
@@ -181,12 +189,13 @@ def _restarts(result: InitialModelResult) -> Table:
     )
 
 
-def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def image_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Correlation of image pairs (n, L, L) about their means."""
     x, y = (v.reshape(len(v), -1) - v.mean(axis=(1, 2))[:, None] for v in (np.asarray(a, float), np.asarray(b, float)))
     return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1)).clip(min=1e-300)
 
 
-def _read_stack(path: Path) -> np.ndarray:
+def read_images_of(path: Path) -> np.ndarray:
+    """All images of a stack: (n, L, L)."""
     stack = open_stack(path)
     return stack.read(np.arange(len(stack)))

@@ -12,6 +12,7 @@ from vitreous.jobs.report.initial import write_initial_report
 from vitreous.jobs.report.mixture import write_mixture_report
 from vitreous.jobs.report.neighbours import write_neighbours_report
 from vitreous.jobs.report.pipeline import write_pipeline_report
+from vitreous.jobs.report.reconstruct import write_reconstruct_report
 
 __all__ = ["write_report_of"]
 
@@ -22,6 +23,7 @@ WRITERS: dict[str, Callable[[str | Path], Path]] = {
     "neighbours": write_neighbours_report,
     "initial": write_initial_report,
     "mixture": write_mixture_report,
+    "reconstruct": write_reconstruct_report,
     "run": write_pipeline_report,
 }
 

@@ -12,6 +12,7 @@ import torch
 
 from vitreous.iterate import Algorithm, run
 from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.convergence_of import chain_doubts, chain_figures, refinement_chain
 from vitreous.jobs.folder import Job, JobFolderError
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
@@ -176,8 +177,11 @@ def _work(
         )
     correlation = write_initial(job.path, result, averages, images)
     seconds = perf_counter() - start
-    messages = [*notes, *_doubts(result, settings)]
-    job.describe(summary=_figures(result, settings, correlation, seconds), messages=tuple(messages))
+    chain = refinement_chain(job.path, settings.samples)
+    drift = chain_doubts(chain, longer="--burn-in-steps", more="--samples or --steps-between")
+    messages = [*notes, *_doubts(result, settings), *drift]
+    figures = {**_figures(result, settings, correlation, seconds), **chain_figures(chain)}
+    job.describe(summary=figures, messages=tuple(messages))
     lines = [
         f"done in {describe_duration(seconds)}: {result.restarts_agreeing} of {settings.restarts} restarts agree",
         "hand     not determined by averages: initial*_other_hand.mrc explain them equally well",

@@ -13,6 +13,7 @@ import numpy as np
 
 from vitreous.conventions import centre_index
 from vitreous.mixtures._expect import density_and_moments
+from vitreous.mixtures._points import share_points
 from vitreous.mixtures.conditionals import squared_distances
 from vitreous.mixtures.counts import non_negative
 from vitreous.mixtures.model import Mixture
@@ -33,7 +34,6 @@ __all__ = [
 ]
 
 _REACH_SIGMAS = 7.0  # cut off at exp(-24.5) of a component's peak: wide, so that few grid points need all components
-_CHUNK_VALUES = 2**21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,28 +182,20 @@ def expect_grid(data: GridData, mixture: Mixture, *, reach_sigmas: float = _REAC
 
 
 def expect_points(points: np.ndarray, mixture: Mixture, times: np.ndarray) -> Expected:
-    """Responsibilities for points (n, d) met ``times`` (n,) times each, in blocks of bounded memory."""
+    """Responsibilities for points (n, d) met ``times`` (n,) times each."""
     s, d, k = mixture.precision_per_A2, mixture.dimension, len(mixture)
+    points, times = np.ascontiguousarray(points, np.float64), np.asarray(times, np.float64)
     with np.errstate(divide="ignore"):
-        log_amplitude = np.log(mixture.weights) + 0.5 * d * np.log(s / (2 * np.pi))
-    members, first, log_likelihood = np.zeros(k), np.zeros((k, d)), 0.0
-    step = max(1, _CHUNK_VALUES // k)
-    for begin in range(0, len(points), step):
-        x, t = points[begin : begin + step], times[begin : begin + step]
-        share = log_amplitude - 0.5 * s * ((x[:, None] - mixture.means_A) ** 2).sum(axis=2)
-        top = share.max(axis=1, keepdims=True)
-        np.exp(share - top, out=share)
-        sums = share.sum(axis=1, keepdims=True)
-        log_likelihood += float(t @ (top + np.log(sums))[:, 0])
-        share *= t[:, None] / sums
-        members += share.sum(axis=0)
-        first += share.T @ x
+        log_weights = np.log(mixture.weights)
+    members, first = np.zeros(k), np.zeros((k, d))
+    log_total = share_points(points, times, log_weights, mixture.means_A, s, members, first)
+    total = float(times.sum())
     return Expected(
         members=members,
         first_A=first,
         squares_A2=float(times @ (points**2).sum(axis=1)),
-        total=float(times.sum()),
-        log_likelihood=log_likelihood,
+        total=total,
+        log_likelihood=float(log_total + 0.5 * d * total * np.log(s / (2 * np.pi))),
     )
 
 

@@ -5,6 +5,7 @@ and occupancy proportional to the weight. mmCIF keeps seven digits of everything
 of a coordinate, two of an occupancy and B factor, and the weights are scaled to a mean occupancy of 1 in both.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gemmi
@@ -24,13 +25,13 @@ _PDB_LARGEST_B = 999.99
 _ATOMS_PER_CHAIN = 9_999  # residue numbers of PDB have four digits
 
 
-def to_volume(mixture: Mixture, box_px: int, pixel_size_A: float) -> Volume:
-    """A 3D mixture on a cubic grid."""
+def to_volume(mixture: Mixture, box_px: int | Sequence[int], pixel_size_A: float) -> Volume:
+    """A 3D mixture on a grid: the side of a cube, or (nz, ny, nx)."""
     require_dimension(mixture, 3)
     return Volume(data=evaluate(mixture, box_px, pixel_size_A), pixel_size_A=pixel_size_A)
 
 
-def write_map(path: str | Path, mixture: Mixture, *, box_px: int, pixel_size_A: float) -> None:
+def write_map(path: str | Path, mixture: Mixture, *, box_px: int | Sequence[int], pixel_size_A: float) -> None:
     """Write a 3D mixture as an MRC map (density per cubic Angstrom), atomically."""
     write_volume(path, to_volume(mixture, box_px, pixel_size_A))
 

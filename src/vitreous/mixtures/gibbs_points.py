@@ -12,6 +12,7 @@ import numpy as np
 from vitreous.conventions import centre_index
 from vitreous.matching.workers import ordered_map
 from vitreous.mixtures._assign import assign_planes, reach_in_sigmas
+from vitreous.mixtures._points import draw_points
 from vitreous.mixtures.conditionals import draw_means, draw_precision, draw_weights, squared_distances
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.model import Mixture, require_dimension
@@ -28,8 +29,6 @@ __all__ = [
     "single_gaussian_precision",
 ]
 
-_CHUNK_VALUES = 2**20
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assigned:
@@ -45,27 +44,19 @@ def assign_points(
     points_A: np.ndarray, mixture: Mixture, rng: np.random.Generator, *, counts: np.ndarray | None = None
 ) -> Assigned:
     """Assign points (n, d), each met ``counts`` times (default once), to components at random."""
-    points = np.asarray(points_A, dtype=np.float64)
+    points = np.ascontiguousarray(points_A, dtype=np.float64)
     times = np.ones(len(points), np.int64) if counts is None else np.asarray(counts, dtype=np.int64)
     s, d, k = mixture.precision_per_A2, mixture.dimension, len(mixture)
-    log_amplitude = np.log(mixture.weights) + 0.5 * d * np.log(s / (2 * np.pi))
-    members, first, log_likelihood = np.zeros(k), np.zeros((k, d)), 0.0
-    step = max(1, _CHUNK_VALUES // k)
-    for start in range(0, len(points), step):
-        x, t = points[start : start + step], times[start : start + step]
-        exponent = log_amplitude - 0.5 * s * ((x[:, None] - mixture.means_A) ** 2).sum(axis=2)
-        top = exponent.max(axis=1, keepdims=True)
-        share = np.exp(exponent - top)
-        total = share.sum(axis=1, keepdims=True)
-        log_likelihood += float(t @ (top + np.log(total))[:, 0])
-        assigned = rng.multinomial(t, share / total)
-        members += assigned.sum(axis=0)
-        first += assigned.T @ x
+    total = int(times.sum())
+    members, first = np.zeros(k), np.zeros((k, d))
+    log_total = draw_points(
+        points, times, np.log(mixture.weights), mixture.means_A, s, rng.random(total), members, first
+    )
     return Assigned(
         members=members,
         first_A=first,
         squares_A2=float(times @ (points**2).sum(axis=1)),
-        log_likelihood=log_likelihood,
+        log_likelihood=float(log_total + 0.5 * d * total * np.log(s / (2 * np.pi))),
     )
 
 

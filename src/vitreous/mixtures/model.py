@@ -7,7 +7,7 @@ mixture, so that nothing here interpolates. On a grid a Gaussian is a product of
 image is then the matrix product ``Gy^T diag(w) Gx``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,18 +67,34 @@ class Mixture:
         return self.precision_per_A2**-0.5
 
 
-def evaluate(mixture: Mixture, box_px: int, pixel_size_A: float) -> np.ndarray:
-    """The density (per A^d) at the grid points: float32 [y, x] or [z, y, x], the origin at index box_px // 2."""
-    axes = _axis_factors(mixture.means_A, mixture.precision_per_A2, box_px, pixel_size_A)
+def evaluate(mixture: Mixture, box_px: int | Sequence[int], pixel_size_A: float) -> np.ndarray:
+    """The density (per A^d) at the grid points: float32 [y, x] or [z, y, x], the origin at index n // 2 of every axis.
+
+    ``box_px`` is the side of a square or cube, or the shape (ny, nx) or (nz, ny, nx).
+    """
+    shape = grid_shape(box_px, mixture.dimension)
+    factors = [
+        _axis_factors(mixture.means_A[:, axis], mixture.precision_per_A2, length, pixel_size_A)
+        for axis, length in enumerate(reversed(shape))
+    ]
     amplitude = mixture.weights * (mixture.precision_per_A2 / (2 * np.pi)) ** (mixture.dimension / 2)
-    gx, gy = axes[:, 0], axes[:, 1] * amplitude[:, None].astype(np.float32)
+    gx, gy = factors[0], factors[1] * amplitude[:, None].astype(np.float32)
     if mixture.dimension == 2:
         return gy.T @ gx
-    out = np.zeros((box_px, box_px**2), np.float32)
-    for part in _chunks(len(mixture), box_px**2):
-        sections = (gy[part, :, None] * gx[part, None, :]).reshape(-1, box_px**2)
-        out += axes[part, 2].T @ sections
-    return out.reshape(box_px, box_px, box_px)
+    section = shape[1] * shape[2]
+    out = np.zeros((shape[0], section), np.float32)
+    for part in _chunks(len(mixture), section):
+        sections = (gy[part, :, None] * gx[part, None, :]).reshape(-1, section)
+        out += factors[2][part].T @ sections
+    return out.reshape(shape)
+
+
+def grid_shape(box_px: int | Sequence[int], dimension: int) -> tuple[int, ...]:
+    """The shape (ny, nx) or (nz, ny, nx) that a side or a shape stands for; ValueError for another number of axes."""
+    shape = (int(box_px),) * dimension if isinstance(box_px, int | np.integer) else tuple(int(n) for n in box_px)
+    if len(shape) != dimension or min(shape) < 1:
+        raise ValueError(f"a grid of a {dimension}D mixture has {dimension} positive sides, found {shape}")
+    return shape
 
 
 def project(
@@ -179,10 +195,10 @@ def require_rotations(rotations: np.ndarray) -> np.ndarray:
     return found
 
 
-def _axis_factors(means_A: np.ndarray, precision: float, box_px: int, pixel_size_A: float) -> np.ndarray:
-    """exp(-s/2 (x_j - mu)^2) for every axis and grid coordinate: float32, means (..., K, d) -> (..., K, d, box_px)."""
-    grid = (np.arange(box_px) - centre_index(box_px)) * pixel_size_A
-    scaled = (grid - means_A[..., None]) * np.sqrt(0.5 * precision)
+def _axis_factors(centres_A: np.ndarray, precision: float, length: int, pixel_size_A: float) -> np.ndarray:
+    """exp(-s/2 (x_j - mu)^2) for every coordinate mu and grid point j of an axis: float32, (...) -> (..., length)."""
+    grid = (np.arange(length) - centre_index(length)) * pixel_size_A
+    scaled = (grid - centres_A[..., None]) * np.sqrt(0.5 * precision)
     return np.exp(-np.square(scaled, out=scaled).astype(np.float32))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, chain_verdict, refinement_chain
 from vitreous.jobs.history import read_history
 from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
@@ -12,6 +13,7 @@ from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import directions_chart, slices, write_page
 from vitreous.jobs.report.surface import surface_panel
+from vitreous.mixtures import TraceSummary
 
 __all__ = ["write_initial_report"]
 
@@ -37,6 +39,8 @@ def write_initial_report(folder: str | Path) -> Path:
         pairs=_pairs(found),
         restart_head=RESTART_HEAD,
         restarts=_restart_rows(found),
+        chain_head=CHAIN_HEAD,
+        chain=chain_rows(_chain(path)),
         charts=[*_traces(path), ("Viewing directions", directions_chart(found.rotations))],
     )
 
@@ -90,8 +94,21 @@ def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[tuple[
         ("correlation", f"{found.correlation.mean():.3f}", "of averages and projections, mean"),
         ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
         ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
+        _independent(_chain(path)),
         ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
     ]
+
+
+def _chain(path: Path) -> dict[str, TraceSummary]:
+    """Convergence of the refinement's samples."""
+    manifest = read_manifest(path)
+    return refinement_chain(path, manifest.settings["samples"]) if manifest else {}
+
+
+def _independent(chain: dict[str, TraceSummary]) -> tuple[str, str, str]:
+    least = min((summary.ess for summary in chain.values()), default=float("nan"))
+    figure = f"{least:.0f}" if np.isfinite(least) else "unknown"
+    return ("independent samples", figure, f"of the refinement; {chain_verdict(chain)}")
 
 
 def _pairs(found: InitialFolder) -> list[tuple[int, str, str, str]]:

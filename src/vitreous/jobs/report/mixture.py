@@ -1,22 +1,24 @@
-"""The report of a ``mixture`` job: the map and the mixture side by side."""
+"""The report of a ``mixture`` job: what was given and the mixture side by side, and how the fit converged."""
 
 from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, mixture_chain
 from vitreous.jobs.history import read_history
-from vitreous.jobs.manifest import read_manifest
+from vitreous.jobs.manifest import Manifest, read_manifest
+from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
+from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import slices, write_page
 from vitreous.jobs.report.surface import content_reach, surface_panel
-from vitreous.mixtures import evaluate, read_pseudo_atoms
-from vitreous.particles import read_star, read_volume
+from vitreous.particles import read_star
 
 __all__ = ["write_mixture_report"]
 
-NEEDED = ("mixture.cif", "mixture_target.mrc", "mixture_correlation.star")
+NAMES = {"map": "The map, as it was fitted", "image": "The image, as it was fitted", "points": "The points, blurred"}
+FEWEST_STEPS = 3  # of a curve
 
 
 def write_mixture_report(folder: str | Path) -> Path:
@@ -25,55 +27,122 @@ def write_mixture_report(folder: str | Path) -> Path:
     Raises JobFolderError when the folder lacks the results.
     """
     path = Path(folder)
-    missing = [name for name in NEEDED if not (path / name).is_file()]
-    if missing:
-        raise JobFolderError(f"{path} has no {missing[0]}: it is not the folder of a finished fit of a mixture")
-    target, mixture = read_volume(path / "mixture_target.mrc"), read_pseudo_atoms(path / "mixture.cif")
-    pixel = target.pixel_size_A
-    total = float(target.data.sum(dtype=np.float64)) * pixel**3
-    fitted = evaluate(mixture, len(target.data), pixel) * total
-    reach = max(content_reach(target.data), content_reach(fitted))
-    manifest = read_manifest(path)
+    found, manifest = read_mixture(path), read_manifest(path)
     summary = manifest.summary if manifest else {}
-    correlation = summary.get("correlation_with_map", float("nan"))
+    kind = summary.get("input", "map")
+    pictures = _pictures(found, kind)
+    correlation = summary.get("correlation", float("nan"))
+    mixture = found.mixture
+    chain = mixture_chain(path)
     return write_page(
         path,
         "mixture.html.j2",
-        headline=f"{len(mixture):,} Gaussians of {mixture.sigma_A:.2f} Å; correlation with the map {correlation:.4f}.",
-        surfaces=[
-            surface_panel(target.data, pixel, title="The map, as it was fitted", reach_px=reach),
-            surface_panel(fitted, pixel, title="The mixture", reach_px=reach),
-        ],
-        slices=[
-            ("The map, as it was fitted", slices(target.data)),
-            ("The mixture", slices(fitted)),
-            ("Map less mixture", slices(target.data - fitted)),
-        ],
-        charts=[*_trace(path), ("Fourier shell correlation of map and mixture", _fsc(path))],
+        what=kind,
+        headline=f"{len(mixture):,} Gaussians of {mixture.sigma_A:.2f} Å; correlation with the {kind} "
+        f"{correlation:.4f}.",
+        key_figures=_key_figures(found, manifest),
+        surfaces=_surfaces(pictures, found.target.pixel_size_A),
+        slices=[(name, _slices(values)) for name, values in pictures],
+        charts=[*_traces(path), (f"Fourier correlation of {kind} and mixture", _fourier_correlation(path))],
+        chain_head=CHAIN_HEAD,
+        chain=chain_rows(chain),
     )
 
 
-def _trace(path: Path) -> list[tuple[str, str]]:
-    history = read_history(path)
-    if len(history) < 3:
+def _pictures(found: MixtureFolder, kind: str) -> list[tuple[str, np.ndarray]]:
+    """(what it is, density [z, y, x] on the grid of the fit)."""
+    alike = ", blurred alike" if kind == "points" else ""
+    pictures = [(NAMES[kind], found.target.data)]
+    if found.variance is None:
+        pictures.append((f"The mixture{alike}", found.compared.data))
+    else:
+        pictures.append((f"Posterior mean{alike}", found.compared.data))
+        pictures.append(("Standard deviation of the posterior", np.sqrt(found.variance.data.clip(min=0.0))))
+    return [*pictures, ("The first less the second", found.target.data - found.compared.data)]
+
+
+def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> list[str]:
+    """The first two as surfaces of one extent; nothing for an image."""
+    if len(pictures[0][1]) == 1:
         return []
-    x, y, sigma = (np.array([e[key] for e in history], float) for key in ("iteration", "log_posterior", "sigma_A"))
-    horizontal = axis(float(x[0]), float(x[-1]), "step", whole=True, widen=False)
-    # The first steps gain so much that nothing could be seen of the others.
-    low = float(np.quantile(y, 0.05))
-    log_p = curves([Curve(x=x, y=y)], x=horizontal, y=axis(low, float(y.max()), "", count=4), title="Log posterior")
-    vertical = axis(float(sigma.min()), float(sigma.max()), "", count=4)
-    size = curves([Curve(x=x, y=sigma)], x=horizontal, y=vertical, title="Component size")
-    return [("Log posterior", log_p), ("Component size (Å)", size)]
+    shown = [(name, in_equal_sides(values)) for name, values in pictures[:2]]
+    reach = max(content_reach(values) for _, values in shown)
+    return [surface_panel(values, pixel_size_A, title=name, reach_px=reach) for name, values in shown]
 
 
-def _fsc(path: Path) -> str:
-    table = next(iter(read_star(path / "mixture_correlation.star").values()))
+def _slices(values: np.ndarray) -> list[tuple[str, str]]:
+    if len(values) == 1:
+        return [("xy", data_address(show(in_equal_sides(values[0]), fade=False)))]
+    return slices(in_equal_sides(values))
+
+
+def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[tuple[str, str, str]]:
+    """(name, figure, remark)."""
+    summary = manifest.summary if manifest else {}
+    sides = found.target.data.shape[-found.mixture.dimension :]
+    resolution = summary.get("resolution_of_agreement_A")
+    figures = [
+        ("Gaussians", f"{len(found.mixture):,}", f"of {found.mixture.sigma_A:.2f} Å"),
+        ("correlation", f"{summary.get('correlation', float('nan')):.4f}", "over all grid points"),
+        ("agreement", f"{resolution:.1f} Å" if resolution else "none", "where the Fourier correlation is 0.5"),
+        ("grid", " x ".join(map(str, reversed(sides))), f"{found.target.pixel_size_A:.2f} Å"),
+    ]
+    if "gain_per_count" in summary:
+        remark = f"log posterior per count in the last of {summary['steps']} steps"
+        return [*figures, (summary.get("convergence", ""), f"{summary['gain_per_count']:.1g}", remark)]
+    samples = summary.get("effective_samples_log_posterior")
+    shown = "unknown" if samples is None else f"{samples:,.0f}"
+    return [*figures, ("independent samples", shown, f"of the log posterior; {summary.get('convergence', 'unknown')}")]
+
+
+def _traces(path: Path) -> list[tuple[str, str]]:
+    """(heading, drawing) over all EM and Gibbs steps."""
+    history = read_history(path)
+    if not history:
+        return []
+    log_p, sigma = _every_step(history, "log_posterior"), _every_step(history, "sigma_A")
+    if len(log_p) < FEWEST_STEPS:
+        return []
+    drawings = [("Log posterior at every step", _trace(log_p, "Log posterior"))]
+    drawings.append(("Component size (Å)", _trace(sigma, "Component size")))
+    sampling = [entry for entry in history if entry.get("stage") == "sampling"]
+    if sampling:
+        drawings.append(("Log density at eight places, while sampling", _places(sampling)))
+    return drawings
+
+
+def _every_step(history: list[dict], key: str) -> np.ndarray:
+    """One value per step: a block of Gibbs steps has a list of them under the plural."""
+    plural = {"log_posterior": "log_posteriors", "sigma_A": "sigmas_A"}[key]
+    return np.concatenate([np.atleast_1d(entry.get(plural, entry[key])) for entry in history]).astype(float)
+
+
+def _trace(values: np.ndarray, title: str) -> str:
+    steps = np.arange(1, len(values) + 1, dtype=float)
+    later = values[len(values) // 10 :]  # the first steps move so far that nothing could be seen of the others
+    vertical = axis(float(later.min()), float(later.max()), "", count=4)
+    horizontal = axis(1.0, float(len(values)), "step", whole=True, widen=False)
+    return curves([Curve(x=steps, y=values)], x=horizontal, y=vertical, title=title)
+
+
+def _places(sampling: list[dict]) -> str:
+    traces = np.concatenate([entry["log_densities"] for entry in sampling]).T
+    steps = np.arange(1, traces.shape[1] + 1, dtype=float)
+    return curves(
+        [Curve(x=steps, y=trace, style="faint", name=f"place {i}") for i, trace in enumerate(traces, start=1)],
+        x=axis(1.0, float(len(steps)), "step of the sampling", whole=True, widen=False),
+        y=axis(float(traces.min()), float(traces.max()), "", count=4),
+        title="Log density at eight places",
+    )
+
+
+def _fourier_correlation(path: Path) -> str:
+    table = next(iter(read_star(path / CURVE).values()))
     frequency = table.numbers("rlnResolution")
     return curves(
         [Curve(x=frequency, y=table.numbers("rlnFourierShellCorrelationUncorrected"))],
         x=frequency_axis(float(frequency[-1])),
-        y=axis(-0.2, 1, "FSC", count=6, widen=False),
-        title="Fourier shell correlation of map and mixture",
+        y=axis(-0.2, 1, "correlation", count=6, widen=False),
+        title="Fourier correlation of what was fitted and the mixture",
         guides=[(0.5, "0.5")],
     )

@@ -4,6 +4,7 @@ Turning or moving mixture and poses together changes nothing that can be seen, s
 averaging without alignment would blur the map. The frame is fixed by the poses and offsets of a reference sample.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,19 +22,19 @@ class DensitySums:
     """Running mean and sum of squared deviations (Welford 1962) on a grid."""
 
     samples: int
-    mean: np.ndarray  # (n, n, n) float32, per cubic Angstrom: the posterior mean
-    deviations: np.ndarray  # (n, n, n) float32
+    mean: np.ndarray  # [z, y, x] or [y, x] float32, per cubic (square) Angstrom: the posterior mean
+    deviations: np.ndarray  # the same shape, float32
 
 
-def no_samples(box_px: int) -> DensitySums:
-    """Sums before the first sample."""
-    zero = np.zeros((box_px,) * 3, np.float32)
+def no_samples(box_px: int | Sequence[int]) -> DensitySums:
+    """Sums before the first sample, on a cube of this side or a grid of this shape."""
+    zero = np.zeros((box_px,) * 3 if isinstance(box_px, int) else tuple(box_px), np.float32)
     return DensitySums(samples=0, mean=zero, deviations=zero)
 
 
 def add_sample(sums: DensitySums, mixture: Mixture, pixel_size_A: float) -> DensitySums:
     """Sums with one more density."""
-    density = evaluate(mixture, sums.mean.shape[0], pixel_size_A)
+    density = evaluate(mixture, sums.mean.shape, pixel_size_A)
     change = density - sums.mean
     mean = sums.mean + change / (sums.samples + 1)
     return DensitySums(samples=sums.samples + 1, mean=mean, deviations=sums.deviations + change * (density - mean))

@@ -1,0 +1,210 @@
+"""Reconstruction with known poses as an iterative algorithm: blocks of Gibbs steps, the last of which are samples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vitreous.iterate import Algorithm
+from vitreous.mixtures.counts import Counts, count_images
+from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step, views_of
+from vitreous.mixtures.initial.posterior import (
+    DensitySums,
+    add_sample,
+    no_samples,
+    posterior_variance,
+)
+from vitreous.mixtures.initial.reduce import checked_averages, reduce_images
+from vitreous.mixtures.initial.stages import default_prior
+from vitreous.mixtures.known.settings import KnownPoses
+from vitreous.mixtures.known.start import back_projected_start
+from vitreous.mixtures.model import Mixture, image_centres, require_rotations, symmetrise, translate
+from vitreous.mixtures.priors import MixturePrior
+from vitreous.particles import Volume
+from vitreous.rotations import symmetry_matrices
+
+__all__ = ["KnownPosesResult", "KnownPosesState", "known_poses_algorithm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownPosesState:
+    """Everything that survives a step."""
+
+    iteration: int
+    mixture: Mixture  # the asymmetric unit
+    offsets_A: np.ndarray  # (n, 2) in the reduced images
+    log_posteriors: np.ndarray  # (iteration,)
+    sums: DensitySums
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnownPosesResult:
+    """A reconstruction with its uncertainty, in the frame of the poses that were given.
+
+    ``mixture`` is the last sample with all copies of the asymmetric unit.
+    """
+
+    mean: Volume
+    variance: Volume
+    mixture: Mixture
+    rotations: np.ndarray  # (n, 3, 3) as they were given
+    origins_A: np.ndarray  # (n, 2) as rlnOriginXAngst and YAngst; those that were given unless offsets are drawn
+    log_posteriors: np.ndarray  # one for every block of Gibbs steps
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Data:
+    counts: Counts
+    start: PosedMixture  # also the frame of the samples: its poses and offsets are those that were given
+    moved_A: np.ndarray  # (n, 2) whole pixels by which the images were centred
+    prior: MixturePrior
+    group: np.ndarray
+    map_box_px: int
+    map_pixel_size_A: float
+
+
+def known_poses_algorithm(
+    images: np.ndarray,
+    rotations: np.ndarray,
+    pixel_size_A: float,
+    settings: KnownPoses,
+    *,
+    origins_A: np.ndarray | None = None,
+) -> Algorithm[KnownPosesState, KnownPosesResult]:
+    """The algorithm for images (n, L, L), none negative; errors as :func:`vitreous.mixtures.reconstruct_known`.
+
+    A step is ``steps_between`` Gibbs steps.
+    """
+    data = _prepare(images, rotations, pixel_size_A, settings, origins_A)
+    last = -(-settings.burn_in_steps // settings.steps_between) + settings.samples
+
+    def init(seed: int) -> KnownPosesState:
+        return KnownPosesState(
+            iteration=0,
+            mixture=data.start.mixture,
+            offsets_A=data.start.offsets_A,
+            log_posteriors=np.zeros(0),
+            sums=no_samples(data.map_box_px),
+        )
+
+    def step(state: KnownPosesState) -> tuple[KnownPosesState, Mapping[str, Any]]:
+        model, log_p = _gibbs_steps(data, settings, state)
+        sampled = state.iteration >= last - settings.samples
+        following = KnownPosesState(
+            iteration=state.iteration + 1,
+            mixture=model.mixture,
+            offsets_A=model.offsets_A,
+            log_posteriors=np.append(state.log_posteriors, log_p),
+            sums=add_sample(state.sums, _framed(data, model).mixture, data.map_pixel_size_A) if sampled else state.sums,
+        )
+        stage = "samples" if sampled else "burn-in"
+        return following, {"stage": stage, "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+
+    return Algorithm(
+        init=init,
+        step=step,
+        done=lambda state: state.iteration >= last,
+        finalise=lambda state: _finalise(data, settings, state),
+    )
+
+
+def _prepare(
+    images: np.ndarray,
+    rotations: np.ndarray,
+    pixel_size_A: float,
+    settings: KnownPoses,
+    origins_A: np.ndarray | None,
+) -> _Data:
+    averages = checked_averages(images, pixel_size_A)
+    rotations, where = require_rotations(rotations), _places(len(averages), origins_A)
+    if len(rotations) != len(averages):
+        raise ValueError(f"rotations: expected one for each of {len(averages)} images, found {len(rotations)}")
+    group = symmetry_matrices(settings.symmetry).numpy()
+    moved = np.rint(where / pixel_size_A) * pixel_size_A  # whole pixels, so that nothing is interpolated
+    reduced = reduce_images(averages, pixel_size_A, moved, settings.box_px)
+    outside = ~reduced.images.any(axis=(1, 2))
+    if outside.any():
+        i = int(outside.argmax())
+        raise ValueError(
+            f"average {i + 1}: there is nothing at the place that its origin points to "
+            f"(x {-where[i, 0]:g}, y {-where[i, 1]:g} A from the centre of the image); are the origins in Angstrom?"
+        )
+    counts = count_images(reduced.images, reduced.pixel_size_A, settings.counts)
+    prior, offsets = default_prior(counts), where - moved
+    views = views_of(rotations, group).reshape(len(rotations), len(group), 3, 3)
+    unit = max(2, round(settings.components / len(group)))
+    mixture = back_projected_start(counts, views, offsets, unit, prior, settings.seed)
+    box = averages.shape[1]
+    map_box = min(settings.map_box_px, box)
+    return _Data(
+        counts=counts,
+        start=PosedMixture(mixture=mixture, rotations=rotations, offsets_A=offsets),
+        moved_A=moved,
+        prior=prior,
+        group=group,
+        map_box_px=map_box,
+        map_pixel_size_A=pixel_size_A * box / map_box,
+    )
+
+
+def _places(count: int, origins_A: np.ndarray | None) -> np.ndarray:
+    """Where particles sit, x and y from the centre of their images: (n, 2)."""
+    if origins_A is None:
+        return np.zeros((count, 2))
+    origins = np.asarray(origins_A, dtype=np.float64)
+    if origins.shape != (count, 2) or not np.isfinite(origins).all():
+        raise ValueError(f"origins_A: expected finite numbers ({count}, 2), found shape {origins.shape}")
+    return -origins
+
+
+def _gibbs_steps(data: _Data, settings: KnownPoses, state: KnownPosesState) -> tuple[PosedMixture, float]:
+    """A block of steps: (model, log posterior before the last of them)."""
+    moves = Moves(rotations=False, offsets=settings.offset_sd_A > 0, offset_sd_A=settings.offset_sd_A)
+    model, log_p = replace(data.start, mixture=state.mixture, offsets_A=state.offsets_A), 0.0
+    first = state.iteration * settings.steps_between
+    for step in range(first, first + settings.steps_between):
+        model, log_p = projection_step(
+            data.counts,
+            model,
+            data.prior,
+            group=data.group,
+            moves=moves,
+            seed=settings.seed,
+            step=step,
+            threads=settings.threads,
+        )
+    return model, log_p
+
+
+def _framed(data: _Data, model: PosedMixture) -> PosedMixture:
+    """All copies of the asymmetric unit, moved with the offsets so that these agree best with those that were given.
+
+    Nothing moves where offsets are fixed. Drawn ones leave the particle free to drift, along an axis of symmetry only.
+    """
+    free = data.group.mean(axis=0)  # projects on the directions that the point group leaves as they are
+    system = (model.rotations[:, :, :2].swapaxes(1, 2) @ free).reshape(-1, 3)
+    by, *_ = np.linalg.lstsq(system, (model.offsets_A - data.start.offsets_A).ravel(), rcond=1e-3)
+    return replace(
+        model,
+        mixture=symmetrise(translate(model.mixture, by), data.group),
+        offsets_A=model.offsets_A - image_centres(by[None], model.rotations)[:, 0],
+    )
+
+
+def _finalise(data: _Data, settings: KnownPoses, state: KnownPosesState) -> KnownPosesResult:
+    if state.sums.samples == 0:
+        raise ValueError(f"the run has not come to its samples: iteration {state.iteration}")
+    model = _framed(data, replace(data.start, mixture=state.mixture, offsets_A=state.offsets_A))
+
+    def volume(values: np.ndarray) -> Volume:
+        return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
+
+    return KnownPosesResult(
+        mean=volume(state.sums.mean),
+        variance=volume(posterior_variance(state.sums)),
+        mixture=model.mixture,
+        rotations=data.start.rotations,
+        origins_A=-(model.offsets_A + data.moved_A),
+        log_posteriors=state.log_posteriors,
+    )
