@@ -31,6 +31,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "relion-peer": False,
     "scaling": False,
     "collapse": False,
+    "components": False,
     "mixture-fit": False,
 }
 OUT = REPOSITORY / "bench-out"

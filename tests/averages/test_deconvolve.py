@@ -154,6 +154,13 @@ def test_bad_images_classes_and_poses_are_named_and_left_out(classified, tmp_pat
     assert any("left out: 3" in m for m in found.messages)
 
 
+def test_mirrored_particles_are_told(classified):
+    flips = np.arange(len(classified)) % 3 == 0
+    told = prepare_deconvolution(classified.with_columns(rlnIsFlip=flips.astype(int)), Deconvolve()).messages
+    assert [f"{flips.sum():,} particles have rlnIsFlip 1" in message for message in told] == [True]
+    assert prepare_deconvolution(classified.with_columns(rlnIsFlip=0 * flips), Deconvolve()).messages == ()
+
+
 def test_one_defocus_is_one_group(tmp_path):
     ctf = replace(defocus(40, 3), defocus_u_A=np.full(40, 15000.0), defocus_v_A=np.full(40, 15000.0))
     particles, truth = simulate(40, 1.0, 3, ctf=ctf, shapes=SHAPES[:1])

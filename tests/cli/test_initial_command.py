@@ -1,19 +1,33 @@
 """``vitreous initial``: folder, files, report, resume, and what it says about bad averages."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
+from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.initial_folder import other_hand, read_initial
-from vitreous.jobs.run_initial import _all_along_one_axis, run_initial
+from vitreous.jobs.model_reference import read_agreement
+from vitreous.jobs.run_initial import run_initial
 from vitreous.jobs.run_options import RunOptions
-from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, evaluate, mirror, project, read_pseudo_atoms
-from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack
-from vitreous.rotations import euler_to_matrix, random_rotations
+from vitreous.jobs.select import select_particles
+from vitreous.mixtures import (
+    GaussianInitialModel,
+    InitialModel,
+    Mixture,
+    evaluate,
+    mirror,
+    project,
+    read_pseudo_atoms,
+    rotate,
+    to_volume,
+)
+from vitreous.optics import ctf_2d
+from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
+from vitreous.rotations import random_rotations
 
 PIXEL = 6.0
 QUICK = InitialModel(
@@ -154,6 +168,25 @@ def history(path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
 
 
+def test_number_of_gaussians_from_the_data(vitreous, stack, tmp_path):
+    words = [*WORDS[: WORDS.index("--fine-components")], *WORDS[WORDS.index("--fine-components") + 2 :]]
+    ended = vitreous("initial", stack, "-o", tmp_path / "o", "--fine-components", "auto", *words)
+    assert ended.code == 0, ended.err
+    entry = next(entry for entry in history(tmp_path / "o") if "components" in entry)
+    assert len(read_pseudo_atoms(tmp_path / "o" / "initial.cif")) == entry["components"]
+    assert f"{entry['components']} Gaussians; log likelihood of held-out averages" in ended.out
+    assert read_manifest(tmp_path / "o").settings["fine_components"] == "auto"
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "Number of Gaussians" in page
+    assert page.count("<td>chosen</td>") == 1
+    for wrong in ("2.7", "many"):
+        assert vitreous("initial", stack, "-o", tmp_path / "no", "--fine-components", wrong).code == 2
+
+
+def test_a_given_number_of_gaussians_needs_no_table(folder):
+    assert "Number of Gaussians" not in (folder / "report.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def gaussian(stack, tmp_path_factory):
     """(averages with negative pixels, the folder of their model under Gaussian noise)."""
@@ -225,10 +258,38 @@ def test_gaussian_command_refuses_settings_of_the_other_method(vitreous, gaussia
     assert np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)
 
 
+def test_averages_that_still_have_their_ctf(vitreous, gaussian, tmp_path):
+    averages, out = gaussian
+    particles = read_particles(averages)
+    optics = {"rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1}
+    columns = {name: np.full(7, value) for name, value in optics.items()}
+    known = particles.with_columns(**columns, rlnDefocusU=np.linspace(12000, 30000, 7))
+    known.write(tmp_path / "known.star")
+    words = ("initial", "-o", tmp_path / "o", "--method", "gmm-gaussian", "--ctf-uncorrected", *WORDS_GAUSSIAN)
+    ended = vitreous(*words, tmp_path / "known.star")
+    assert ended.code == 0, ended.err
+    found, manifest = read_initial(tmp_path / "o"), read_manifest(tmp_path / "o")
+    assert manifest.settings["ctf_uncorrected"] is True
+    assert "ctf_uncorrected" not in read_manifest(out).settings
+    origins = read_particles(tmp_path / "o" / "initial_data.star").origin_A
+    mixture = read_pseudo_atoms(tmp_path / "o" / "initial.cif")
+    plain = project(mixture, found.rotations, 20, PIXEL, offsets_A=-origins)
+    filtered = np.fft.irfft2(np.fft.rfft2(plain) * ctf_2d(known.ctf, 20, PIXEL).numpy(), s=(20, 20))
+    assert np.abs(filtered - found.projections).max() < 2e-3 * np.abs(filtered).max()
+    assert not np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)
+    missing = vitreous(*words, averages, "--overwrite")
+    assert (missing.code, "no column rlnDefocusU, rlnVoltage" in missing.err) == (1, True)
+    known.with_columns(rlnDefocusU=[1e4, 1e4, np.nan, 1e4, 1e4, 1e4, 1e4]).write(tmp_path / "nan.star")
+    unknown = vitreous(*words, tmp_path / "nan.star", "--overwrite")
+    assert (unknown.code, "nan.star" in unknown.err, "not a number" in unknown.err) == (1, True, True)
+    counts = vitreous("initial", tmp_path / "known.star", "-o", tmp_path / "p", "--ctf-uncorrected")
+    assert (counts.code, "--method gmm-gaussian" in counts.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v: v - v.mean(), ("negative", "deconvolve --single")),
+        (lambda v: v - v.mean(), ("negative", "deconvolve --single", "--method gmm-gaussian")),
         (lambda v: np.where(v == v.max(), np.nan, v), ("NaN",)),
         (lambda v: v[:1], ("one direction of view",)),
         (lambda v: 0 * v, ("zero everywhere",)),
@@ -251,19 +312,57 @@ def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack
     mixed = vitreous("initial", tmp_path / "mixed.star", "-o", tmp_path / "o")
     assert (mixed.code, "mixed boxes" in mixed.err) == (1, True)
     wrong = vitreous("initial", classified, "-o", tmp_path / "o")
-    assert (wrong.code, "vitreous deconvolve" in wrong.err) == (1, True)
+    assert (wrong.code, "vitreous deconvolve" in wrong.err, "--method gmm-gaussian" in wrong.err) == (1, True, True)
+    empty = vitreous("initial", tmp_path, "-o", tmp_path / "o", "--method", "gmm-gaussian")
+    assert (empty.code, "no deconvolved.star" in empty.err) == (1, True)
     other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "sgd")
     assert other.code == 2
 
 
-def test_views_along_one_axis_are_recognised():
-    tilts = torch.tensor([[0.0, 5.0, 30.0], [90.0, 12.0, 80.0], [10.0, 175.0, 3.0]], dtype=torch.float64)
-    rotations = euler_to_matrix(tilts).numpy()
-    assert _all_along_one_axis(rotations, "C1")
-    assert not _all_along_one_axis(random_rotations(6, seed=2).numpy(), "C1")
-    side = euler_to_matrix(torch.tensor([[0.0, 90.0, 0.0], [180.0, 88.0, 0.0], [90.0, 90.0, 10.0]]).double()).numpy()
-    assert not _all_along_one_axis(side, "C1")
-    assert _all_along_one_axis(side, "C4")
+def test_model_is_compared_with_a_reference(vitreous, stack, folder, tmp_path):
+    reference = to_volume(rotate(blobs(), random_rotations(1, seed=8)[0].numpy()), 24, 5.0)
+    write_volume(tmp_path / "map.mrc", reference)
+    words = ("initial", stack, "-o", tmp_path / "o", *WORDS, "--reference")
+    ended = vitreous(*words, tmp_path / "map.mrc")
+    assert ended.code == 0, ended.err
+    model = read_volume(tmp_path / "o" / "initial.mrc").data
+    assert np.array_equal(model, read_volume(folder / "initial.mrc").data)  # the reference has no part in it
+    found, field_A = read_agreement(tmp_path / "o")
+    aligned = read_volume(tmp_path / "o" / "initial_aligned.mrc")
+    assert found.correlation >= found.mirrored_correlation
+    assert found.correlation == pytest.approx(np.corrcoef(aligned.data.ravel(), reference.data.ravel())[0, 1], abs=1e-3)
+    assert (len(found.fsc), field_A, aligned.pixel_size_A) == (13, 120.0, 5.0)
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert page.count("data:image/png") == 6 + 2 * 7 + 6
+    assert f"correlation {found.correlation:.3f}" in ended.out
+    assert read_agreement(folder) is None
+    for data, message in ((-reference.data, "nothing positive"), (reference.data[:20], "must be cubic")):
+        write_volume(tmp_path / "bad.mrc", Volume(data=data, pixel_size_A=5.0))
+        refused = vitreous(*words, tmp_path / "bad.mrc", "--overwrite")
+        assert (refused.code, "bad.mrc" in refused.err, message in refused.err) == (1, True, True)
+
+
+def test_empty_averages_of_any_value_are_left_out(stack, tmp_path):
+    images = open_stack(stack).read(np.arange(7))
+    images[[2, 5]] = 127.0
+    write_mrc_stack(tmp_path / "bytes.mrcs", images, PIXEL)
+    found, kept, notes = read_averages(tmp_path / "bytes.mrcs")
+    assert np.array_equal(kept, images[[0, 1, 3, 4, 6]])
+    assert (len(found), "average 3, 6" in notes[0]) == (5, True)
+
+
+def test_averages_of_a_classification_are_found(classified, tmp_path):
+    stack = open_stack(classified / "run_classes.mrcs")
+    every = stack.read(np.arange(4))
+    assert every.any(axis=(1, 2)).all()
+    assert find_averages(classified, signed=True) == classified / "run_model.star"
+    shutil.copytree(classified, tmp_path / "c")
+    select_particles(tmp_path / "c", classes=[2, 4])
+    for path, expected in ((tmp_path / "c", every[[1, 3]]), (classified, every)):
+        found, images, notes = read_averages(find_averages(path, signed=True))
+        assert np.array_equal(images, expected)
+        assert (found.pixel_size_A, found.box_px, notes) == (pytest.approx(12.0), 24, [])
+    assert read_averages(classified / "run_model.star", pixel_size_A=3.0)[0].pixel_size_A == 3.0
 
 
 def test_a_single_view_is_told(tmp_path):

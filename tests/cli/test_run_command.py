@@ -1,22 +1,30 @@
 """``vitreous run``: stages, selection, resume; and a model compared with the truth."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
 from vitreous.jobs.class2d_folder import open_class2d_folder
-from vitreous.jobs.initial_folder import other_hand
+from vitreous.jobs.initial_folder import other_hand, read_initial
+from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.model_truth import compare_model
 from vitreous.jobs.run_options import RunOptions
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
-from vitreous.mixtures import InitialModel, Mixture, rotate, to_volume
+from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, write_volume
 from vitreous.rotations import random_rotations
 
 QUICK = InitialModel(
     components=20, box_px=16, counts=200, rounds=3, rounds_annealed=2, global_rotations=60,
     fine_components=30, fine_box_px=16, fine_counts=400, burn_in_steps=4, samples=2, steps_between=2,
+)  # fmt: skip
+QUICK_GAUSSIAN = GaussianInitialModel(
+    components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2, pose_steps=1,
+    fine_components=16, fine_box_px=16, burn_in_steps=2, samples=2, steps_between=1,
 )  # fmt: skip
 SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2)
 
@@ -58,6 +66,35 @@ def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, m
     assert read_manifest(tmp_path / "o" / "class2d").settings["classes"] == 4
 
 
+def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, tmp_path):
+    gaussian = replace(SETTINGS, method="gmm-gaussian")
+    shutil.copytree(folder, tmp_path / "o")
+    run_pipeline(
+        simulated / "particles.star",
+        tmp_path / "o",
+        gaussian,
+        RunOptions(overwrite=True),
+        initial=QUICK_GAUSSIAN,
+        reference=simulated / "volume_1.mrc",
+    )
+    manifest, initial = read_manifest(tmp_path / "o"), read_manifest(tmp_path / "o" / "initial")
+    assert (manifest.settings["method"], initial.settings["method"]) == ("gmm-gaussian", "gmm-gaussian")
+    assert initial.inputs == (str(tmp_path / "o" / "class2d" / "class_averages.star"),)
+    classes = open_class2d_folder(tmp_path / "o" / "class2d").averages
+    used = read_initial(tmp_path / "o" / "initial").averages
+    assert np.array_equal(used, classes[np.array(manifest.summary["selected_classes"]) - 1])
+    assert used.min() < 0
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert ("deconvolve/report.html" in page, "initial/report.html" in page) == (False, True)
+    assert "Against the reference" in page
+    assert "Against the reference" not in (folder / "report.html").read_text()
+    assert (
+        manifest.summary["initial_reference_correlation"] == read_agreement(tmp_path / "o" / "initial")[0].correlation
+    )
+    with pytest.raises(ValueError, match="expected GaussianInitialModel"):
+        run_pipeline(simulated / "particles.star", tmp_path / "p", gaussian, initial=QUICK)
+
+
 def test_conditions_of_the_selection(folder):
     classes = open_class2d_folder(folder / "class2d")
     smallest, worst_A = select_classes(classes, Pipeline(min_share=0.5))
@@ -74,6 +111,9 @@ def test_dry_run_and_bad_settings(vitreous, simulated, tmp_path):
     assert (dry.code, (tmp_path / "o").exists(), "300 particles" in dry.out) == (0, False, True)
     bad = vitreous("run", simulated / "particles.star", "-o", tmp_path / "o", "--min-share", 2)
     assert (bad.code, "min_share" in bad.err) == (1, True)
+    for refused in ({"method": "sgd"}, {"max_resolution_A": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(refused))):
+            Pipeline(**refused)
 
 
 def test_model_against_the_truth_over_both_hands(tmp_path):

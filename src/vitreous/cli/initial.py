@@ -19,6 +19,7 @@ Settings = options_from_methods(
     aliases={"symmetry": ("--sym",)},
     leave_out=frozenset({"threads"}),
 )
+CtfUncorrected = Annotated[bool, Parameter(group=COMPUTED, negative="")]
 Running = options_from(
     RunOptions,
     group=RUN,
@@ -36,12 +37,14 @@ def initial(
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
     pixel_size_A: PixelSize = None,
+    reference: Path | None = None,
+    ctf_uncorrected: CtfUncorrected = False,
 ) -> None:
     """An initial model, with its uncertainty, from class averages of unknown views.
 
     With --method gmm the averages must be nowhere negative: `vitreous deconvolve` makes such averages from classified
     particles, and with --single from any averages. With --method gmm-gaussian they may be any averages whose CTF is
-    corrected. The hand is not determined by averages; both are written.
+    corrected or, with --ctf-uncorrected, known. The hand is not determined by averages; both are written.
 
     Parameters
     ----------
@@ -56,6 +59,12 @@ def initial(
         Directory that the paths in the .star file are relative to.
     pixel_size_A
         Pixel size of the averages in Angstrom, when the file does not say or is wrong.
+    reference
+        A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
+        not depend on it.
+    ctf_uncorrected
+        The averages still have the CTF that the optics and defocus columns of their .star file give. Only with
+        --method gmm-gaussian.
     """
     with saying_how_to_go_on(output):
         run_initial(
@@ -66,4 +75,6 @@ def initial(
             command=typed_command(),
             project=project,
             pixel_size_A=pixel_size_A,
+            reference=reference,
+            ctf_uncorrected=ctf_uncorrected,
         )

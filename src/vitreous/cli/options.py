@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, fields, make_dataclass
 from inspect import getdoc
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
@@ -49,7 +49,7 @@ def options_from(
             help=texts.get(name),
             negative=f"--no-{long[2:]}" if default is True else "",
             consume_multiple=several or None,
-            converter=whole_number if hints[name] in (int, int | None) else None,
+            converter=CONVERTERS.get(hints[name]),
             show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
         )
         return Parameter.combine(base, (special or {}).get(name))
@@ -79,7 +79,7 @@ def options_from_methods(
             name=(f"--{name.replace('_', '-')}", *aliases.get(name, ())),
             group=group,
             help=texts.get(name),
-            converter=whole_number if hints[name] is int else None,
+            converter=CONVERTERS.get(hints[name]),
             show_default=lambda _: defaults,
         )
 
@@ -137,6 +137,11 @@ def whole_number(_: type, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
+def whole_number_or_auto(_: type, tokens: Sequence[Token]) -> int | str:
+    """The same where the word auto may be given instead."""
+    return "auto" if tokens[0].value == "auto" else whole_number(int, tokens)
+
+
 def memory_bytes(_: type, tokens: Sequence[Token]) -> int:
     """The cyclopts converter of "8G", "500M", "2.5GB" or a number of bytes."""
     text = tokens[0].value
@@ -150,3 +155,10 @@ def memory_text(count: int) -> str:
     """How an amount of memory is typed: "4G"."""
     unit = next(u for u in reversed(UNITS) if count % UNITS[u] == 0)
     return f"{count // UNITS[unit]}{unit}"
+
+
+CONVERTERS: dict[Any, Any] = {
+    int: whole_number,
+    int | None: whole_number,
+    int | Literal["auto"]: whole_number_or_auto,
+}

@@ -45,10 +45,12 @@ def run(
     running: Annotated[Running, Parameter(name="*")] = Running(),  # type: ignore[valid-type]  # noqa: B008
     project: Path | None = None,
     pixel_size_A: PixelSize = None,
+    reference: Path | None = None,
 ) -> None:
     """From particles to an initial model: class2d, selection, deconvolve, initial in one folder.
 
-    Each stage is a job in a sub-folder, with its own report; one report shows the whole.
+    Each stage is a job in a sub-folder, with its own report; one report shows the whole. With --method gmm-gaussian
+    the selected averages become a model as they are, without deconvolve.
 
     Parameters
     ----------
@@ -60,6 +62,9 @@ def run(
         Directory that the paths in the particle file are relative to.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    reference
+        A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
+        not depend on it.
     """
     with saying_how_to_go_on(output):
         run_pipeline(
@@ -70,4 +75,5 @@ def run(
             command=typed_command(),
             project=project,
             pixel_size_A=pixel_size_A,
+            reference=reference,
         )

@@ -8,6 +8,7 @@ import torch
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.mixtures import InitialModelResult, project, write_pseudo_atoms
+from vitreous.mixtures.gaussian.forward import apply_ctf
 from vitreous.particles import (
     ParticleSet,
     Table,
@@ -68,9 +69,15 @@ class InitialFolder:
 
 
 def write_initial(
-    folder: str | Path, result: InitialModelResult, averages: ParticleSet, images: np.ndarray
+    folder: str | Path,
+    result: InitialModelResult,
+    averages: ParticleSet,
+    images: np.ndarray,
+    ctf: np.ndarray | None = None,
 ) -> np.ndarray:
     """Write a result into a folder; returns the correlation (n,) of averages and projections of the model.
+
+    ``ctf`` (n, L, L // 2 + 1), of averages that are not corrected for it, is applied to the projections.
 
     ``initial.mrc`` (posterior mean, per cubic Angstrom, of integral 1), ``initial_other_hand.mrc``,
     ``initial_variance.mrc``, ``initial.cif`` (pseudo-atoms), ``initial_averages.mrcs`` and ``initial_data.star`` (the
@@ -79,7 +86,7 @@ def write_initial(
     ``initial_conformation1.mrc`` and so on, and the averages have theirs in rlnClassNumber.
     """
     path = Path(folder)
-    projections = _projections(result, averages)
+    projections = apply_ctf(_projections(result, averages), ctf)
     correlation = image_correlations(images, projections)
     for stem, conformation in zip(_stems(len(result.conformations)), result.conformations, strict=True):
         write_volume(path / f"{stem}.mrc", conformation.mean)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vitreous.averages.class2d import Class2D
-from vitreous.jobs.model_truth import compare_model
+from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
@@ -35,14 +35,16 @@ def run_demo(
     simulated, classified = Path(output) / "simulated", Path(output) / "class2d"
     star = run_simulate(simulated, SimulateSettings(particles=particles, seed=seed), options, command=command)
     if model:
-        report = run_pipeline(star, output, Pipeline(classes=classes, seed=seed), options, command=command)
+        true = simulated / "volume_1.mrc"
+        settings = Pipeline(classes=classes, seed=seed)
+        report = run_pipeline(star, output, settings, options, command=command, reference=true)
     else:
         report = run_class2d(star, classified, Class2D(classes=classes, seed=seed), options, command=command)
     truth = compare_with_truth(classified, simulated)
     lines, figures = truth.lines(), {**asdict(truth), "report": str(report)}
-    if model:
-        of_model = compare_model(Path(output) / "initial" / "initial.mrc", simulated / "volume_1.mrc")
-        lines, figures = [*lines, *of_model.lines()], {**figures, "model": asdict(of_model)}
+    of_model = read_agreement(Path(output) / "initial") if model else None
+    if of_model is not None:
+        lines, figures = [*lines, *of_model[0].lines()], {**figures, "model": asdict(of_model[0])}
     text = "\n".join(["", "against the truth:", *(f"  {line}" for line in lines), "", f"open {report}"])
     tell(options, text, "truth", figures)
     return truth

@@ -8,17 +8,19 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 
 from vitreous.iterate import Algorithm, run
+from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
 from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.convergence_of import chain_doubts, chain_figures, refinement_chain
-from vitreous.jobs.folder import Job, JobFolderError
+from vitreous.jobs.folder import Job
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
+from vitreous.jobs.model_reference import compare_with_reference, read_reference
 from vitreous.jobs.progress import describe_duration, reporting
 from vitreous.jobs.report.initial import write_initial_report
 from vitreous.jobs.run_options import RunOptions, tell
+from vitreous.jobs.views import doubt_about_views
 from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
@@ -28,13 +30,10 @@ from vitreous.mixtures import (
     initial_model_algorithm,
 )
 from vitreous.mixtures.initial import State
-from vitreous.particles import ParticleSet, read_particles
-from vitreous.rotations import symmetry_matrices
+from vitreous.particles import ParticleSet, Volume
 
 __all__ = ["METHODS", "run_initial"]
 
-DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
-ALIKE_DEG = 25.0  # views that are all nearer than this to one axis do not determine a structure
 Settings = InitialModel | GaussianInitialModel
 
 
@@ -62,13 +61,22 @@ def run_initial(
     command: str = "vitreous.run_initial",
     project: str | Path | None = None,
     pixel_size_A: float | None = None,
+    reference: str | Path | None = None,
+    ctf_uncorrected: bool = False,
 ) -> Path | None:
     """An initial model from class averages, with everything about it in the folder ``output``.
 
-    ``averages``: the folder of a ``deconvolve`` job, a STAR file that names averages, or a stack of them; particles
-    white. The kind of ``settings`` chooses the method: with ``InitialModel`` (the default) the averages are counts and
-    must be nowhere negative, with ``GaussianInitialModel`` they may have any sign and their CTF corrected.
+    ``averages``: the folder of a ``deconvolve`` job, a STAR file that names averages (of images, or of classes such as
+    ``class_averages.star``), or a stack of them; particles white. The kind of ``settings`` chooses the method: with
+    ``InitialModel`` (the default) the averages are counts and must be nowhere negative, with ``GaussianInitialModel``
+    they may have any sign and their CTF corrected, and the folder of a ``class2d`` job will do.
     ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
+
+    ``ctf_uncorrected``: the averages still have the CTF that the optics and defocus columns of their STAR file give;
+    projections of the model are multiplied by it. Only with ``GaussianInitialModel``.
+
+    ``reference``: a map of the same particle, in any frame. It has no part in the model, which is aligned to it at the
+    end, over both hands; correlation and FSC go into the report and ``job.json``.
 
     Written: what :func:`vitreous.jobs.initial_folder.write_initial` lists, ``report.html``, ``job.json``,
     ``history.jsonl``, ``run.log``. A job that was killed continues with ``options.resume`` and ends with the same
@@ -77,16 +85,19 @@ def run_initial(
     Raises
     ------
     FileNotFoundError, ValueError
-        For averages or settings that cannot be used, and for a folder that holds something else.
+        For averages, settings or a reference that cannot be used, and for a folder that holds something else.
     Interrupted
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options = options or RunOptions()
     chosen = replace(settings or InitialModel(), threads=options.threads or os.cpu_count() or 1)
     method = METHODS[type(chosen)]
-    found, images, notes = _read_averages(averages, project, pixel_size_A)
+    source = find_averages(averages, signed=isinstance(chosen, GaussianInitialModel))
+    found, images, notes = read_averages(source, project=project, pixel_size_A=pixel_size_A)
+    compared = None if reference is None else read_reference(reference)
+    ctf = _ctf(found, chosen) if ctf_uncorrected else None
     try:
-        algorithm = method.algorithm(images, found.pixel_size_A, chosen)
+        algorithm = method.algorithm(images, found.pixel_size_A, chosen, **({} if ctf is None else {"ctf": ctf}))
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from error
     screen = [*_describe(found, chosen), *(f"note     {text}" for text in notes)]
@@ -97,50 +108,42 @@ def run_initial(
     del recorded["seed"], recorded["threads"]  # the one has a place of its own, the other changes nothing
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
+    if ctf_uncorrected:
+        recorded["ctf_uncorrected"] = True
+    if reference is not None:
+        recorded["reference"] = str(reference)
     manifest = new_manifest("initial", recorded, seed=chosen.seed, inputs=[found.path])
     return carry_out(
         output,
         manifest,
         options,
         command=command,
-        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes),
+        work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes, compared, ctf),
         write_report=write_initial_report,
         results="initial*.mrc, initial*.cif, initial_data.star",
     )
 
 
-def _read_averages(
-    averages: str | Path, project: str | Path | None, pixel_size_A: float | None
-) -> tuple[ParticleSet, np.ndarray, list[str]]:
-    """Averages without those that are empty, their pixels, and notes."""
-    path = Path(averages)
-    if path.is_dir() and not (path / DECONVOLVED).is_file():
-        raise JobFolderError(
-            f"{path} has no {DECONVOLVED}: give the folder of a finished `vitreous deconvolve`, a .star file or a "
-            "stack of averages; for a class2d folder run `vitreous deconvolve` on it first"
-        )
-    found = read_particles(path / DECONVOLVED if path.is_dir() else path, project=project, pixel_size_A=pixel_size_A)
-    images = found.read(slice(None))
-    filled = images.any(axis=(1, 2))
-    if not filled.any():
+def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
+    """The CTF of averages that still have it; ValueError where the method has no place for it."""
+    if not isinstance(settings, GaussianInitialModel):
         raise ValueError(
-            f"{found.path}: all {len(found)} averages are zero everywhere; there is nothing to start from."
+            "averages that are not corrected for the CTF are no counts of matter; take --method gmm-gaussian with "
+            "--ctf-uncorrected, or correct them (`vitreous deconvolve --single` takes the same columns)"
         )
-    if filled.all():
-        return found, images, []
-    numbers = ", ".join(str(i + 1) for i in np.flatnonzero(~filled))
-    return found.subset(filled), images[filled], [f"zero everywhere and left out: average {numbers}"]
+    return ctf_of_averages(averages)
 
 
 def _describe(averages: ParticleSet, settings: Settings) -> list[str]:
     """The first screen."""
     box, pixel = averages.box_px, averages.pixel_size_A
+    wanted = "as many as the data support" if settings.fine_components == "auto" else settings.fine_components
     coarse, fine = (min(side, box) for side in (settings.box_px, settings.fine_box_px))
     return [
         f"data     {averages.path}: {len(averages):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
         f"settings {METHODS[type(settings)].name}, symmetry {settings.symmetry}, {settings.restarts} restarts with "
         f"{settings.components} Gaussians on {coarse} x {coarse} pixels, refinement with "
-        f"{settings.fine_components} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
+        f"{wanted} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
     ]
 
 
@@ -153,6 +156,8 @@ def _work(
     options: RunOptions,
     screen: list[str],
     notes: list[str],
+    reference: Volume | None,
+    ctf: np.ndarray | None,
 ) -> str:
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
@@ -166,6 +171,9 @@ def _work(
         def on_step(info: dict) -> None:
             job.record(info)
             reporter.step(info)
+            if "components" in info:
+                reporter.say(f"chosen   {_choice(info)}")
+                job.log(_choice(info))
 
         result, _ = run(
             algorithm,
@@ -175,22 +183,34 @@ def _work(
             save=job.save,
             interrupted=job.abort_requested,
         )
-    correlation = write_initial(job.path, result, averages, images)
+    correlation = write_initial(job.path, result, averages, images, ctf)
+    against: tuple[dict[str, Any], list[str]] = ({}, [])
+    if reference is not None:
+        against = compare_with_reference(job.path, result.mean, reference, str(job.manifest.settings["reference"]))
     seconds = perf_counter() - start
+    views = doubt_about_views(images, result.rotations, settings.symmetry)
     chain = refinement_chain(job.path, settings.samples)
     drift = chain_doubts(chain, longer="--burn-in-steps", more="--samples or --steps-between")
-    messages = [*notes, *_doubts(result, settings), *drift]
-    figures = {**_figures(result, settings, correlation, seconds), **chain_figures(chain)}
-    job.describe(summary=figures, messages=tuple(messages))
+    messages = [*notes, *_doubts(result, settings, views), *drift]
+    figures = _figures(result, correlation, seconds) | {"views_along_one_axis": views is not None}
+    job.describe(summary=figures | chain_figures(chain) | against[0], messages=(*messages, *against[1]))
     lines = [
         f"done in {describe_duration(seconds)}: {result.restarts_agreeing} of {settings.restarts} restarts agree",
         "hand     not determined by averages: initial*_other_hand.mrc explain them equally well",
         *(f"note     {text}" for text in messages),
+        *(f"against  {text}" for text in against[1]),
     ]
     return "\n".join(lines)
 
 
-def _figures(result: InitialModelResult, settings: Settings, correlation: np.ndarray, seconds: float) -> dict:
+def _choice(info: dict) -> str:
+    """What the log says about the number of Gaussians."""
+    tried = zip(info["components_tried"], info["behind"], info["standard_errors"], strict=True)
+    behind = ", ".join(f"{number}: {loss:,.0f} ± {error:,.0f}" for number, loss, error in tried)
+    return f"{info['components']} Gaussians; log likelihood of held-out averages behind the best: {behind}"
+
+
+def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float) -> dict:
     """For ``job.json`` and the report."""
     return {
         "averages": len(result.rotations),
@@ -198,7 +218,6 @@ def _figures(result: InitialModelResult, settings: Settings, correlation: np.nda
         "map_pixel_size_A": result.mean.pixel_size_A,
         "restarts_agreeing": result.restarts_agreeing,
         "populations": [round(conformation.population, 3) for conformation in result.conformations],
-        "views_along_one_axis": _all_along_one_axis(result.rotations, settings.symmetry),
         "poses_kept_in_refinement": round(result.poses_kept.fraction, 3),
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
         "component_sigma_A": round(result.mixture.sigma_A, 2),
@@ -206,14 +225,9 @@ def _figures(result: InitialModelResult, settings: Settings, correlation: np.nda
     }
 
 
-def _doubts(result: InitialModelResult, settings: Settings) -> list[str]:
-    """What a user should know before believing the model."""
-    found = []
-    if _all_along_one_axis(result.rotations, settings.symmetry):
-        found.append(
-            f"all averages are seen within {ALIKE_DEG:.0f}° of one direction: these views do not determine the "
-            "structure; add averages of other views"
-        )
+def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -> list[str]:
+    """What a user should know before believing the model; ``views`` is the doubt about them."""
+    found = [] if views is None else [views]
     empty = [c for c in range(len(result.conformations)) if not (result.labels == c).any()]
     if empty:
         names = ", ".join(str(c + 1) for c in empty)
@@ -236,11 +250,3 @@ def _doubts(result: InitialModelResult, settings: Settings) -> list[str]:
 
 def _or_elsewhere(result: InitialModelResult) -> str:
     return " or to another conformation" if len(result.conformations) > 1 else ""
-
-
-def _all_along_one_axis(rotations: np.ndarray, symmetry: str) -> bool:
-    """Whether some axis is near the viewing direction (or its opposite) of every average, symmetric copies allowed."""
-    group = symmetry_matrices(symmetry).to(torch.float64).numpy()
-    copies = np.einsum("gab,nb->gna", group, rotations[:, :, 2])
-    nearest = np.abs(copies @ rotations[:, :, 2].T).max(axis=0)  # (n, candidate axis)
-    return bool((nearest.min(axis=0) > np.cos(np.deg2rad(ALIKE_DEG))).any())

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -11,17 +12,18 @@ from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.manifest import new_manifest, read_manifest
+from vitreous.jobs.model_reference import read_reference
 from vitreous.jobs.report.pipeline import STAGES, write_pipeline_report
 from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_deconvolve import run_deconvolve
-from vitreous.jobs.run_initial import run_initial
+from vitreous.jobs.run_initial import METHODS, Settings, run_initial
 from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
-from vitreous.mixtures import InitialModel
 
 __all__ = ["Pipeline", "run_pipeline", "select_classes"]
 
 CLASS2D, DECONVOLVE, INITIAL = STAGES
+SETTINGS_OF = {method.name: settings for settings, method in METHODS.items()}
 SPREAD = 2.0  # classes may resolve this much less than the best one, where nothing else is asked for
 
 
@@ -31,6 +33,9 @@ class Pipeline:
 
     Parameters
     ----------
+    method
+        Of the initial model. gmm: from averages that are deconvolved first. gmm-gaussian: from the averages as the
+        classification leaves them, by a model for negative pixels.
     classes
         Number of class averages.
     particle_diameter_A
@@ -49,6 +54,7 @@ class Pipeline:
         Of everything random.
     """
 
+    method: Literal["gmm", "gmm-gaussian"] = "gmm"
     classes: int = 50
     particle_diameter_A: float | None = None
     invert_contrast: bool = False
@@ -59,6 +65,8 @@ class Pipeline:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.method not in SETTINGS_OF:
+            raise ValueError(f"method: expected {' or '.join(SETTINGS_OF)}, found {self.method}")
         if not 0 <= self.min_share <= 1:
             raise ValueError(f"min_share: expected a number from 0 to 1, found {self.min_share}")
         if self.max_resolution_A is not None and not self.max_resolution_A > 0:
@@ -74,13 +82,16 @@ def run_pipeline(
     command: str = "vitreous.run_pipeline",
     project: str | Path | None = None,
     pixel_size_A: float | None = None,
-    initial: InitialModel | None = None,
+    initial: Settings | None = None,
+    reference: str | Path | None = None,
 ) -> Path | None:
     """2D classification, selection of classes, deconvolution and initial model: ``output/class2d`` and so on.
 
     Every stage is a job of its own with its report; one that has finished is not done again with ``options.resume``.
-    ``initial`` overrules the defaults of the last stage (symmetry, restarts and seed come from ``settings``). Returns
-    the path of the report of the whole; None after a dry run, which lays out the first stage.
+    There is no deconvolution with the method gmm-gaussian. ``initial`` overrules the defaults of the last stage
+    (symmetry, restarts and seed come from ``settings``); it must be settings of the method. ``reference``: a map
+    that the model is compared with at the end (:func:`vitreous.run_initial`). Returns the path of the report of the
+    whole; None after a dry run, which lays out the first stage.
 
     Raises
     ------
@@ -91,13 +102,15 @@ def run_pipeline(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder of the stage that is running.
     """
     chosen, options, path = settings or Pipeline(), options or RunOptions(), Path(output)
-    model = replace(initial or InitialModel(), symmetry=chosen.symmetry, restarts=chosen.restarts, seed=chosen.seed)
+    model = _model_settings(chosen, initial)
     class2d = Class2D(
         classes=chosen.classes,
         particle_diameter_A=chosen.particle_diameter_A,
         invert_contrast=chosen.invert_contrast,
         seed=chosen.seed,
     )
+    if reference is not None:
+        read_reference(reference)  # an error in it is better said now than after hours
     source = {"project": project, "pixel_size_A": pixel_size_A}
     if options.dry_run:
         run_class2d(particles, path / CLASS2D, class2d, options, command=command, **source)  # type: ignore[arg-type]
@@ -105,6 +118,8 @@ def run_pipeline(
     recorded = {name: value for name, value in asdict(chosen).items() if name != "seed"}
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
+    if reference is not None:
+        recorded["reference"] = str(reference)
     manifest = new_manifest("run", recorded, seed=chosen.seed, inputs=[particles])
     stage = replace(options, resume=True, overwrite=False)
 
@@ -114,8 +129,11 @@ def run_pipeline(
                 clear_job(path / name)
         run_class2d(particles, path / CLASS2D, class2d, stage, command=command, **source)  # type: ignore[arg-type]
         selected = _select(job, chosen, stage)
-        run_deconvolve(selected.selected, path / DECONVOLVE, Deconvolve(), stage, command=command, project=project)
-        run_initial(path / DECONVOLVE, path / INITIAL, model, stage, command=command)
+        averages = selected.class_averages
+        if chosen.method == "gmm":
+            averages = path / DECONVOLVE
+            run_deconvolve(selected.selected, averages, Deconvolve(), stage, command=command, project=project)
+        run_initial(averages, path / INITIAL, model, stage, command=command, reference=reference)
         _summarise(job)
         return "done"
 
@@ -145,6 +163,15 @@ def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, floa
             "(contrast, particle diameter, CTF) before an initial model"
         )
     return smallest, SPREAD * float(best)
+
+
+def _model_settings(chosen: Pipeline, initial: Settings | None) -> Settings:
+    """Settings of the last stage."""
+    kind = SETTINGS_OF[chosen.method]
+    given = initial or kind()
+    if not isinstance(given, kind):
+        raise ValueError(f"initial: expected {kind.__name__} for the method {chosen.method}, found {given!r}")
+    return replace(given, symmetry=chosen.symmetry, restarts=chosen.restarts, seed=chosen.seed)
 
 
 def _select(job: Job, settings: Pipeline, options: RunOptions) -> SelectResult:

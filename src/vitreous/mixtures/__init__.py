@@ -1,5 +1,6 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
+from vitreous.mixtures.components import ComponentChoice, choose_components
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.convergence import TraceSummary, effective_sample_size, split_r_hat, summarise_trace
 from vitreous.mixtures.counts import Counts, count_images, count_map
@@ -76,6 +77,7 @@ from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 
 __all__ = [
     "Agreement",
+    "ComponentChoice",
     "Conformation",
     "Counts",
     "Expected",
@@ -108,6 +110,7 @@ __all__ = [
     "assign_image",
     "assign_map",
     "assign_points",
+    "choose_components",
     "cloud_data",
     "cloud_grid",
     "compare_poses",

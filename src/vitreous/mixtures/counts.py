@@ -80,8 +80,9 @@ def non_negative(values: np.ndarray, name: str) -> np.ndarray:
     if negative.sum() > _TINY_SHARE * positive.sum():
         raise ValueError(
             f"{name} has negative values (lowest {values.min():.3g}, highest {values.max():.3g}); a mixture of counts "
-            "needs densities. Deconvolve averages first (`vitreous deconvolve --single`), or subtract the background "
-            "level and set what is below it to zero."
+            "needs densities. Deconvolve averages first (`vitreous deconvolve --single`), or take the model for "
+            "negative pixels (`vitreous initial --method gmm-gaussian`), or subtract the background level and set what "
+            "is below it to zero."
         )
     if not positive.sum() > 0:
         raise ValueError(f"{name} is zero everywhere; leave it out.")

@@ -191,6 +191,11 @@ def prepare_deconvolution(
     if ctf is not None:
         _refuse_premultiplied(particles)
     numbers, members = _single(particles) if settings.single else _classes(particles)
+    if members.mirror.any():
+        messages.append(
+            f"{int(members.mirror.sum()):,} particles have rlnIsFlip 1 and are reflected (x to -x, after the turn); "
+            "RELION itself ignores this column: if your file means something else, take it out"
+        )
     usable = np.isfinite(members.psi_rad) & np.isfinite(members.origin_px).all(1)
     if ctf is not None:
         usable &= _finite_ctf(ctf)[members.particle]

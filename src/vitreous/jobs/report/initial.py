@@ -12,12 +12,14 @@ from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import directions_chart, slices, write_page
+from vitreous.jobs.report.reference import reference_panel
 from vitreous.jobs.report.surface import surface_panel
 from vitreous.mixtures import TraceSummary
 
 __all__ = ["write_initial_report"]
 
 AGREES = 0.9  # of the poses
+CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
 RESTART_HEAD = ("restart", "log posterior", "behind the best", "poses as in the best", "hand", "")
 
 
@@ -39,8 +41,11 @@ def write_initial_report(folder: str | Path) -> Path:
         pairs=_pairs(found),
         restart_head=RESTART_HEAD,
         restarts=_restart_rows(found),
+        choice_head=CHOICE_HEAD,
+        choice=_choice_rows(path),
         chain_head=CHAIN_HEAD,
         chain=chain_rows(_chain(path)),
+        reference=reference_panel(path),
         charts=[*_traces(path), ("Viewing directions", directions_chart(found.rotations))],
     )
 
@@ -138,6 +143,18 @@ def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def _choice_rows(path: Path) -> list[tuple[str, ...]]:
+    """How many Gaussians were tried, where they were chosen from the data."""
+    for entry in read_history(path):
+        if "components_tried" in entry:
+            table = zip(entry["components_tried"], entry["behind"], entry["standard_errors"], strict=True)
+            return [
+                (f"{number}", f"{behind:,.1f}", f"{error:,.1f}", "chosen" if number == entry["components"] else "")
+                for number, behind, error in table
+            ]
+    return []
 
 
 def _traces(path: Path) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import slices, write_page
+from vitreous.jobs.report.reference import reference_panel
 from vitreous.jobs.report.surface import surface_panel
 
 __all__ = ["STAGES", "write_pipeline_report"]
@@ -36,9 +37,14 @@ def write_pipeline_report(folder: str | Path) -> Path:
             f"From {int(classes.population.sum()):,} particles to an initial model from {len(model.averages)} averages;"
             f" {agreeing} of {len(model.restarts)} restarts agree."
         ),
-        stages=[(TITLES[name], f"{name}/report.html", _remark(read_manifest(path / name))) for name in STAGES],
+        stages=[
+            (TITLES[name], f"{name}/report.html", _remark(stage))
+            for name in STAGES
+            if (stage := read_manifest(path / name)) is not None
+        ],
         surface=surface_panel(model.mean.data, model.mean.pixel_size_A, title="Surface of the posterior mean"),
         slices=slices(model.mean.data),
+        reference=reference_panel(path / "initial"),
         averages=[
             (k, data_address(show(average)), k in chosen, int(classes.population[k - 1]))
             for k, average in enumerate(classes.averages, start=1)
@@ -46,8 +52,6 @@ def write_pipeline_report(folder: str | Path) -> Path:
     )
 
 
-def _remark(manifest: Manifest | None) -> str:
-    if manifest is None:
-        return ""
+def _remark(manifest: Manifest) -> str:
     seconds = manifest.summary.get("seconds")
     return manifest.status if seconds is None else f"{manifest.status}, {seconds:.0f} s"

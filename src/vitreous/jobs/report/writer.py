@@ -14,6 +14,8 @@ from vitreous.particles import write_text_atomic
 
 __all__ = ["clock", "provenance", "render", "write_report"]
 
+LONG = 20  # numbers: a curve, of which there are drawings
+
 
 def write_report(folder: str | Path) -> Path:
     """Write ``report.html`` into a finished ``class2d`` folder from the files there, and return its path.
@@ -96,4 +98,6 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list) and len(value) > LONG and all(isinstance(number, float) for number in value):
+        return f"{len(value)} values, in job.json"
     return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)

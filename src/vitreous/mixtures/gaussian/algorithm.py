@@ -8,7 +8,9 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
 from vitreous.mixtures.conformations import single
+from vitreous.mixtures.gaussian.held_out import predict_views, settled_poses
 from vitreous.mixtures.gaussian.moves import Sampler
 from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
 from vitreous.mixtures.gaussian.settings import GaussianInitialModel
@@ -38,6 +40,7 @@ class GaussianState:
     iteration: int
     restarts: tuple[Chain, ...]
     log_posteriors: np.ndarray  # (restarts,) at power 1; 0 before the first round
+    choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
     refined: Chain | None  # from the first block of the refinement on
     reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
@@ -70,6 +73,7 @@ def gaussian_initial_model_algorithm(
             iteration=0,
             restarts=tuple(random_start(data.grids[0], seeded, r) for r in range(settings.restarts)),
             log_posteriors=np.zeros(settings.restarts),
+            choice=None,
             refined=None,
             reference=None,
             log_posterior=0.0,
@@ -91,6 +95,8 @@ def gaussian_initial_model_algorithm(
 
 def _prepare(images: np.ndarray, pixel_size_A: float, settings: GaussianInitialModel, ctf: np.ndarray | None) -> _Data:
     whole, centres = centred(checked_noisy_averages(images, pixel_size_A, ctf))
+    if settings.fine_components == "auto":
+        held_out_views(len(whole), settings.seed)
     group = symmetry_matrices(settings.symmetry).numpy()
     prior = default_noise_prior(reduced(whole, settings.box_px), settings.offset_sd_A)
     map_box = min(settings.map_box_px, whole.box_px)
@@ -123,7 +129,11 @@ def _refinement_step(
     """One block. Step sizes are adapted before the first sample, settle then, and stay."""
     block = state.iteration - settings.rounds
     sampling, first_sample = block >= settings.burn_in_blocks, settings.steps - settings.samples
-    chain = state.refined or refined_start(state.restarts[int(state.log_posteriors.argmax())], data.fine, settings)
+    chain, choice = state.refined, state.choice
+    if chain is None:
+        best = state.restarts[int(state.log_posteriors.argmax())]
+        components, choice = _components(data, settings, best)
+        chain = refined_start(best, data.fine, settings, components)
     if state.iteration == first_sample:
         chain = replace(chain, steps=settled_steps(chain.steps))
     chain, accepted = refine_block(data.fine, chain, settings, block=block, adapt=not sampling)
@@ -133,10 +143,30 @@ def _refinement_step(
         reference = reference or posed
         sums = add_sample(sums, aligned_mixture(posed, reference, data.group), data.map_pixel_size_A)
     following = replace(
-        state, iteration=state.iteration + 1, refined=chain, reference=reference, log_posterior=log_p, sums=sums
+        state,
+        iteration=state.iteration + 1,
+        choice=choice,
+        refined=chain,
+        reference=reference,
+        log_posterior=log_p,
+        sums=sums,
     )
     info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": posed.mixture.sigma_A, "acceptance": accepted}
-    return following, info
+    return following, info if choice is state.choice else {**info, **tried(choice)}
+
+
+def _components(data: _Data, settings: GaussianInitialModel, best: Chain) -> tuple[int, ComponentChoice | None]:
+    """How many components to refine with, and how that was chosen."""
+    if settings.fine_components != "auto":
+        return settings.fine_components, None
+    held_out = held_out_views(len(data.fine.data), settings.seed)
+    settled = settled_poses(data.fine, best, settings)
+
+    def predict(components: int) -> np.ndarray:
+        return predict_views(data.fine, settled, settings, components=components, held_out=held_out)
+
+    choice = choose_components(predict, threads=settings.threads)
+    return choice.chosen, choice
 
 
 def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState) -> InitialModelResult:
@@ -153,4 +183,5 @@ def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState)
         pixel_size_A=data.map_pixel_size_A,
         group=data.group,
         agreement_deg=settings.agreement_deg,
+        choice=state.choice,
     )

@@ -1,6 +1,7 @@
 """What a user can say about an initial model under Gaussian noise."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["GaussianInitialModel"]
 
@@ -25,8 +26,11 @@ class GaussianInitialModel:
         Random rotations that every image is compared with in a round.
     mixture_steps, pose_steps
         Hamiltonian steps for the mixture, and for the poses, in a round.
-    fine_components, fine_box_px
-        The same for the refinement.
+    fine_components
+        Gaussians of the whole particle in the refinement, or "auto": the fewest that predict held-out averages as well
+        as any number does.
+    fine_box_px
+        Of the refinement: side of the reduced images.
     burn_in_steps, samples, steps_between
         Steps of the refinement before the first sample, in which step sizes are adapted; samples of the posterior mean;
         steps between them.
@@ -54,7 +58,7 @@ class GaussianInitialModel:
     global_rotations: int = 1000
     mixture_steps: int = 6
     pose_steps: int = 4
-    fine_components: int = 500
+    fine_components: int | Literal["auto"] = 500
     fine_box_px: int = 50
     burn_in_steps: int = 100
     samples: int = 30
@@ -67,8 +71,10 @@ class GaussianInitialModel:
     threads: int = 2
 
     def __post_init__(self) -> None:
+        if self.fine_components != "auto" and (isinstance(self.fine_components, str) or self.fine_components < 2):
+            raise ValueError(f'fine_components: expected at least 2, or "auto", found {self.fine_components}')
         least = {"restarts": 1, "components": 2, "box_px": 8, "rounds": 1, "rounds_annealed": 1}
-        least |= {"global_rotations": 1, "mixture_steps": 1, "pose_steps": 0, "fine_components": 2, "fine_box_px": 8}
+        least |= {"global_rotations": 1, "mixture_steps": 1, "pose_steps": 0, "fine_box_px": 8}
         least |= {"burn_in_steps": 1, "samples": 1, "steps_between": 1, "threads": 1, "map_box_px": 8}
         for name, low in least.items():
             if getattr(self, name) < low:

@@ -156,11 +156,11 @@ def ranking_log_posterior(sampler: Sampler, model: NoisyMixture) -> float:
     return float(fit + log_p)
 
 
-def refined_start(chain: Chain, sampler: Sampler, settings: GaussianInitialModel) -> Chain:
+def refined_start(chain: Chain, sampler: Sampler, settings: GaussianInitialModel, components: int) -> Chain:
     """The poses of the initial stage with many components, drawn from the few."""
     rng = generator(settings.seed, "refinement")
     old = chain.model.posed.mixture
-    unit = max(2, round(settings.fine_components / len(sampler.group)))
+    unit = max(2, round(components / len(sampler.group)))
     mixture = replace(
         old,
         means_A=sample_points(old, unit, rng),

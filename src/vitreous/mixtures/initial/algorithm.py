@@ -8,9 +8,11 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
+from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.initial.frames import in_one_frame
+from vitreous.mixtures.initial.held_out import predict_views, settled_poses
 from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_conformations, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
 from vitreous.mixtures.initial.result import InitialModelResult, result_of
@@ -34,6 +36,7 @@ class State:
     iteration: int
     restarts: tuple[PosedMixtures, ...]
     log_posteriors: np.ndarray  # (restarts,) at the full number of counts; 0 before the first round
+    choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
     refined: PosedMixtures | None  # from the first block of the refinement on
     reference: PosedMixtures | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
@@ -72,6 +75,7 @@ def initial_model_algorithm(
             iteration=0,
             restarts=tuple(starts),
             log_posteriors=np.zeros(settings.restarts),
+            choice=None,
             refined=None,
             reference=None,
             log_posterior=0.0,
@@ -94,6 +98,8 @@ def initial_model_algorithm(
 
 def _prepare(images: np.ndarray, pixel_size_A: float, settings: InitialModel) -> _Data:
     averages = checked_averages(images, pixel_size_A)
+    if settings.fine_components == "auto":
+        held_out_views(len(averages), settings.seed)
     centres = centres_of_mass(averages, pixel_size_A)
     fine = reduce_images(averages, pixel_size_A, centres, settings.fine_box_px)
     box = averages.shape[1]
@@ -121,17 +127,18 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
 
 
 def _refinement_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
-    model = state.refined
+    model, choice = state.refined, state.choice
     if model is None:
         best = state.restarts[int(state.log_posteriors.argmax())]
-        model = refined_start(best, settings, data.group, field_A=data.field_A)
+        components, choice = _components(data, settings, best)
+        model = refined_start(best, settings, data.group, components, field_A=data.field_A)
     first = (state.iteration - settings.initial_rounds) * settings.steps_between
     model, log_p = refine_steps(data.fine, model, settings, data.group, first=first, steps=settings.steps_between)
-    following = replace(state, iteration=state.iteration + 1, refined=model, log_posterior=log_p)
+    following = replace(state, iteration=state.iteration + 1, choice=choice, refined=model, log_posterior=log_p)
     if state.iteration >= settings.steps - settings.samples:
         following = _sampled(data, model, following)
     info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixtures[0].sigma_A}
-    return following, info
+    return following, info if choice is state.choice else {**info, **tried(choice)}
 
 
 def _sampled(data: _Data, model: PosedMixtures, state: State) -> State:
@@ -141,6 +148,20 @@ def _sampled(data: _Data, model: PosedMixtures, state: State) -> State:
     sums = [add_sample(s, m, data.map_pixel_size_A) for s, m in zip(state.sums, aligned, strict=True)]
     shown = model.labels[:, None] == np.arange(len(sums))
     return replace(state, reference=reference, sums=tuple(sums), memberships=state.memberships + shown)
+
+
+def _components(data: _Data, settings: InitialModel, best: PosedMixtures) -> tuple[int, ComponentChoice | None]:
+    """How many components to refine with, and how that was chosen."""
+    if settings.fine_components != "auto":
+        return settings.fine_components, None
+    held_out = held_out_views(len(best.rotations), settings.seed)
+    settled = settled_poses(data.fine, best.part(0), settings, data.group)
+
+    def predict(components: int) -> np.ndarray:
+        return predict_views(data.fine, settled, settings, data.group, components=components, held_out=held_out)
+
+    choice = choose_components(predict, threads=settings.threads)
+    return choice.chosen, choice
 
 
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
@@ -157,4 +178,5 @@ def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModel
         pixel_size_A=data.map_pixel_size_A,
         group=data.group,
         agreement_deg=settings.agreement_deg,
+        choice=state.choice,
     )

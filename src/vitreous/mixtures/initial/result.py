@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.mixtures.components import ComponentChoice
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.initial.agreement import Agreement, compare_conformations
 from vitreous.mixtures.initial.posterior import DensitySums, posterior_variance
@@ -40,6 +41,7 @@ class InitialModelResult:
     best: int  # the restart that was refined
     agreements: tuple[Agreement, ...]  # of each restart with the best one
     poses_kept: Agreement  # of the refined poses (and labels) with those of the initial stage
+    choice: ComponentChoice | None  # of the number of components, where it was asked for
 
     @property
     def mean(self) -> Volume:
@@ -74,13 +76,14 @@ def result_of(
     pixel_size_A: float,
     group: np.ndarray,
     agreement_deg: float,
+    choice: ComponentChoice | None,
 ) -> InitialModelResult:
     """The result of a chain that has been sampled.
 
     ``sums`` of the densities of every conformation, on a grid of ``pixel_size_A``; ``mixtures``, the last sample, and
     they are in the frame of ``reference``. ``memberships`` (n, C) are the numbers of samples in which an image showed a
     conformation. ``starts`` are all restarts and ``log_posteriors`` (restarts,) rank them; ``centres_A`` (n, 2) is
-    where the particles' images were centred.
+    where the particles' images were centred, ``choice`` how many components were tried.
     """
     best = int(log_posteriors.argmax())
 
@@ -108,4 +111,5 @@ def result_of(
         best=best,
         agreements=tuple(compare(start, starts[best]) for start in starts),
         poses_kept=compare(starts[best], reference),
+        choice=choice,
     )

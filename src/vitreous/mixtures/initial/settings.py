@@ -1,6 +1,7 @@
 """What a user can say about an initial model."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["InitialModel"]
 
@@ -30,8 +31,11 @@ class InitialModel:
         conformations, and counts per image at their end. Telling conformations apart needs more counts than poses do.
     mixture_steps, rotation_steps
         Gibbs steps for the mixture, and for the poses near their present values, in a round.
-    fine_components, fine_box_px, fine_counts
-        The same for the refinement.
+    fine_components
+        Gaussians of the whole particle in the refinement, or "auto": the fewest that predict held-out averages as well
+        as any number does.
+    fine_box_px, fine_counts
+        Of the refinement: side of the reduced images, counts per image.
     burn_in_steps, samples, steps_between
         Gibbs steps of the refinement before the first sample; samples of the posterior mean; steps between them.
     map_box_px
@@ -60,7 +64,7 @@ class InitialModel:
     label_counts: int = 5000
     mixture_steps: int = 6
     rotation_steps: int = 5
-    fine_components: int = 500
+    fine_components: int | Literal["auto"] = 500
     fine_box_px: int = 50
     fine_counts: int = 10_000
     burn_in_steps: int = 200
@@ -73,9 +77,11 @@ class InitialModel:
     threads: int = 2
 
     def __post_init__(self) -> None:
+        if self.fine_components != "auto" and (isinstance(self.fine_components, str) or self.fine_components < 2):
+            raise ValueError(f'fine_components: expected at least 2, or "auto", found {self.fine_components}')
         least = {"restarts": 1, "components": 2, "box_px": 8, "counts": 10, "counts_first": 1, "rounds": 1}
         least |= {"rounds_annealed": 1, "global_rotations": 1, "mixture_steps": 1, "rotation_steps": 0}
-        least |= {"fine_components": 2, "fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
+        least |= {"fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
         least |= {"steps_between": 1, "threads": 1, "map_box_px": 8}
         least |= {"conformations": 1, "label_rounds": 1, "label_counts": 20}
         for name, low in least.items():
@@ -84,6 +90,8 @@ class InitialModel:
         for name in ("offset_sd_A", "agreement_deg"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
+        if self.fine_components == "auto" and self.conformations > 1:
+            raise ValueError('fine_components: "auto" is for one conformation; give a number with several')
         if self.counts_first > self.counts:
             raise ValueError(f"counts_first ({self.counts_first}) is more than counts ({self.counts})")
 

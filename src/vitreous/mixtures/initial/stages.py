@@ -34,7 +34,15 @@ from vitreous.mixtures.model import Mixture, sample_points
 from vitreous.mixtures.priors import MixturePrior, sample_prior
 from vitreous.randomness import generator
 
-__all__ = ["anneal_round", "default_prior", "initial_log_posterior", "random_start", "refine_steps", "refined_start"]
+__all__ = [
+    "anneal_round",
+    "default_prior",
+    "initial_log_posterior",
+    "random_start",
+    "refine_steps",
+    "refined_start",
+    "with_more_components",
+]
 
 _MIXTURE_ONLY = Moves(rotations=False, offsets=False)
 _ROTATIONS_ONLY = Moves(mixture=False, offsets=False)
@@ -94,16 +102,23 @@ def initial_log_posterior(images: Reduced, model: PosedMixtures, settings: Initi
     return conformations_log_posterior(data, model, default_prior(data), group=group, moves=_MIXTURE_ONLY)
 
 
-def refined_start(model: PosedMixtures, settings: InitialModel, group: np.ndarray, *, field_A: float) -> PosedMixtures:
+def refined_start(
+    model: PosedMixtures, settings: InitialModel, group: np.ndarray, components: int, *, field_A: float
+) -> PosedMixtures:
     """Labels and poses of the initial stage, in one frame, with many components, drawn from the few."""
     model = in_one_frame(model, group, field_A=field_A)
-    mixtures = [_with_more_components(mixture, settings, group, c) for c, mixture in enumerate(model.mixtures)]
+    mixtures = [
+        with_more_components(mixture, settings, group, components, c) for c, mixture in enumerate(model.mixtures)
+    ]
     return replace(model, mixtures=tuple(mixtures))
 
 
-def _with_more_components(mixture: Mixture, settings: InitialModel, group: np.ndarray, conformation: int) -> Mixture:
+def with_more_components(
+    mixture: Mixture, settings: InitialModel, group: np.ndarray, components: int, conformation: int = 0
+) -> Mixture:
+    """As many components of the whole particle, drawn from the few."""
     rng = generator(settings.seed, "refinement", *((conformation,) if conformation else ()))
-    unit = max(2, round(settings.fine_components / len(group)))
+    unit = max(2, round(components / len(group)))
     return replace(
         mixture,
         means_A=sample_points(mixture, unit, rng),

@@ -1,0 +1,120 @@
+"""Class averages wherever they are named: the folder of a job, a table of classes, a STAR file of images, a stack."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vitreous.jobs.folder import JobFolderError
+from vitreous.optics import ctf_2d
+from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
+from vitreous.particles.particle_set import assemble
+
+__all__ = ["ctf_of_averages", "find_averages", "read_averages"]
+
+DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
+CLASSES = ("class_averages.star", "run_model.star")  # of a class2d folder: the selection, where there is one, or all
+REFERENCE = "rlnReferenceImage"  # names the average in a table of classes
+
+
+def find_averages(path: str | Path, *, signed: bool) -> Path:
+    """The file that names the averages: ``path`` itself, or what stands for it in the folder of a job.
+
+    ``signed``: averages may have negative pixels, so that the folder of a 2D classification will do. Raises
+    JobFolderError, which says what to do, for any other folder.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    names = (DECONVOLVED, *CLASSES) if signed else (DECONVOLVED,)
+    found = next((path / name for name in names if (path / name).is_file()), None)
+    if found is not None:
+        return found
+    if any((path / name).is_file() for name in CLASSES):
+        raise JobFolderError(
+            f"{path} is the folder of a 2D classification, whose averages have negative pixels: run `vitreous "
+            "deconvolve` on it first, or take --method gmm-gaussian"
+        )
+    raise JobFolderError(
+        f"{path} has no {DECONVOLVED}: give the folder of a finished `vitreous deconvolve` or `vitreous class2d`, a "
+        ".star file or a stack of averages"
+    )
+
+
+def read_averages(
+    path: Path, *, project: str | Path | None = None, pixel_size_A: float | None = None
+) -> tuple[ParticleSet, np.ndarray, list[str]]:
+    """(averages without those of one value everywhere, their pixels (n, L, L), notes on what was left out).
+
+    ``path``: a stack, a STAR file of images, or one with a table of classes (``rlnReferenceImage``), such as the
+    ``class_averages.star`` of a selection and the ``run_model.star`` of a 2D classification, RELION's or ours.
+
+    Raises ValueError where none is left, and what :func:`vitreous.particles.read_particles` does.
+    """
+    table = _table_of_classes(path)
+    if table is None:
+        found = read_particles(path, project=project, pixel_size_A=pixel_size_A)
+    else:
+        found = _named_by(table, path, project, pixel_size_A)
+    images = found.read(slice(None))
+    flat = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    if flat.all():
+        raise ValueError(
+            f"{found.path}: each of the {len(found)} averages is zero everywhere, or has another single value; there "
+            "is nothing to start from."
+        )
+    if not flat.any():
+        return found, images, []
+    numbers = ", ".join(str(i + 1) for i in np.flatnonzero(flat))
+    return found.subset(~flat), images[~flat], [f"empty (one value everywhere) and left out: average {numbers}"]
+
+
+def ctf_of_averages(averages: ParticleSet) -> np.ndarray:
+    """The CTF that every average still has, from its columns: float32 (n, L, L // 2 + 1), in the rfft layout.
+
+    Raises ValueError, with the columns that are missing or where a value is not a number.
+    """
+    if averages.missing_ctf_columns:
+        raise ValueError(
+            f"{averages.path}: averages that are not corrected for the CTF need their optics and defocus; "
+            f"no column {', '.join(averages.missing_ctf_columns)}. Give a .star file that names the averages and has "
+            "these columns, or, for averages that are corrected, leave --ctf-uncorrected out"
+        )
+    parameters = np.stack(list(vars(averages.ctf).values()))
+    bad = ~np.isfinite(parameters).all(axis=0)
+    if bad.any():
+        where = averages.table.where(int(bad.argmax()))
+        raise ValueError(f"{where}: the optics or defocus of this average is not a number; correct it, or leave it out")
+    return ctf_2d(averages.ctf, averages.box_px, averages.pixel_size_A).numpy()
+
+
+def _table_of_classes(path: Path) -> Table | None:
+    """The first block of a STAR file with averages of classes; None in a file with images, or of another kind."""
+    if path.suffix.lower() != ".star" or not path.is_file():
+        return None
+    blocks: StarFile = read_star(path)
+    if any("rlnImageName" in table for table in blocks.values()):
+        return None
+    return next((table for table in blocks.values() if table.loop and REFERENCE in table), None)
+
+
+def _named_by(table: Table, path: Path, project: str | Path | None, pixel_size_A: float | None) -> ParticleSet:
+    """A table of classes as particles; box and pixel size from the header of the first stack."""
+    images = table.with_columns({"rlnImageName": table.text(REFERENCE), "rlnOpticsGroup": np.ones(len(table), int)})
+    optics: dict[str, list] = {"rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1]}
+    found = assemble(
+        path=path,
+        project=None if project is None else Path(project),
+        table=images.without([REFERENCE]),
+        optics=Table.from_arrays(optics),
+        optics_group=np.zeros(len(table), np.int64),
+        blocks={},
+        layout=("optics", "particles"),
+        block="particles",
+    )
+    stack = found.images.first_found()
+    pixel = stack.header.pixel_size_A if pixel_size_A is None else pixel_size_A
+    known: dict[str, list] = {"rlnImageSize": [stack.box_px], "rlnImageDimensionality": [2]}
+    if pixel > 0:
+        known["rlnImagePixelSize"] = [pixel]
+    return replace(found, optics=found.optics.with_columns(known))
