@@ -12,6 +12,7 @@ from mixtures import random_mixture
 from vitreous.iterate import check_finite, run, state_from_arrays, state_to_arrays
 from vitreous.mixtures import PosedMixture, evaluate, project, rotate, symmetrise, translate
 from vitreous.mixtures.initial import InitialModel, State, compare_poses, initial_model, initial_model_algorithm
+from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, rotations_in_round
 from vitreous.mixtures.initial.posterior import add_sample, aligned_mixture, no_samples, posterior_variance
 from vitreous.mixtures.initial.reduce import centres_of_mass, reduce_images
 from vitreous.rotations import random_rotations, symmetry_matrices
@@ -98,6 +99,27 @@ def test_symmetry_is_exact_in_the_result():
     turned = rotate(result.mixture, group[1])
     density = evaluate(result.mixture, 24, PIXEL)
     assert np.allclose(evaluate(turned, 24, PIXEL), density, atol=1e-5 * density.max())
+
+
+def test_with_symmetry_the_best_of_several_attempts_goes_on():
+    group = symmetry_matrices("C3").numpy()
+    assert [attempts_of(symmetry_matrices(name).numpy()) for name in ("C1", "C3", "D2", "D7")] == [1, 3, 4, 4]
+    images = project(symmetrise(random_mixture(4, seed=7), group), random_rotations(5, seed=8).numpy(), 16, PIXEL)
+    quick = {**vars(QUICK), "symmetry": "C3", "rounds": 3, "rounds_annealed": 3, "samples": 1, "burn_in_steps": 1}
+    algorithm = initial_model_algorithm(images, PIXEL, InitialModel(**quick))
+    state, states, shown = algorithm.init(0), [], []
+    for _ in range(3):
+        state, info = algorithm.step(state)
+        states.append(state)
+        shown.append(info["log_posteriors"])
+    assert [len(s.restarts) for s in states] == [6, 2, 2]
+    assert [len(values) for values in shown] == [2, 2, 2]
+    assert shown[0] == states[0].log_posteriors.reshape(2, 3).max(axis=1).tolist()
+    assert states[1].log_posteriors.tolist() == shown[1]
+    assert [rotations_in_round(InitialModel(**quick), group, r) for r in range(3)] == [134, 134, 400]
+    assert [rotations_in_round(InitialModel(**quick), ONE, r) for r in range(3)] == [400, 400, 400]
+    assert best_attempts([3.0, 5.0, 4.0, -1.0, -9.0, -2.0], 2).tolist() == [1, 3]
+    assert best_attempts([3.0, 5.0], 2).tolist() == [0, 1]
 
 
 @settings(max_examples=20, deadline=None)

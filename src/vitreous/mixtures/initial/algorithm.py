@@ -11,6 +11,7 @@ from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
+from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, judged_after
 from vitreous.mixtures.initial.frames import in_one_frame
 from vitreous.mixtures.initial.held_out import predict_views, settled_poses
 from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_conformations, no_samples
@@ -34,8 +35,8 @@ class State:
     """Everything that survives a step."""
 
     iteration: int
-    restarts: tuple[PosedMixtures, ...]
-    log_posteriors: np.ndarray  # (restarts,) at the full number of counts; 0 before the first round
+    restarts: tuple[PosedMixtures, ...]  # all attempts at them, until the best are chosen
+    log_posteriors: np.ndarray  # of these, at the full number of counts; 0 before the first round
     choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
     refined: PosedMixtures | None  # from the first block of the refinement on
     reference: PosedMixtures | None  # whose frame the samples are brought into, from the first sample on
@@ -66,15 +67,14 @@ def initial_model_algorithm(
     A step is a round of the initial stage for all restarts, or ``steps_between`` steps of the refinement.
     """
     data = _prepare(images, pixel_size_A, settings)
+    starts = settings.restarts * attempts_of(data.group)
 
     def init(seed: int) -> State:
-        starts = (
-            random_start(data.coarse, replace(settings, seed=seed), data.group, r) for r in range(settings.restarts)
-        )
+        seeded = replace(settings, seed=seed)
         return State(
             iteration=0,
-            restarts=tuple(starts),
-            log_posteriors=np.zeros(settings.restarts),
+            restarts=tuple(random_start(data.coarse, seeded, data.group, r) for r in range(starts)),
+            log_posteriors=np.zeros(starts),
             choice=None,
             refined=None,
             reference=None,
@@ -121,9 +121,13 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
         )
         return model, initial_log_posterior(data.coarse, model, settings, data.group)
 
-    models, log_p = zip(*ordered_map(one, range(settings.restarts), settings.threads), strict=True)
-    following = replace(state, iteration=state.iteration + 1, restarts=models, log_posteriors=np.array(log_p))
-    return following, {"stage": "initial", "log_posterior": max(log_p), "log_posteriors": list(log_p)}
+    models, log_p = zip(*ordered_map(one, range(len(state.restarts)), settings.threads), strict=True)
+    best, iteration = best_attempts(log_p, settings.restarts), state.iteration + 1
+    shown = [log_p[i] for i in best]
+    if iteration == judged_after(settings):
+        models, log_p = tuple(models[i] for i in best), tuple(shown)
+    following = replace(state, iteration=iteration, restarts=models, log_posteriors=np.array(log_p))
+    return following, {"stage": "initial", "log_posterior": max(shown), "log_posteriors": shown}
 
 
 def _refinement_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:

@@ -15,7 +15,8 @@ class InitialModel:
     symmetry
         Point group: C1, Cn, Dn, T, O or I.
     restarts
-        Independent starts from random mixtures and poses; the best by log posterior is refined.
+        Independent starts from random mixtures and poses; the best by log posterior is refined. With a point group of g
+        elements each is the best of min(g, 4) attempts, chosen after two thirds of the annealing.
     components, box_px, counts
         Of the initial stage: Gaussians of the whole particle, side of the reduced images, counts per image at the end.
     counts_first
@@ -23,7 +24,7 @@ class InitialModel:
     rounds, rounds_annealed
         Rounds of the initial stage in all, and those in which the counts grow.
     global_rotations
-        Random rotations that every image is compared with in a round.
+        Random rotations that every image is compared with in a round; shared out among attempts at a restart.
     conformations
         How many conformations the averages show, each average one of them.
     label_rounds, label_counts

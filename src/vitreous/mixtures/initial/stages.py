@@ -27,6 +27,7 @@ from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_points import single_gaussian_precision
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture
 from vitreous.mixtures.global_rotations import random_rotation_matrices
+from vitreous.mixtures.initial.attempts import rotations_in_round
 from vitreous.mixtures.initial.frames import in_one_frame
 from vitreous.mixtures.initial.reduce import Reduced
 from vitreous.mixtures.initial.settings import InitialModel
@@ -87,7 +88,7 @@ def anneal_round(
     steps = range(first, first + settings.mixture_steps)
     model, _ = conformation_steps(data, model, prior, group=group, moves=_MIXTURE_ONLY, seed=seed, steps=steps)
     model = draw_labels_and_rotations(
-        data, model, rotations=settings.global_rotations, group=group, seed=seed, step=round_
+        data, model, rotations=rotations_in_round(settings, group, round_), group=group, seed=seed, step=round_
     )
     model = draw_populations(model, seed=seed, step=round_)
     if counts >= min(_LOCAL_FROM_COUNTS, settings.counts):

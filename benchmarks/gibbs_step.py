@@ -1,0 +1,141 @@
+"""One Gibbs step at the size that the thesis of Joubert (2016, table 3.1) times: K = 500, 25 images, 10,000 counts.
+
+25 projections of RNA polymerase II, 50 x 50 pixels of 4 A; mixture, poses and offsets are drawn. The chain starts at
+the true poses with a mixture fitted to the true map, and is timed after a burn-in: the median over consecutive steps.
+The parts are timed on the same states, one after the other: the assignment of all counts to components, mixture
+(precision, weights, means), rotations with the missing coordinates. What remains are offsets, log posterior and random
+generators. The machine's own rate, a product of two square matrices in float32, is measured in between.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.atomic_scenes import DATA, STRUCTURES, atoms_of, make_scene
+from benchmarks.gemm import MACHINE_SIZE
+from benchmarks.tables import markdown_table
+from vitreous.mixtures import (
+    Counts,
+    MixturePrior,
+    Moves,
+    PosedMixture,
+    count_images,
+    fit_grid,
+    grid_data,
+    projection_step,
+)
+from vitreous.mixtures.gibbs_projections import assign_views, draw_mixture, draw_rotations
+from vitreous.mixtures.initial.stages import default_prior
+from vitreous.particles import open_stack
+from vitreous.simulate import volume_from_atoms
+
+COMPONENTS, COUNTS, SEED = 500, 10_000, 20261
+ONE = np.eye(3)[None]
+MOVES = Moves()
+MACHINE_EVERY = 10  # steps
+PARTS = ("step", "assignment", "mixture", "rotations")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the atomic models")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--burn-in", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=300)
+
+
+def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """One row per number of threads."""
+    data, model = _start(options.data, work)
+    prior = default_prior(data)
+    model = _chain(data, model, prior, range(options.burn_in), threads=max(options.threads))
+    rows = []
+    for threads in options.threads:
+        first = options.burn_in
+        rows.append(_timed(data, model, prior, range(first, first + options.steps), threads))
+        print(rows[-1], flush=True)
+    return {
+        "components": COMPONENTS,
+        "images": len(data.counts),
+        "counts": COUNTS,
+        "sigma_A": round(model.mixture.sigma_A, 2),
+        "steps": options.steps,
+        "rows": rows,
+    }
+
+
+def _start(data: Path, work: Path) -> tuple[Counts, PosedMixture]:
+    structure = STRUCTURES["Pol II"]
+    scene = make_scene(data, "Pol II", work, seed=SEED)
+    stack = open_stack(scene.averages)
+    images = stack.read(np.arange(len(stack))).clip(min=0.0)
+    true = volume_from_atoms(atoms_of(data, structure, work), structure.box_px, structure.pixel_size_A, 15.0).numpy()
+    target = grid_data(true, structure.pixel_size_A, 1e6)
+    fitted = fit_grid(target, COMPONENTS, steps=30, rng=np.random.default_rng(SEED)).mixture
+    model = PosedMixture(mixture=fitted, rotations=scene.rotations, offsets_A=np.zeros((len(images), 2)))
+    return count_images(images, structure.pixel_size_A, COUNTS), model
+
+
+def _chain(data: Counts, model: PosedMixture, prior: MixturePrior, steps: range, *, threads: int) -> PosedMixture:
+    for step in steps:
+        model, _ = projection_step(data, model, prior, group=ONE, moves=MOVES, seed=SEED, step=step, threads=threads)
+    return model
+
+
+def _timed(data: Counts, model: PosedMixture, prior: MixturePrior, steps: range, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    left, right = torch.randn(2, MACHINE_SIZE, MACHINE_SIZE)
+    spent: dict[str, list[float]] = {part: [] for part in PARTS}
+    machine, cpu = [], 0.0
+    for step in steps:
+        rng = np.random.default_rng(step)
+        views, seconds = _clocked(lambda m=model, r=rng: assign_views(data, m, ONE, r, threads=threads))
+        spent["assignment"].append(seconds)
+        _, seconds = _clocked(lambda v=views, m=model, r=rng: draw_mixture(v, m.mixture, prior, r))
+        spent["mixture"].append(seconds)
+        _, seconds = _clocked(lambda v=views, m=model, r=rng: draw_rotations(v, m, ONE, r))
+        spent["rotations"].append(seconds)
+        begin = time.process_time()
+        model, seconds = _clocked(lambda m=model, s=step: _chain(data, m, prior, range(s, s + 1), threads=threads))
+        spent["step"].append(seconds)
+        cpu += time.process_time() - begin
+        if step % MACHINE_EVERY == 0:
+            machine.append(_clocked(lambda: left @ right)[1])
+    medians = {f"{part}_ms": round(1e3 * float(np.median(values)), 2) for part, values in spent.items()}
+    return {
+        "threads": threads,
+        **medians,
+        "fastest_step_ms": round(1e3 * min(spent["step"]), 2),
+        "cpu_ms": round(1e3 * cpu / len(steps), 2),
+        "machine_GFLOPs": round(2e-9 * MACHINE_SIZE**3 / float(np.median(machine)), 1),
+    }
+
+
+def _clocked(call: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    value = call()
+    return value, time.perf_counter() - start
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Medians beside those of the thesis."""
+    header = (
+        *("threads", "step (ms)", "fastest (ms)", "CPU (ms)", "assignment (ms)", "mixture (ms)", "rotations (ms)"),
+        *("machine GFLOP/s", "thesis (ms)"),
+    )
+    thesis = "73.9; 47.9 with an approximate exponential"
+    rows = [
+        (r["threads"], r["step_ms"], r["fastest_step_ms"], r["cpu_ms"], r["assignment_ms"], r["mixture_ms"],
+         r["rotations_ms"], r["machine_GFLOPs"], thesis)
+        for r in figures["rows"]
+    ]  # fmt: skip
+    text = (
+        f"K = {figures['components']} of sigma {figures['sigma_A']} A, {figures['images']} images, "
+        f"{figures['counts']:,} counts per image, exact exponential; medians of {figures['steps']} steps."
+    )
+    return f"{text}\n\n{markdown_table(header, rows)}"
