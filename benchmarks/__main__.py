@@ -21,6 +21,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "pruning": True,
     "noise": True,
     "real": True,
+    "conformations": False,
     "neighbours": False,
     "denoise": False,
     "neighbours-scaling": False,

@@ -138,6 +138,31 @@ def test_interrupted_and_resumed_it_ends_alike(stack, folder, tmp_path, monkeypa
         assert np.array_equal(read_volume(tmp_path / "o" / name).data, read_volume(folder / name).data)
 
 
+def test_two_conformations_have_maps_and_labels(vitreous, stack, tmp_path):
+    words = ("--conformations", 2, "--label-rounds", 2, "--label-counts", 400)
+    ended = vitreous("initial", stack, "-o", tmp_path / "o", "--threads", 1, *words, *WORDS)
+    assert ended.code == 0, ended.err
+    found, manifest = read_initial(tmp_path / "o"), read_manifest(tmp_path / "o")
+    assert not (tmp_path / "o" / "initial.mrc").exists()
+    particles = read_particles(tmp_path / "o" / "initial_data.star")
+    labels = particles.table.numbers("rlnClassNumber").astype(int)
+    assert [one.averages for one in found.conformations] == np.bincount(labels, minlength=3)[1:].tolist()
+    assert ((labels == 1) | (labels == 2)).all()
+    assert (particles.table.numbers("vtrClassProbability") >= 0.5).all()
+    for number, one in enumerate(found.conformations, start=1):
+        stem = f"initial_conformation{number}"
+        assert np.array_equal(read_volume(tmp_path / "o" / f"{stem}.mrc").data, one.mean.data)
+        mixture, rows = read_pseudo_atoms(tmp_path / "o" / f"{stem}.cif"), labels == number
+        again = project(mixture, found.rotations[rows], 20, PIXEL, offsets_A=-particles.origin_A[rows])
+        assert np.abs(again - found.projections[rows]).max(initial=0.0) < 2e-3 * found.projections.max()
+    assert manifest.summary["populations"] == sorted(manifest.summary["populations"], reverse=True)
+    assert ("no average shows conformation 2" in " ".join(manifest.messages)) == (2 not in labels)
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert page.count("data:image/png") == 6 + 9 + 2 * 7
+    assert f"Conformation 2: {found.conformations[1].averages} of 7 averages" in page
+    assert "An initial model of 2 conformations" in page
+
+
 def history(path) -> list[dict]:
     file = path / "history.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []

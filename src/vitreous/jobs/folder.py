@@ -42,6 +42,7 @@ OURS = (
     "initial.cif",
     "initial_other_hand.mrc",
     "initial_variance.mrc",
+    "initial_conformation[0-9]*",
     "initial_data.star",
     "initial_restarts.star",
     "initial_averages.mrcs",

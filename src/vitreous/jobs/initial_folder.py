@@ -23,24 +23,49 @@ from vitreous.particles import (
 )
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
 
-__all__ = ["InitialFolder", "image_correlations", "other_hand", "read_images_of", "read_initial", "write_initial"]
+__all__ = [
+    "ConformationMaps",
+    "InitialFolder",
+    "image_correlations",
+    "other_hand",
+    "read_images_of",
+    "read_initial",
+    "write_initial",
+]
 
 AVERAGES, PROJECTIONS = "initial_averages.mrcs", "initial_projections.mrcs"
 DATA, RESTARTS = "initial_data.star", "initial_restarts.star"
-MAPS = {"mean": "initial.mrc", "variance": "initial_variance.mrc"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConformationMaps:
+    """Posterior mean and variance of one conformation, and the number of averages that show it."""
+
+    mean: Volume
+    variance: Volume
+    averages: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InitialFolder:
     """n averages of box L, R restarts."""
 
-    mean: Volume
-    variance: Volume
+    conformations: tuple[ConformationMaps, ...]  # one, or as many as were asked for, the most populated first
     averages: np.ndarray  # (n, L, L)
     projections: np.ndarray  # (n, L, L) of the model, in the poses of the averages
     correlation: np.ndarray  # (n,) of the two
     rotations: np.ndarray  # (n, 3, 3)
     restarts: Table
+
+    @property
+    def mean(self) -> Volume:
+        """Posterior mean of the first conformation."""
+        return self.conformations[0].mean
+
+    @property
+    def variance(self) -> Volume:
+        """Posterior variance of the first conformation."""
+        return self.conformations[0].variance
 
 
 def write_initial(
@@ -57,18 +82,17 @@ def write_initial(
     ``initial.mrc`` (posterior mean, per cubic Angstrom, of integral 1), ``initial_other_hand.mrc``,
     ``initial_variance.mrc``, ``initial.cif`` (pseudo-atoms), ``initial_averages.mrcs`` and ``initial_data.star`` (the
     averages and their poses, all columns of the input), ``initial_projections.mrcs`` (the model in these poses) and
-    ``initial_restarts.star``.
+    ``initial_restarts.star``. Of several conformations, each has maps and pseudo-atoms of its own, named
+    ``initial_conformation1.mrc`` and so on, and the averages have theirs in rlnClassNumber.
     """
     path = Path(folder)
-    projections = project(
-        result.mixture, result.rotations, averages.box_px, averages.pixel_size_A, offsets_A=-result.origins_A
-    )
-    projections = apply_ctf(projections, ctf)
+    projections = apply_ctf(_projections(result, averages), ctf)
     correlation = image_correlations(images, projections)
-    write_volume(path / MAPS["mean"], result.mean)
-    write_volume(path / "initial_other_hand.mrc", other_hand(result.mean))
-    write_volume(path / MAPS["variance"], result.variance)
-    write_pseudo_atoms(path / "initial.cif", result.mixture)
+    for stem, conformation in zip(_stems(len(result.conformations)), result.conformations, strict=True):
+        write_volume(path / f"{stem}.mrc", conformation.mean)
+        write_volume(path / f"{stem}_other_hand.mrc", other_hand(conformation.mean))
+        write_volume(path / f"{stem}_variance.mrc", conformation.variance)
+        write_pseudo_atoms(path / f"{stem}.cif", conformation.mixture)
     write_mrc_stack(path / AVERAGES, images, averages.pixel_size_A)
     write_mrc_stack(path / PROJECTIONS, projections, averages.pixel_size_A)
     write_star(path / DATA, {"optics": averages.optics, "particles": _posed(averages, result, correlation)})
@@ -79,14 +103,24 @@ def write_initial(
 def read_initial(folder: str | Path) -> InitialFolder:
     """Read what :func:`write_initial` wrote. Raises JobFolderError when it is not there."""
     path = Path(folder)
-    needed = (*MAPS.values(), AVERAGES, PROJECTIONS, DATA, RESTARTS)
+    stems = _stems(len([*path.glob("initial_conformation[0-9]*_variance.mrc")]) or 1)
+    maps = [f"{stem}{kind}.mrc" for stem in stems for kind in ("", "_variance")]
+    needed = (*maps, AVERAGES, PROJECTIONS, DATA, RESTARTS)
     missing = [name for name in needed if not (path / name).is_file()]
     if missing:
         raise JobFolderError(f"{path} has no {missing[0]}: it is not the folder of a finished initial model")
     table = read_star(path / DATA)["particles"]
     angles = np.stack([table.numbers(f"rlnAngle{name}") for name in ("Rot", "Tilt", "Psi")], axis=1)
+    labels = table.numbers("rlnClassNumber").astype(int) if len(stems) > 1 else np.ones(len(table), int)
     return InitialFolder(
-        **{name: read_volume(path / file) for name, file in MAPS.items()},
+        conformations=tuple(
+            ConformationMaps(
+                mean=read_volume(path / f"{stem}.mrc"),
+                variance=read_volume(path / f"{stem}_variance.mrc"),
+                averages=int((labels == number).sum()),
+            )
+            for number, stem in enumerate(stems, start=1)
+        ),
         averages=read_images_of(path / AVERAGES),
         projections=read_images_of(path / PROJECTIONS),
         correlation=table.numbers("vtrCorrelation"),
@@ -95,12 +129,42 @@ def read_initial(folder: str | Path) -> InitialFolder:
     )
 
 
+def _stems(conformations: int) -> list[str]:
+    """What the files of the maps begin with."""
+    if conformations == 1:
+        return ["initial"]
+    return [f"initial_conformation{number}" for number in range(1, conformations + 1)]
+
+
 def other_hand(volume: Volume) -> Volume:
     """The mirror image z -> -z about the centre; of an even box the outermost section stays where it is."""
     mirrored = volume.data[::-1]
     if volume.data.shape[0] % 2 == 0:
         mirrored = np.roll(mirrored, 1, axis=0)
     return Volume(data=np.ascontiguousarray(mirrored), pixel_size_A=volume.pixel_size_A)
+
+
+def _projections(result: InitialModelResult, averages: ParticleSet) -> np.ndarray:
+    """Every average's conformation in its pose: float32 (n, L, L)."""
+    out = np.empty((len(averages), averages.box_px, averages.box_px), np.float32)
+    for c, conformation in enumerate(result.conformations):
+        rows = result.labels == c
+        out[rows] = project(
+            conformation.mixture,
+            result.rotations[rows],
+            averages.box_px,
+            averages.pixel_size_A,
+            offsets_A=-result.origins_A[rows],
+        )
+    return out
+
+
+def _labels(result: InitialModelResult) -> dict[str, np.ndarray]:
+    """Columns for the conformations, where there are several."""
+    if len(result.conformations) == 1:
+        return {}
+    probability = np.take_along_axis(result.label_probabilities, result.labels[:, None], axis=1)[:, 0]
+    return {"rlnClassNumber": result.labels + 1, "vtrClassProbability": np.round(probability, 4)}
 
 
 def _posed(averages: ParticleSet, result: InitialModelResult, correlation: np.ndarray) -> Table:
@@ -115,6 +179,7 @@ def _posed(averages: ParticleSet, result: InitialModelResult, correlation: np.nd
             "rlnOriginXAngst": np.round(result.origins_A[:, 0], 4),
             "rlnOriginYAngst": np.round(result.origins_A[:, 1], 4),
             "vtrCorrelation": np.round(correlation, 4),
+            **_labels(result),
         }
     )
 

@@ -120,7 +120,7 @@ def run_initial(
         command=command,
         work=lambda job: _work(job, algorithm, found, images, chosen, options, screen, notes, compared, ctf),
         write_report=write_initial_report,
-        results="initial.mrc, initial.cif, initial_data.star",
+        results="initial*.mrc, initial*.cif, initial_data.star",
     )
 
 
@@ -162,9 +162,8 @@ def _work(
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
     state = job.restore(METHODS[type(settings)].state)
-    steps = settings.rounds + -(-settings.burn_in_steps // settings.steps_between) + settings.samples
     first = 0 if state is None else state.iteration
-    with reporting("initial model", total=steps, first=first, json=options.json) as reporter:
+    with reporting("initial model", total=settings.steps, first=first, json=options.json) as reporter:
         for line in screen:
             reporter.say(line)
             job.log(line)
@@ -197,7 +196,7 @@ def _work(
     job.describe(summary=figures | chain_figures(chain) | against[0], messages=(*messages, *against[1]))
     lines = [
         f"done in {describe_duration(seconds)}: {result.restarts_agreeing} of {settings.restarts} restarts agree",
-        "hand     not determined by averages: initial_other_hand.mrc explains them equally well",
+        "hand     not determined by averages: initial*_other_hand.mrc explain them equally well",
         *(f"note     {text}" for text in messages),
         *(f"against  {text}" for text in against[1]),
     ]
@@ -218,6 +217,7 @@ def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float
         "map_box_px": result.mean.data.shape[0],
         "map_pixel_size_A": result.mean.pixel_size_A,
         "restarts_agreeing": result.restarts_agreeing,
+        "populations": [round(conformation.population, 3) for conformation in result.conformations],
         "poses_kept_in_refinement": round(result.poses_kept.fraction, 3),
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
         "component_sigma_A": round(result.mixture.sigma_A, 2),
@@ -228,6 +228,13 @@ def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float
 def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -> list[str]:
     """What a user should know before believing the model; ``views`` is the doubt about them."""
     found = [] if views is None else [views]
+    empty = [c for c in range(len(result.conformations)) if not (result.labels == c).any()]
+    if empty:
+        names = ", ".join(str(c + 1) for c in empty)
+        found.append(
+            f"no average shows conformation {names}: its map means nothing; the averages do not tell so many "
+            "conformations apart, give fewer with --conformations, or trust the averages more with --label-counts"
+        )
     if settings.restarts > 1 and result.restarts_agreeing == 1:
         found.append(
             "no other restart agrees with the best one: the model is not reproducible; try more restarts, more or "
@@ -236,6 +243,10 @@ def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -
     if result.poses_kept.fraction < 0.8:
         found.append(
             f"the refinement has moved {1 - result.poses_kept.fraction:.0%} of the averages by more than "
-            f"{settings.agreement_deg:g}°: their views are uncertain"
+            f"{settings.agreement_deg:g}°{_or_elsewhere(result)}: their views are uncertain"
         )
     return found
+
+
+def _or_elsewhere(result: InitialModelResult) -> str:
+    return " or to another conformation" if len(result.conformations) > 1 else ""

@@ -1,6 +1,7 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
 from vitreous.mixtures.components import ComponentChoice, choose_components
+from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.convergence import TraceSummary, effective_sample_size, split_r_hat, summarise_trace
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
@@ -45,6 +46,7 @@ from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posteri
 from vitreous.mixtures.global_rotations import draw_rotations_globally
 from vitreous.mixtures.initial import (
     Agreement,
+    Conformation,
     InitialModel,
     InitialModelResult,
     compare_poses,
@@ -76,6 +78,7 @@ from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 __all__ = [
     "Agreement",
     "ComponentChoice",
+    "Conformation",
     "Counts",
     "Expected",
     "Fit",
@@ -100,6 +103,7 @@ __all__ = [
     "NoisyMixture",
     "PointCloud",
     "PosedMixture",
+    "PosedMixtures",
     "SamplingState",
     "TraceSummary",
     "UnseenCone",

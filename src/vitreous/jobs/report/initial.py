@@ -30,18 +30,14 @@ def write_initial_report(folder: str | Path) -> Path:
     """
     path = Path(folder)
     found = read_initial(path)
-    deviation = np.sqrt(found.variance.data.clip(min=0.0))
     agreeing = int((found.restarts.numbers("vtrAgreeingFraction") >= AGREES).sum())
     return write_page(
         path,
         "initial.html.j2",
         headline=_headline(path, found, agreeing),
         key_figures=_key_figures(path, found, agreeing),
-        surface=surface_panel(found.mean.data, found.mean.pixel_size_A, title="Surface of the posterior mean"),
-        slices=[
-            ("Posterior mean", slices(found.mean.data)),
-            ("Standard deviation of the posterior", slices(deviation)),
-        ],
+        files="initial.mrc" if len(found.conformations) == 1 else "initial_conformation1.mrc",
+        models=_models(found),
         pairs=_pairs(found),
         restart_head=RESTART_HEAD,
         restarts=_restart_rows(found),
@@ -54,9 +50,31 @@ def write_initial_report(folder: str | Path) -> Path:
     )
 
 
+def _models(found: InitialFolder) -> list[tuple[str, str, list[tuple[str, list[tuple[str, str]]]]]]:
+    """(heading, surface, [(what, slices)]) of every conformation; the later ones with their difference from the first.
+
+    A single model needs no heading.
+    """
+    models = []
+    several, first = len(found.conformations) > 1, found.conformations[0]
+    for number, one in enumerate(found.conformations, start=1):
+        views = [
+            ("Posterior mean", slices(one.mean.data)),
+            ("Standard deviation of the posterior", slices(np.sqrt(one.variance.data.clip(min=0.0)))),
+        ]
+        if number > 1:
+            views.append(("Difference from conformation 1 (white: more here)", slices(one.mean.data - first.mean.data)))
+        heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages" if several else ""
+        title = f"Surface of conformation {number}" if several else "Surface of the posterior mean"
+        models.append((heading, surface_panel(one.mean.data, one.mean.pixel_size_A, title=title), views))
+    return models
+
+
 def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
     manifest, restarts = read_manifest(path), len(found.restarts)
-    text = f"An initial model from {len(found.averages)} averages"
+    count = len(found.conformations)
+    kind = "An initial model" if count == 1 else f"An initial model of {count} conformations"
+    text = f"{kind} from {len(found.averages)} averages"
     if manifest and manifest.summary.get("views_along_one_axis"):
         return f"{text}, which are all seen from about one direction: they do not determine the structure."
     if restarts == 1:

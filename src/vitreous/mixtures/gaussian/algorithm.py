@@ -9,6 +9,7 @@ import numpy as np
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
+from vitreous.mixtures.conformations import single
 from vitreous.mixtures.gaussian.held_out import predict_views, settled_poses
 from vitreous.mixtures.gaussian.moves import Sampler
 from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
@@ -65,7 +66,6 @@ def gaussian_initial_model_algorithm(
     round of the initial stage for all restarts, or ``steps_between`` sweeps of the refinement.
     """
     data = _prepare(images, pixel_size_A, settings, ctf)
-    last = settings.rounds + _burn_in_blocks(settings) + settings.samples
 
     def init(seed: int) -> GaussianState:
         seeded = replace(settings, seed=seed)
@@ -83,12 +83,12 @@ def gaussian_initial_model_algorithm(
     def step(state: GaussianState) -> tuple[GaussianState, Mapping[str, Any]]:
         if state.iteration < settings.rounds:
             return _initial_step(data, settings, state)
-        return _refinement_step(data, settings, state, last)
+        return _refinement_step(data, settings, state)
 
     return Algorithm(
         init=init,
         step=step,
-        done=lambda state: state.iteration >= last,
+        done=lambda state: state.iteration >= settings.steps,
         finalise=lambda state: _finalise(data, settings, state),
     )
 
@@ -111,10 +111,6 @@ def _prepare(images: np.ndarray, pixel_size_A: float, settings: GaussianInitialM
     )
 
 
-def _burn_in_blocks(settings: GaussianInitialModel) -> int:
-    return -(-settings.burn_in_steps // settings.steps_between)
-
-
 def _initial_step(
     data: _Data, settings: GaussianInitialModel, state: GaussianState
 ) -> tuple[GaussianState, Mapping[str, Any]]:
@@ -128,11 +124,11 @@ def _initial_step(
 
 
 def _refinement_step(
-    data: _Data, settings: GaussianInitialModel, state: GaussianState, last: int
+    data: _Data, settings: GaussianInitialModel, state: GaussianState
 ) -> tuple[GaussianState, Mapping[str, Any]]:
     """One block. Step sizes are adapted before the first sample, settle then, and stay."""
     block = state.iteration - settings.rounds
-    sampling, first_sample = block >= _burn_in_blocks(settings), last - settings.samples
+    sampling, first_sample = block >= settings.burn_in_blocks, settings.steps - settings.samples
     chain, choice = state.refined, state.choice
     if chain is None:
         best = state.restarts[int(state.log_posteriors.argmax())]
@@ -177,10 +173,11 @@ def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState)
     if state.refined is None or state.reference is None:
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
     return result_of(
-        state.sums,
-        mixture=aligned_mixture(state.refined.model.posed, state.reference, data.group),
-        reference=state.reference,
-        starts=[chain.model.posed.rotations for chain in state.restarts],
+        (state.sums,),
+        mixtures=(aligned_mixture(state.refined.model.posed, state.reference, data.group),),
+        memberships=np.ones((len(data.centres_A), 1)),
+        reference=single(state.reference),
+        starts=[single(chain.model.posed) for chain in state.restarts],
         log_posteriors=state.log_posteriors,
         centres_A=data.centres_A,
         pixel_size_A=data.map_pixel_size_A,

@@ -86,3 +86,13 @@ class GaussianInitialModel:
             raise ValueError(f"power_first: expected a number above 0 and at most 1, found {self.power_first}")
         if not 0.4 <= self.acceptance <= 0.95:
             raise ValueError(f"acceptance: expected a share from 0.4 to 0.95, found {self.acceptance}")
+
+    @property
+    def burn_in_blocks(self) -> int:
+        """Blocks of ``steps_between`` steps before the first sample."""
+        return -(-self.burn_in_steps // self.steps_between)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole algorithm: rounds, then blocks of ``steps_between`` steps."""
+        return self.rounds + self.burn_in_blocks + self.samples

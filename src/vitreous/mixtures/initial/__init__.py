@@ -2,12 +2,13 @@
 
 from vitreous.mixtures.initial.agreement import Agreement, compare_poses
 from vitreous.mixtures.initial.algorithm import State, initial_model_algorithm
-from vitreous.mixtures.initial.result import InitialModelResult
+from vitreous.mixtures.initial.result import Conformation, InitialModelResult
 from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.initial.task import initial_model
 
 __all__ = [
     "Agreement",
+    "Conformation",
     "InitialModel",
     "InitialModelResult",
     "State",

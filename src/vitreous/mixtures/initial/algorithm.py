@@ -9,11 +9,12 @@ import numpy as np
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
+from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
-from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, judged_after
+from vitreous.mixtures.initial.frames import in_one_frame
 from vitreous.mixtures.initial.held_out import predict_views, settled_poses
-from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
+from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_conformations, no_samples
 from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
 from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.mixtures.initial.settings import InitialModel
@@ -34,13 +35,14 @@ class State:
     """Everything that survives a step."""
 
     iteration: int
-    restarts: tuple[PosedMixture, ...]  # all attempts at them, until the best are chosen
+    restarts: tuple[PosedMixtures, ...]  # all attempts at them, until the best are chosen
     log_posteriors: np.ndarray  # of these, at the full number of counts; 0 before the first round
     choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
-    refined: PosedMixture | None  # from the first block of the refinement on
-    reference: PosedMixture | None  # whose frame the samples are brought into, from the first sample on
+    refined: PosedMixtures | None  # from the first block of the refinement on
+    reference: PosedMixtures | None  # whose frame the samples are brought into, from the first sample on
     log_posterior: float  # of the refinement
-    sums: DensitySums
+    sums: tuple[DensitySums, ...]  # of every conformation
+    memberships: np.ndarray  # (n, conformations) samples in which an image showed a conformation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +54,10 @@ class _Data:
     map_box_px: int
     map_pixel_size_A: float
 
+    @property
+    def field_A(self) -> float:
+        return self.map_box_px * self.map_pixel_size_A
+
 
 def initial_model_algorithm(
     images: np.ndarray, pixel_size_A: float, settings: InitialModel
@@ -62,7 +68,6 @@ def initial_model_algorithm(
     """
     data = _prepare(images, pixel_size_A, settings)
     starts = settings.restarts * attempts_of(data.group)
-    last = settings.rounds + -(-settings.burn_in_steps // settings.steps_between) + settings.samples
 
     def init(seed: int) -> State:
         seeded = replace(settings, seed=seed)
@@ -74,18 +79,19 @@ def initial_model_algorithm(
             refined=None,
             reference=None,
             log_posterior=0.0,
-            sums=no_samples(data.map_box_px),
+            sums=(no_samples(data.map_box_px),) * settings.conformations,
+            memberships=np.zeros((len(images), settings.conformations)),
         )
 
     def step(state: State) -> tuple[State, Mapping[str, Any]]:
-        if state.iteration < settings.rounds:
+        if state.iteration < settings.initial_rounds:
             return _initial_step(data, settings, state)
-        return _refinement_step(data, settings, state, last)
+        return _refinement_step(data, settings, state)
 
     return Algorithm(
         init=init,
         step=step,
-        done=lambda state: state.iteration >= last,
+        done=lambda state: state.iteration >= settings.steps,
         finalise=lambda state: _finalise(data, settings, state),
     )
 
@@ -109,7 +115,7 @@ def _prepare(images: np.ndarray, pixel_size_A: float, settings: InitialModel) ->
 
 
 def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
-    def one(restart: int) -> tuple[PosedMixture, float]:
+    def one(restart: int) -> tuple[PosedMixtures, float]:
         model = anneal_round(
             data.coarse, state.restarts[restart], settings, data.group, restart=restart, round_=state.iteration
         )
@@ -124,37 +130,36 @@ def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[St
     return following, {"stage": "initial", "log_posterior": max(shown), "log_posteriors": shown}
 
 
-def _refinement_step(data: _Data, settings: InitialModel, state: State, last: int) -> tuple[State, Mapping[str, Any]]:
+def _refinement_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
     model, choice = state.refined, state.choice
     if model is None:
         best = state.restarts[int(state.log_posteriors.argmax())]
         components, choice = _components(data, settings, best)
-        model = refined_start(best, settings, data.group, components)
-    first = (state.iteration - settings.rounds) * settings.steps_between
+        model = refined_start(best, settings, data.group, components, field_A=data.field_A)
+    first = (state.iteration - settings.initial_rounds) * settings.steps_between
     model, log_p = refine_steps(data.fine, model, settings, data.group, first=first, steps=settings.steps_between)
-    sums, reference = state.sums, state.reference
-    if state.iteration >= last - settings.samples:
-        reference = reference or model
-        sums = add_sample(sums, aligned_mixture(model, reference, data.group), data.map_pixel_size_A)
-    following = replace(
-        state,
-        iteration=state.iteration + 1,
-        choice=choice,
-        refined=model,
-        reference=reference,
-        log_posterior=log_p,
-        sums=sums,
-    )
-    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixture.sigma_A}
+    following = replace(state, iteration=state.iteration + 1, choice=choice, refined=model, log_posterior=log_p)
+    if state.iteration >= settings.steps - settings.samples:
+        following = _sampled(data, model, following)
+    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixtures[0].sigma_A}
     return following, info if choice is state.choice else {**info, **tried(choice)}
 
 
-def _components(data: _Data, settings: InitialModel, best: PosedMixture) -> tuple[int, ComponentChoice | None]:
+def _sampled(data: _Data, model: PosedMixtures, state: State) -> State:
+    """With one sample more; the first one becomes the reference, in which all conformations have one frame."""
+    reference = state.reference or in_one_frame(model, data.group, field_A=data.field_A, hands=(False,))
+    aligned = aligned_conformations(model, reference, data.group)
+    sums = [add_sample(s, m, data.map_pixel_size_A) for s, m in zip(state.sums, aligned, strict=True)]
+    shown = model.labels[:, None] == np.arange(len(sums))
+    return replace(state, reference=reference, sums=tuple(sums), memberships=state.memberships + shown)
+
+
+def _components(data: _Data, settings: InitialModel, best: PosedMixtures) -> tuple[int, ComponentChoice | None]:
     """How many components to refine with, and how that was chosen."""
     if settings.fine_components != "auto":
         return settings.fine_components, None
     held_out = held_out_views(len(best.rotations), settings.seed)
-    settled = settled_poses(data.fine, best, settings, data.group)
+    settled = settled_poses(data.fine, best.part(0), settings, data.group)
 
     def predict(components: int) -> np.ndarray:
         return predict_views(data.fine, settled, settings, data.group, components=components, held_out=held_out)
@@ -168,9 +173,10 @@ def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModel
         raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
     return result_of(
         state.sums,
-        mixture=aligned_mixture(state.refined, state.reference, data.group),
+        mixtures=aligned_conformations(state.refined, state.reference, data.group),
+        memberships=state.memberships,
         reference=state.reference,
-        starts=[model.rotations for model in state.restarts],
+        starts=state.restarts,
         log_posteriors=state.log_posteriors,
         centres_A=data.centres_A,
         pixel_size_A=data.map_pixel_size_A,

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from vitreous.mixtures.components import MIDDLE, log_predictive_of_views
+from vitreous.mixtures.conformations import single
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step
 from vitreous.mixtures.initial.settings import InitialModel
-from vitreous.mixtures.initial.stages import default_prior, refine_steps, refined_start
+from vitreous.mixtures.initial.stages import default_prior, refine_steps, with_more_components
 from vitreous.mixtures.model import project, symmetrise
 from vitreous.randomness import generator
 
@@ -24,8 +25,8 @@ def settled_poses(data: Counts, model: PosedMixture, settings: InitialModel, gro
     Otherwise errors of the poses would decide, which small components correct more slowly than large ones.
     """
     seed = int(generator(settings.seed, "settling of poses").integers(2**62))
-    start = refined_start(model, settings, group, MIDDLE)
-    return refine_steps(data, start, replace(settings, seed=seed), group, first=0, steps=_SETTLING)[0]
+    start = single(replace(model, mixture=with_more_components(model.mixture, settings, group, MIDDLE)))
+    return refine_steps(data, start, replace(settings, seed=seed), group, first=0, steps=_SETTLING)[0].part(0)
 
 
 def predict_views(
@@ -41,7 +42,7 @@ def predict_views(
 
     ``model`` is from :func:`settled_poses`. A held-out pose follows the mixture, step by step.
     """
-    start = refined_start(model, settings, group, components)
+    start = replace(model, mixture=with_more_components(model.mixture, settings, group, components))
     known, unseen = _images(start, ~held_out), _images(start, held_out)
     train, test = (Counts(counts=data.counts[part], pixel_size_A=data.pixel_size_A) for part in (~held_out, held_out))
     prior, moves = default_prior(train), Moves(offset_sd_A=settings.offset_sd_A)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.model import Mixture, evaluate, rotate, symmetrise, translate
 from vitreous.rotations import proper_svd
 
-__all__ = ["DensitySums", "add_sample", "aligned_mixture", "no_samples", "posterior_variance"]
+__all__ = ["DensitySums", "add_sample", "aligned_conformations", "aligned_mixture", "no_samples", "posterior_variance"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +59,18 @@ def aligned_mixture(model: PosedMixture, reference: PosedMixture, group: np.ndar
     system = planes.swapaxes(1, 2).reshape(-1, 3)
     by, *_ = np.linalg.lstsq(system, (model.offsets_A - reference.offsets_A).ravel(), rcond=1e-3)
     return symmetrise(translate(moved, by * freedom), group)
+
+
+def aligned_conformations(model: PosedMixtures, reference: PosedMixtures, group: np.ndarray) -> list[Mixture]:
+    """Every conformation in its frame in the reference, by the images that show it in both; without any, as it is."""
+    aligned = []
+    for c, mixture in enumerate(model.mixtures):
+        both = (model.labels == c) & (reference.labels == c)
+        if both.any():
+            aligned.append(aligned_mixture(model.part(c, both), reference.part(c, both), group))
+        else:
+            aligned.append(symmetrise(mixture, group))
+    return aligned
 
 
 def _free_axes(group: np.ndarray) -> np.ndarray:

@@ -25,6 +25,11 @@ class InitialModel:
         Rounds of the initial stage in all, and those in which the counts grow.
     global_rotations
         Random rotations that every image is compared with in a round; shared out among attempts at a restart.
+    conformations
+        How many conformations the averages show, each average one of them.
+    label_rounds, label_counts
+        With several conformations only: rounds after those of the initial stage, in which images find their
+        conformations, and counts per image at their end. Telling conformations apart needs more counts than poses do.
     mixture_steps, rotation_steps
         Gibbs steps for the mixture, and for the poses near their present values, in a round.
     fine_components
@@ -55,6 +60,9 @@ class InitialModel:
     rounds: int = 44
     rounds_annealed: int = 36
     global_rotations: int = 1000
+    conformations: int = 1
+    label_rounds: int = 24
+    label_counts: int = 5000
     mixture_steps: int = 6
     rotation_steps: int = 5
     fine_components: int | Literal["auto"] = 500
@@ -76,11 +84,29 @@ class InitialModel:
         least |= {"rounds_annealed": 1, "global_rotations": 1, "mixture_steps": 1, "rotation_steps": 0}
         least |= {"fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
         least |= {"steps_between": 1, "threads": 1, "map_box_px": 8}
+        least |= {"conformations": 1, "label_rounds": 1, "label_counts": 20}
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
         for name in ("offset_sd_A", "agreement_deg"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
+        if self.fine_components == "auto" and self.conformations > 1:
+            raise ValueError('fine_components: "auto" is for one conformation; give a number with several')
         if self.counts_first > self.counts:
             raise ValueError(f"counts_first ({self.counts_first}) is more than counts ({self.counts})")
+
+    @property
+    def initial_rounds(self) -> int:
+        """Rounds of the initial stage, those that tell conformations apart included."""
+        return self.rounds + (self.label_rounds if self.conformations > 1 else 0)
+
+    @property
+    def ranking_counts(self) -> int:
+        """Counts per image for the log posterior that ranks restarts: those at the end of the initial stage."""
+        return self.label_counts if self.conformations > 1 else self.counts
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole algorithm: rounds, then blocks of ``steps_between`` steps."""
+        return self.initial_rounds + -(-self.burn_in_steps // self.steps_between) + self.samples

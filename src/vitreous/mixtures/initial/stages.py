@@ -2,24 +2,48 @@
 
 Initial stage: the number of counts per image grows from few to many. Few counts make a flat posterior, in which
 mixture and poses move together; it hardens slowly, which finds the right poses far more often than starting hard.
+
+Several conformations begin as one, which all images share until their poses are found. Then it is split into equal ones
+with random labels, at many more counts: what a second mixture explains better grows with the number of counts, its own
+cost in the posterior with the logarithm, so that at few counts the posterior rightly leaves a conformation empty. Born
+in one frame and hand, conformations can exchange images without new poses.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
+from vitreous.mixtures.conformations import (
+    PosedMixtures,
+    conformation_steps,
+    conformations_log_posterior,
+    draw_labels,
+    draw_labels_and_rotations,
+    draw_populations,
+    single,
+    split,
+)
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_points import single_gaussian_precision
-from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
-from vitreous.mixtures.global_rotations import draw_rotations_globally, random_rotation_matrices
+from vitreous.mixtures.gibbs_projections import Moves, PosedMixture
+from vitreous.mixtures.global_rotations import random_rotation_matrices
 from vitreous.mixtures.initial.attempts import rotations_in_round
+from vitreous.mixtures.initial.frames import in_one_frame
 from vitreous.mixtures.initial.reduce import Reduced
 from vitreous.mixtures.initial.settings import InitialModel
-from vitreous.mixtures.model import sample_points
+from vitreous.mixtures.model import Mixture, sample_points
 from vitreous.mixtures.priors import MixturePrior, sample_prior
 from vitreous.randomness import generator
 
-__all__ = ["anneal_round", "default_prior", "initial_log_posterior", "random_start", "refine_steps", "refined_start"]
+__all__ = [
+    "anneal_round",
+    "default_prior",
+    "initial_log_posterior",
+    "random_start",
+    "refine_steps",
+    "refined_start",
+    "with_more_components",
+]
 
 _MIXTURE_ONLY = Moves(rotations=False, offsets=False)
 _ROTATIONS_ONLY = Moves(mixture=False, offsets=False)
@@ -33,74 +57,109 @@ def default_prior(data: Counts) -> MixturePrior:
     )
 
 
-def random_start(images: Reduced, settings: InitialModel, group: np.ndarray, restart: int) -> PosedMixture:
-    """Mixture and poses from their priors."""
+def random_start(images: Reduced, settings: InitialModel, group: np.ndarray, restart: int) -> PosedMixtures:
+    """One mixture and the poses from their priors."""
     rng = generator(settings.seed, "start", restart)
     data = count_images(images.images, images.pixel_size_A, settings.counts)
     unit = max(2, round(settings.components / len(group)))
-    return PosedMixture(
-        mixture=sample_prior(default_prior(data), unit, 3, rng),
-        rotations=random_rotation_matrices(len(images.images), rng),
-        offsets_A=np.zeros((len(images.images), 2)),
+    return single(
+        PosedMixture(
+            mixture=sample_prior(default_prior(data), unit, 3, rng),
+            rotations=random_rotation_matrices(len(images.images), rng),
+            offsets_A=np.zeros((len(images.images), 2)),
+        )
     )
 
 
 def anneal_round(
-    images: Reduced, model: PosedMixture, settings: InitialModel, group: np.ndarray, *, restart: int, round_: int
-) -> PosedMixture:
-    """Mixture steps with fixed poses, one global draw of the poses, and local steps for them."""
-    counts = _counts_of_round(settings, round_)
-    full = count_images(images.images, images.pixel_size_A, settings.counts)
-    data = full if counts >= settings.counts else _thinned(images, counts, settings.seed, restart, round_)
+    images: Reduced, model: PosedMixtures, settings: InitialModel, group: np.ndarray, *, restart: int, round_: int
+) -> PosedMixtures:
+    """Mixture steps with fixed poses, one global draw of labels and poses, and local steps for the poses.
+
+    After ``settings.rounds`` rounds the one mixture becomes ``settings.conformations``.
+    """
+    if round_ == settings.rounds:
+        model = split(model, settings.conformations, generator(settings.seed, "split", restart))
+    counts, most = _counts_of_round(settings, round_)
+    full = count_images(images.images, images.pixel_size_A, most)
+    data = full if counts >= most else _thinned(images, counts, settings.seed, restart, round_)
     prior, seed = default_prior(full), _restart_seed(settings, restart)
     first = round_ * (settings.mixture_steps + settings.rotation_steps + 1)
-    for step in range(first, first + settings.mixture_steps):
-        model, _ = projection_step(data, model, prior, group=group, moves=_MIXTURE_ONLY, seed=seed, step=step)
-    rotations = draw_rotations_globally(
+    steps = range(first, first + settings.mixture_steps)
+    model, _ = conformation_steps(data, model, prior, group=group, moves=_MIXTURE_ONLY, seed=seed, steps=steps)
+    model = draw_labels_and_rotations(
         data, model, rotations=rotations_in_round(settings, group, round_), group=group, seed=seed, step=round_
     )
-    model = replace(model, rotations=rotations)
+    model = draw_populations(model, seed=seed, step=round_)
     if counts >= min(_LOCAL_FROM_COUNTS, settings.counts):
-        first += settings.mixture_steps
-        for step in range(first, first + settings.rotation_steps):
-            model, _ = projection_step(data, model, prior, group=group, moves=_ROTATIONS_ONLY, seed=seed, step=step)
+        steps = range(steps.stop, steps.stop + settings.rotation_steps)
+        model, _ = conformation_steps(data, model, prior, group=group, moves=_ROTATIONS_ONLY, seed=seed, steps=steps)
     return model
 
 
-def initial_log_posterior(images: Reduced, model: PosedMixture, settings: InitialModel, group: np.ndarray) -> float:
-    """What restarts are ranked by: log posterior at the full number of counts."""
-    data = count_images(images.images, images.pixel_size_A, settings.counts)
-    return log_posterior(data, model, default_prior(data), group=group, moves=_MIXTURE_ONLY)
+def initial_log_posterior(images: Reduced, model: PosedMixtures, settings: InitialModel, group: np.ndarray) -> float:
+    """What restarts are ranked by: log posterior, labels and populations included."""
+    data = count_images(images.images, images.pixel_size_A, settings.ranking_counts)
+    return conformations_log_posterior(data, model, default_prior(data), group=group, moves=_MIXTURE_ONLY)
 
 
-def refined_start(model: PosedMixture, settings: InitialModel, group: np.ndarray, components: int) -> PosedMixture:
-    """The poses of the initial stage with many components, drawn from the few."""
-    rng = generator(settings.seed, "refinement")
+def refined_start(
+    model: PosedMixtures, settings: InitialModel, group: np.ndarray, components: int, *, field_A: float
+) -> PosedMixtures:
+    """Labels and poses of the initial stage, in one frame, with many components, drawn from the few."""
+    model = in_one_frame(model, group, field_A=field_A)
+    mixtures = [
+        with_more_components(mixture, settings, group, components, c) for c, mixture in enumerate(model.mixtures)
+    ]
+    return replace(model, mixtures=tuple(mixtures))
+
+
+def with_more_components(
+    mixture: Mixture, settings: InitialModel, group: np.ndarray, components: int, conformation: int = 0
+) -> Mixture:
+    """As many components of the whole particle, drawn from the few."""
+    rng = generator(settings.seed, "refinement", *((conformation,) if conformation else ()))
     unit = max(2, round(components / len(group)))
-    mixture = replace(
-        model.mixture,
-        means_A=sample_points(model.mixture, unit, rng),
+    return replace(
+        mixture,
+        means_A=sample_points(mixture, unit, rng),
         weights=np.full(unit, 1.0 / unit),
-        precision_per_A2=model.mixture.precision_per_A2 * (unit / len(model.mixture)) ** (2.0 / 3.0),
+        precision_per_A2=mixture.precision_per_A2 * (unit / len(mixture)) ** (2.0 / 3.0),
     )
-    return replace(model, mixture=mixture)
 
 
 def refine_steps(
-    data: Counts, model: PosedMixture, settings: InitialModel, group: np.ndarray, *, first: int, steps: int
-) -> tuple[PosedMixture, float]:
-    """``steps`` Gibbs steps for mixture, poses and offsets: (model, log posterior before the last step)."""
-    moves, prior, log_p = Moves(offset_sd_A=settings.offset_sd_A), default_prior(data), 0.0
-    for step in range(first, first + steps):
-        model, log_p = projection_step(
-            data, model, prior, group=group, moves=moves, seed=settings.seed, step=step, threads=settings.threads
+    data: Counts, model: PosedMixtures, settings: InitialModel, group: np.ndarray, *, first: int, steps: int
+) -> tuple[PosedMixtures, float]:
+    """Labels and populations, then ``steps`` Gibbs steps for mixtures, poses and offsets.
+
+    Returns the model and the log posterior before the last step.
+    """
+    if len(model.mixtures) > 1:
+        model = draw_labels(data, model, group=group, seed=settings.seed, step=first)
+        model = draw_populations(model, seed=settings.seed, step=first)
+    return conformation_steps(
+        data,
+        model,
+        default_prior(data),
+        group=group,
+        moves=Moves(offset_sd_A=settings.offset_sd_A),
+        seed=settings.seed,
+        steps=range(first, first + steps),
+        threads=settings.threads,
+    )
+
+
+def _counts_of_round(settings: InitialModel, round_: int) -> tuple[int, int]:
+    """Counts of a round and of the last one of its stage."""
+    later = round_ - settings.rounds
+    if later >= 0:
+        return int(settings.label_counts * min(1.0, 2.0 ** (2.0 * later / settings.label_rounds - 1.0))), (
+            settings.label_counts
         )
-    return model, log_p
-
-
-def _counts_of_round(settings: InitialModel, round_: int) -> int:
     growth = settings.counts / settings.counts_first
-    return int(min(settings.counts, settings.counts_first * growth ** (round_ / settings.rounds_annealed)))
+    grown = settings.counts_first * growth ** (round_ / settings.rounds_annealed)
+    return int(min(settings.counts, grown)), settings.counts
 
 
 def _thinned(images: Reduced, counts: int, seed: int, restart: int, round_: int) -> Counts:
