@@ -179,7 +179,8 @@ def test_missing_coordinates():
 
 def test_rotations():
     p = Problem()
-    parameters = rotation_parameters(p.statistics()[1], p.means, p.s)
+    first = p.statistics()[1]
+    parameters = rotation_parameters(first[..., :2], first[..., 2], p.means, p.s)
     rng = np.random.default_rng(6)
     tried = Rotation.random(24, rng=rng).as_matrix().reshape(8, 3, 3, 3)
     assert_same_up_to_a_constant(

@@ -58,12 +58,13 @@ def _assign_plane(counts, log_w, centre, precision, reach, width, state, members
     rows, length = counts.shape
     top = log_w.max()
     log_w = log_w - top
-    start, bounds = _windows(log_w, centre, precision, reach, width, rows, length)
+    weight = np.exp(log_w)
+    start, bounds = _windows(weight, centre, precision, reach, width, rows, length)
     bound = bounds[-1]
     order = _sorted_by_column(start[:, 0], width, length)
     column = start[order, 0]
     gx = _column_factors(centre[order, 0], column, precision, width, -(-length // _LANES) * _LANES)
-    ends, reached_by, amplitude = _row_lists(log_w[order], centre[order, 1], start[order, 1], precision, width, rows)
+    ends, reached_by, amplitude = _row_lists(weight[order], centre[order, 1], start[order, 1], precision, width, rows)
     running = np.empty((_LANES, -(-len(order) // _STRIDE) * _STRIDE), np.float32)
     drawn, work = np.zeros(len(order), np.int64), np.empty(len(log_w))
     log_total, total = 0.0, 0
@@ -121,15 +122,14 @@ def _next(state):
 
 
 @compiled
-def _windows(log_w, centre, precision, reach, width, rows, columns):
+def _windows(weight, centre, precision, reach, width, rows, columns):
     """First column and row of every window, and the running sum of the b_k: (K, 2) and (K,).
 
     Components of negligible weight and those that do not reach the plane get no window: their start is beyond it.
     """
-    k_all = len(log_w)
+    k_all = len(weight)
     radius = reach / np.sqrt(precision)
     cut = np.exp(-0.5 * reach * reach)
-    weight = np.exp(log_w)
     total = weight.sum()
     start, bounds, bound = np.empty((k_all, 2), np.int64), np.empty(k_all), 0.0
     for k in range(k_all):
@@ -174,7 +174,7 @@ def _column_factors(centre, column, precision, width, length):
 
 
 @compiled
-def _row_lists(log_w, centre, first_row, precision, width, rows):
+def _row_lists(weight, centre, first_row, precision, width, rows):
     """(row_ends, components, amplitudes): which components reach a row, and w exp(-s/2 (y - c)^2) of each there.
 
     Row y has the entries from row_ends[y] to row_ends[y + 1], in the order in which the components are given.
@@ -186,7 +186,7 @@ def _row_lists(log_w, centre, first_row, precision, width, rows):
     row_ends = np.cumsum(many)
     place = row_ends[:-1].copy()
     components, amplitudes = np.empty(row_ends[-1], np.int32), np.empty(row_ends[-1], np.float32)
-    weight, values, half_step = np.exp(log_w), np.empty(width, np.float32), np.exp(-0.5 * precision)
+    values, half_step = np.empty(width, np.float32), np.exp(-0.5 * precision)
     for i in range(len(centre)):
         low, w = first_row[i], np.float32(weight[i])
         _factors(centre[i], low, precision, half_step, values)

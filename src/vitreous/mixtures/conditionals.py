@@ -93,9 +93,13 @@ def draw_missing(
     return sums, (float((noise[occupied] ** 2).sum()) + rest) / precision
 
 
-def rotation_parameters(first: np.ndarray, means_A: np.ndarray, precision: float) -> np.ndarray:
-    """F_i of ``p(G_i) ~ exp tr(F_i^T G_i)``: s sum_k mu_k nu_ik^T, (n, 3, 3); first (n, K, 3) less the offsets."""
-    return precision * np.einsum("ka,ikb->iab", means_A, first, optimize=True)
+def rotation_parameters(first: np.ndarray, missing: np.ndarray, means_A: np.ndarray, precision: float) -> np.ndarray:
+    """F_i of ``p(G_i) ~ exp tr(F_i^T G_i)``: s sum_k mu_k nu_ik^T, (n, 3, 3).
+
+    ``first`` (n, K, 2) less the offsets; ``missing`` (n, K), sums of the third coordinate.
+    """
+    planes = means_A.T @ first
+    return precision * np.concatenate([planes, (missing @ means_A)[:, :, None]], axis=2)
 
 
 def draw_offsets(

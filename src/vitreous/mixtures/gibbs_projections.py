@@ -144,8 +144,7 @@ def draw_rotations(views: Views, model: PosedMixture, group: np.ndarray, rng: np
     means, s = model.mixture.means_A, model.mixture.precision_per_A2
     depth = views.rotations[:, :, 2] @ means.T
     missing, _ = draw_missing(views.members, depth, s, rng)
-    complete = np.concatenate([views.first_A, missing[:, :, None]], axis=2)
-    parameters = rotation_parameters(complete, means, s).reshape(len(model.rotations), len(group), 3, 3)
+    parameters = rotation_parameters(views.first_A, missing, means, s).reshape(len(model.rotations), len(group), 3, 3)
     return sample_matrix_fisher((group[None] @ parameters).sum(axis=1), rng)
 
 
