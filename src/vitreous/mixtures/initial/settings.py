@@ -68,9 +68,9 @@ class InitialModel:
     fine_components: int | Literal["auto"] = 500
     fine_box_px: int = 50
     fine_counts: int = 10_000
-    burn_in_steps: int = 200
+    burn_in_steps: int = 300
     samples: int = 50
-    steps_between: int = 10
+    steps_between: int = 30
     map_box_px: int = 100
     offset_sd_A: float = 10.0
     agreement_deg: float = 20.0
