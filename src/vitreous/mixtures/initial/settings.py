@@ -70,7 +70,7 @@ class InitialModel:
     fine_counts: int = 10_000
     burn_in_steps: int = 300
     samples: int = 50
-    steps_between: int = 30
+    steps_between: int = 20
     map_box_px: int = 100
     offset_sd_A: float = 10.0
     agreement_deg: float = 20.0
