@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.iterate import Algorithm, run
+from vitreous.iterate import Algorithm
 from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
-from vitreous.jobs.carry_out import carry_out
+from vitreous.jobs.carry_out import carry_out, iterate_in_job
 from vitreous.jobs.convergence_of import chain_doubts, chain_figures, refinement_chain
 from vitreous.jobs.folder import Job
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.model_reference import compare_with_reference, read_reference
-from vitreous.jobs.progress import describe_duration, reporting
+from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.initial import write_initial_report
 from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.jobs.views import doubt_about_views
@@ -161,28 +161,17 @@ def _work(
 ) -> str:
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
-    state = job.restore(METHODS[type(settings)].state)
-    first = 0 if state is None else state.iteration
-    with reporting("initial model", total=settings.steps, first=first, json=options.json) as reporter:
-        for line in screen:
-            reporter.say(line)
-            job.log(line)
-
-        def on_step(info: dict) -> None:
-            job.record(info)
-            reporter.step(info)
-            if "components" in info:
-                reporter.say(f"chosen   {_choice(info)}")
-                job.log(_choice(info))
-
-        result, _ = run(
-            algorithm,
-            seed=settings.seed,
-            state=state,
-            on_step=on_step,
-            save=job.save,
-            interrupted=job.abort_requested,
-        )
+    result, _ = iterate_in_job(
+        job,
+        algorithm,
+        METHODS[type(settings)].state,
+        seed=settings.seed,
+        title="initial model",
+        total=settings.steps,
+        screen=screen,
+        options=options,
+        remark=_choice,
+    )
     correlation = write_initial(job.path, result, averages, images, ctf)
     against: tuple[dict[str, Any], list[str]] = ({}, [])
     if reference is not None:
@@ -203,11 +192,13 @@ def _work(
     return "\n".join(lines)
 
 
-def _choice(info: dict) -> str:
-    """What the log says about the number of Gaussians."""
+def _choice(info: dict[str, Any]) -> str | None:
+    """What is said about the number of Gaussians, in the step in which it was chosen."""
+    if "components" not in info:
+        return None
     tried = zip(info["components_tried"], info["behind"], info["standard_errors"], strict=True)
     behind = ", ".join(f"{number}: {loss:,.0f} ± {error:,.0f}" for number, loss, error in tried)
-    return f"{info['components']} Gaussians; log likelihood of held-out averages behind the best: {behind}"
+    return f"chosen   {info['components']} Gaussians; log likelihood of held-out averages behind the best: {behind}"
 
 
 def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float) -> dict:

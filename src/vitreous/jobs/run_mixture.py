@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.iterate import Algorithm, run
-from vitreous.jobs.carry_out import carry_out
+from vitreous.iterate import Algorithm
+from vitreous.jobs.carry_out import carry_out, iterate_in_job
 from vitreous.jobs.convergence_of import chain_doubts, chain_figures, mixture_chain
 from vitreous.jobs.folder import Job
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.mixture_folder import write_mixture
 from vitreous.jobs.mixture_input import MixtureInput, read_mixture_input
-from vitreous.jobs.progress import describe_duration, reporting
+from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.mixture import write_mixture_report
 from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.mixtures import (
@@ -132,25 +132,16 @@ def _work(job: Job, found: MixtureInput, settings: Settings, options: RunOptions
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
     method = METHODS[type(settings)]
-    state = job.restore(method.state)
-    first = 0 if state is None else state.iteration
-    with reporting("fitting", total=method.steps(settings), first=first, json=options.json) as reporter:
-        for line in screen:
-            reporter.say(line)
-            job.log(line)
-
-        def on_step(info: dict) -> None:
-            job.record(info)
-            reporter.step(info)
-
-        result, last = run(
-            method.algorithm(found, settings),
-            seed=settings.seed,
-            state=state,
-            on_step=on_step,
-            save=job.save,
-            interrupted=job.abort_requested,
-        )
+    result, last = iterate_in_job(
+        job,
+        method.algorithm(found, settings),
+        method.state,
+        seed=settings.seed,
+        title="fitting",
+        total=method.steps(settings),
+        screen=screen,
+        options=options,
+    )
     samples = result if isinstance(result, MixtureSamples) else None
     mixture = result.mixture if isinstance(result, MixtureSamples) else result
     agreement = write_mixture(job.path, found, mixture, samples, log=job.log)

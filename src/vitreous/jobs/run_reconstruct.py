@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.iterate import Algorithm, run
-from vitreous.jobs.carry_out import carry_out
+from vitreous.iterate import Algorithm
+from vitreous.jobs.carry_out import carry_out, iterate_in_job
 from vitreous.jobs.folder import Job, JobFolderError
 from vitreous.jobs.manifest import new_manifest
-from vitreous.jobs.progress import describe_duration, reporting
+from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.reconstruct_folder import POSE_COLUMNS, write_reconstruction
 from vitreous.jobs.report.reconstruct import write_reconstruct_report
 from vitreous.jobs.run_options import RunOptions, tell
@@ -199,26 +199,16 @@ def _work(
 ) -> str:
     """Run, or go on, and write the results; returns the closing words."""
     start = perf_counter()
-    state = job.restore(METHODS[type(settings)].state)
-    steps = -(-settings.burn_in_steps // settings.steps_between) + settings.samples
-    first = 0 if state is None else state.iteration
-    with reporting("reconstruction", total=steps, first=first, json=options.json) as reporter:
-        for line in screen:
-            reporter.say(line)
-            job.log(line)
-
-        def on_step(info: dict) -> None:
-            job.record(info)
-            reporter.step(info)
-
-        result, _ = run(
-            algorithm,
-            seed=settings.seed,
-            state=state,
-            on_step=on_step,
-            save=job.save,
-            interrupted=job.abort_requested,
-        )
+    result, _ = iterate_in_job(
+        job,
+        algorithm,
+        METHODS[type(settings)].state,
+        seed=settings.seed,
+        title="reconstruction",
+        total=-(-settings.burn_in_steps // settings.steps_between) + settings.samples,
+        screen=screen,
+        options=options,
+    )
     correlation = write_reconstruction(job.path, result, found.particles, found.images)
     seconds = perf_counter() - start
     summary = {
