@@ -40,7 +40,7 @@ CASES = {
         structure="50S",
         seeds=1,
         thesis="CC 0.990, 15.9 A",
-        options=("--fine-components", "2000", "--fine-box-px", "64"),
+        options=("--fine-components", "2000", "--fine-box-px", "80", "--fine-counts", "20000"),
     ),
     "GroEL, D7": Case(structure="GroEL", seeds=3, thesis="real images: CC 0.927, 17.5 A, 13 min"),
     "Pol II, SNR 10": Case(structure="Pol II", seeds=3, thesis="14.1 A, 37 + 21 min", method="gmm-gaussian", snr=10.0),
