@@ -136,6 +136,6 @@ def test_tables_show_what_was_measured() -> None:
     text = initial_real.table({"threads": 2, "rows": rows})
     assert "| 80S ribosome | 25 | C1 | gmm | 1 | 2 of 2 | 0.98 | 0.8 | 14 | 20 | 30 | 400 |" in text
     timed = {"step_ms": 4.0, "fastest_step_ms": 3.9, "cpu_ms": 4.1, "assignment_ms": 3.0, "mixture_ms": 0.5}
-    timed |= {"threads": 1, "rotations_ms": 0.25, "machine_GFLOPs": 90.0}
-    figures = {"components": 500, "images": 25, "counts": 10_000, "sigma_A": 5.0, "steps": 3, "rows": [timed]}
-    assert "| 1 | 4 | 3.9 | 4.1 | 3 | 0.5 | 0.25 | 90 |" in gibbs_step.table(figures)
+    timed |= {"box_px": 32, "sigma_A": 5.0, "threads": 1, "rotations_ms": 0.25, "machine_GFLOPs": 90.0}
+    figures = {"components": 500, "images": 25, "counts": 10_000, "steps": 3, "rows": [timed]}
+    assert "| 32 x 32 | 5 | 1 | 4 | 3.9 | 4.1 | 3 | 0.5 | 0.25 | 90 |" in gibbs_step.table(figures)

@@ -17,6 +17,7 @@ __all__ = [
     "draw_means",
     "draw_means_from_views",
     "draw_missing",
+    "draw_missing_sums",
     "draw_offsets",
     "draw_precision",
     "draw_weights",
@@ -77,20 +78,26 @@ def draw_means_from_views(
     return np.linalg.solve(matrix, linear[:, :, None] + noise)[:, :, 0]
 
 
+def draw_missing_sums(
+    members: np.ndarray, centres: np.ndarray, precision: float, rng: np.random.Generator
+) -> np.ndarray:
+    """nu^m_k ~ N(N_k m_k, N_k / s), sums of the missing coordinates of every component; members and centres (...)."""
+    return members * centres + np.sqrt(members / precision) * rng.standard_normal(members.shape)
+
+
 def draw_missing(
     members: np.ndarray, centres: np.ndarray, precision: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """(nu^m, tau): sums of the missing coordinates of every component, and of their squares about the centres.
+    """(nu^m, tau): the sums, and the sum of the missing coordinates' squares about the centres.
 
-    nu^m_k ~ N(N_k m_k, N_k / s), and ``tau = sum_k (nu^m_k - N_k m_k)^2 / N_k + chi2(N_k - 1) / s``; members and
-    centres (...). The chi-squared numbers are drawn as one.
+    ``tau = sum_k (nu^m_k - N_k m_k)^2 / N_k + chi2(N_k - 1) / s``; the chi-squared numbers are drawn as one.
     """
-    noise = rng.standard_normal(members.shape)
-    sums = members * centres + np.sqrt(members / precision) * noise
+    sums = draw_missing_sums(members, centres, precision, rng)
     occupied = members > 0
+    about = sums[occupied] - members[occupied] * centres[occupied]
     degrees = float((members[occupied] - 1.0).sum())
-    rest = 2.0 * rng.gamma(0.5 * degrees) if degrees > 0 else 0.0
-    return sums, (float((noise[occupied] ** 2).sum()) + rest) / precision
+    rest = 2.0 * rng.gamma(0.5 * degrees) / precision if degrees > 0 else 0.0
+    return sums, float((about**2 / members[occupied]).sum() + rest)
 
 
 def rotation_parameters(first: np.ndarray, missing: np.ndarray, means_A: np.ndarray, precision: float) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vitreous.mixtures.conditionals import (
     draw_means_from_views,
-    draw_missing,
+    draw_missing_sums,
     draw_offsets,
     draw_precision,
     draw_weights,
@@ -143,7 +143,7 @@ def draw_rotations(views: Views, model: PosedMixture, group: np.ndarray, rng: np
     """
     means, s = model.mixture.means_A, model.mixture.precision_per_A2
     depth = views.rotations[:, :, 2] @ means.T
-    missing, _ = draw_missing(views.members, depth, s, rng)
+    missing = draw_missing_sums(views.members, depth, s, rng)
     parameters = rotation_parameters(views.first_A, missing, means, s).reshape(len(model.rotations), len(group), 3, 3)
     return sample_matrix_fisher((group[None] @ parameters).sum(axis=1), rng)
 
