@@ -29,6 +29,7 @@ from vitreous.mixtures import (
     initial_model_algorithm,
     projection_step,
 )
+from vitreous.mixtures.conformations import single
 from vitreous.mixtures.counts import count_images
 from vitreous.mixtures.gaussian.moves import with_poses
 from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
@@ -141,10 +142,11 @@ def _coarse_counts(images: np.ndarray, pixel: float, algorithm: Algorithm, setti
     centres = centres_of_mass(images, pixel)
     small = reduce_images(images, pixel, centres, settings.box_px)
     data = count_images(small.images, small.pixel_size_A, settings.counts)
-    model, moves = replace(algorithm.init(1).restarts[0], rotations=poses), Moves(rotations=False, offsets=False)
+    model = replace(algorithm.init(1).restarts[0].part(0), rotations=poses)
+    moves = Moves(rotations=False, offsets=False)
     for step in range(60):
         model, _ = projection_step(data, model, default_prior(data), group=ONE, moves=moves, seed=1, step=step)
-    return model
+    return single(model)
 
 
 def _coarse_noisy(images: np.ndarray, pixel: float, algorithm: Algorithm, settings: Any, poses: np.ndarray) -> Any:
