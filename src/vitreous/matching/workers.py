@@ -4,13 +4,13 @@ Small matrix products gain nothing from being split over threads and lose much w
 are independent. Results come back in the order of the tiles, so sums do not depend on the number of threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
-__all__ = ["ordered_map"]
+__all__ = ["at_the_same_time", "ordered_map"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,3 +28,16 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) ->
                 yield from pool.map(function, items)
     finally:
         torch.set_num_threads(outside)
+
+
+def at_the_same_time(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """``[function(item) for item in items]`` with a thread for every item, the caller's own for the first.
+
+    For a few pieces of work of some milliseconds that leave PyTorch alone: starting threads for all of them, and waking
+    up when they are done, would take as long again.
+    """
+    if len(items) == 1:
+        return [function(items[0])]
+    with ThreadPoolExecutor(len(items) - 1) as pool:
+        others = [pool.submit(function, item) for item in items[1:]]
+        return [function(items[0]), *(other.result() for other in others)]

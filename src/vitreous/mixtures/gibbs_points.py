@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from vitreous.conventions import centre_index
-from vitreous.matching.workers import ordered_map
+from vitreous.matching.workers import at_the_same_time
 from vitreous.mixtures._assign import assign_planes, reach_in_sigmas
 from vitreous.mixtures._points import draw_points
 from vitreous.mixtures.conditionals import draw_means, draw_precision, draw_weights, squared_distances
@@ -128,7 +128,7 @@ def run_assignment(
 
     edges = np.linspace(0, n, min(threads, n) + 1).astype(int).tolist()
     parts = [slice(a, b) for a, b in pairwise(edges)]
-    log_totals = np.concatenate(list(ordered_map(assign, parts, threads) if threads > 1 else map(assign, parts)))
+    log_totals = np.concatenate(at_the_same_time(assign, parts))
     first -= members[:, :, None] * origin
     first *= pixel
     return members, first, log_totals

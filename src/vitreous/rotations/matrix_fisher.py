@@ -15,6 +15,7 @@ __all__ = ["proper_svd", "sample_matrix_fisher"]
 
 _DIMENSION = 4  # of quaternions
 _NEWTON_STEPS = 8
+_AT_ONCE = 4  # proposals, the first of which that is accepted is taken
 
 
 def proper_svd(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,14 +55,16 @@ def _sample_bingham(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     out = np.empty_like(rates)
     waiting = np.arange(len(rates))
     while len(waiting):
-        x = rng.standard_normal((len(waiting), _DIMENSION)) / np.sqrt(omega[waiting])
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        x = rng.standard_normal((len(waiting), _AT_ONCE, _DIMENSION)) / np.sqrt(omega[waiting, None])
+        x /= np.linalg.norm(x, axis=2, keepdims=True)
         square = x * x
-        log_target = -(rates[waiting] * square).sum(axis=1)
-        log_proposal = -0.5 * _DIMENSION * np.log((omega[waiting] * square).sum(axis=1))
-        accepted = -rng.standard_exponential(len(waiting)) < log_target - log_proposal - log_bound[waiting]
-        out[waiting[accepted]] = x[accepted]
-        waiting = waiting[~accepted]
+        log_target = -(square @ rates[waiting, :, None])[:, :, 0]
+        log_proposal = -0.5 * _DIMENSION * np.log((square @ omega[waiting, :, None])[:, :, 0])
+        noise = -rng.standard_exponential(log_target.shape)
+        accepted = noise < log_target - log_proposal - log_bound[waiting, None]
+        found = accepted.any(axis=1)
+        out[waiting[found]] = x[found, accepted[found].argmax(axis=1)]
+        waiting = waiting[~found]
     return out
 
 
