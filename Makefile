@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Libraries that do not fight over the processors; the command line does the same for itself.
+export OMP_WAIT_POLICY ?= PASSIVE
+export OPENBLAS_NUM_THREADS ?= 1
 READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow bench check docs clean
