@@ -139,7 +139,12 @@ def whole_number(_: type, tokens: Sequence[Token]) -> int:
 
 def whole_number_or_auto(_: type, tokens: Sequence[Token]) -> int | str:
     """The same where the word auto may be given instead."""
-    return "auto" if tokens[0].value == "auto" else whole_number(int, tokens)
+    if tokens[0].value == "auto":
+        return "auto"
+    try:
+        return whole_number(int, tokens)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor the word auto") from None
 
 
 def memory_bytes(_: type, tokens: Sequence[Token]) -> int:
