@@ -1,5 +1,6 @@
 """The measurement of the number of components: its averages are projections of its truth, and its table says all."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +39,18 @@ def test_table_has_what_was_chosen_and_why():
     text = table({"averages": 25, "pose_error_deg": 6.0, "rows": rows})
     assert "| 70S | 0.3 | gmm | 500 | 0.95 | 20 | 9 | - |" in text
     assert "| auto: 200 | 0.95 | 20 | 9.0 (choice 2.5) | 100: 30 ± 4, 200: 0 ± 0 |" in text
+
+
+def test_refinement_starts_from_the_poses_that_it_is_given():
+    from benchmarks.components import BOX_PX, _binned, _refinement
+
+    from vitreous.rotations import random_rotations
+
+    rng = np.random.default_rng(1)
+    places, poses = rng.normal(size=(60, 3)) * 25, random_rotations(6, seed=2).numpy()
+    images = np.stack([_binned((places @ g)[:, 1::-1], np.ones(60), 4.0, 1) for g in poses])
+    refine = _refinement("gmm", images, 4.0, poses, Namespace(samples=1, seed=0, pose_error_deg=0.0))
+    result, _, _ = refine(20)
+    assert len(result.mixture) == 20
+    assert result.poses_kept.fraction == 1.0
+    assert result.mean.data.shape == (BOX_PX,) * 3
