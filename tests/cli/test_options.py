@@ -2,6 +2,8 @@
 
 import inspect
 from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import get_type_hints
 
 import pytest
 from cyclopts import Group
@@ -134,3 +136,21 @@ def test_every_option_of_the_command_is_documented():
     text = inspect.getdoc(class2d_command.class2d)
     for name in inspect.signature(class2d_command.class2d).parameters:
         assert name in (*text.split(), "settings", "running")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["class2d", "deconvolve", "denoise", "initial", "mixture", "neighbours", "reconstruct", "run", "simulate"],
+)
+def test_every_option_says_what_it_is(command):
+    module = import_module(f"vitreous.cli.{command}")
+    for options in filter(None, (module.Settings, getattr(module, "Running", None))):
+        for name, hint in get_type_hints(options, include_extras=True).items():
+            assert any(parameter.help for parameter in hint.__metadata__), f"{command}: {name} has no help"
+
+
+def test_words_of_a_shared_option_are_those_of_the_first_method():
+    from vitreous.cli.initial import Settings
+
+    (parameter,) = get_type_hints(Settings, include_extras=True)["restarts"].__metadata__
+    assert "attempts" in parameter.help  # of gmm, the default

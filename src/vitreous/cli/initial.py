@@ -49,7 +49,8 @@ def initial(
     Parameters
     ----------
     averages
-        The folder of a deconvolve job, a .star file that names averages, or a stack of averages.
+        The folder of a deconvolve job (with gmm-gaussian also of a class2d job), a .star file that names averages, or a
+        stack of them.
     output
         Folder for the results; made when it is not there.
     method

@@ -71,7 +71,9 @@ def options_from_methods(
     The help shows what :func:`method_settings` takes then: one default, or that of every method which has the field.
     """
     hints = {name: hint for settings in methods.values() for name, hint in get_type_hints(settings).items()}
-    texts = {name: text for settings in methods.values() for name, text in parameters_section(settings).items()}
+    # Where methods share an option, the words are those of the first one that has it.
+    shown = reversed([parameters_section(settings) for settings in methods.values()])
+    texts = {name: text for section in shown for name, text in section.items()}
 
     def option(name: str) -> Parameter:
         defaults = _defaults_of_methods(methods, name)

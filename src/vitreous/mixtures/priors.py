@@ -1,10 +1,11 @@
 """What is believed about a mixture before the data are seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import gammaln
 
+from vitreous.mixtures._require import require_positive
 from vitreous.mixtures.model import Mixture
 
 __all__ = ["MixturePrior", "log_prior", "sample_prior"]
@@ -23,10 +24,7 @@ class MixturePrior:
     concentration: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("mean_precision_per_A2", "precision_shape", "precision_rate_A2", "concentration"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name}: expected a positive number, found {value}")
+        require_positive(self, [field.name for field in fields(self)])
 
 
 def sample_prior(prior: MixturePrior, components: int, dimension: int, rng: np.random.Generator) -> Mixture:

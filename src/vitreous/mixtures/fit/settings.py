@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vitreous.mixtures._require import require_at_least
+
 __all__ = ["MixtureFit", "MixtureSampling"]
 
 
@@ -36,7 +38,7 @@ class MixtureFit:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self, at_least={"components": 1, "steps": 1, "box_px": 4})
+        require_at_least(self, {"components": 1, "steps": 1, "box_px": 4})
         _require_shared(self)
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance: expected zero or a positive number, found {self.tolerance}")
@@ -80,14 +82,8 @@ class MixtureSampling:
 
     def __post_init__(self) -> None:
         low = {"components": 1, "start_steps": 0, "burn_in_steps": 0, "samples": 1, "steps_between": 1, "box_px": 4}
-        _require(self, at_least=low)
+        require_at_least(self, low)
         _require_shared(self)
-
-
-def _require(settings: object, *, at_least: dict[str, int]) -> None:
-    for name, low in at_least.items():
-        if getattr(settings, name) < low:
-            raise ValueError(f"{name}: expected at least {low}, found {getattr(settings, name)}")
 
 
 def _require_shared(settings: MixtureFit | MixtureSampling) -> None:

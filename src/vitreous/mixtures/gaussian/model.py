@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from vitreous.mixtures._require import require_positive
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.global_rotations import random_rotation_matrices
 from vitreous.mixtures.model import Mixture
@@ -72,10 +73,7 @@ class GaussianNoisePrior:
     offset_sd_A: float = 10.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{field.name}: expected a positive number, found {value}")
+        require_positive(self, [field.name for field in fields(self)])
 
 
 def sample_noisy_prior(

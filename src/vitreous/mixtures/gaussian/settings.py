@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from vitreous.mixtures._require import require_at_least, require_components, require_positive
+
 __all__ = ["GaussianInitialModel"]
 
 
@@ -16,24 +18,33 @@ class GaussianInitialModel:
         Point group: C1, Cn, Dn, T, O or I.
     restarts
         Independent starts from random mixtures and poses; the best by log posterior is refined.
-    components, box_px
-        Of the initial stage: Gaussians of the whole particle, side of the reduced images.
+    components
+        Gaussians of the whole particle in the initial stage.
+    box_px
+        Side of the reduced images in the initial stage.
     power_first
         What the log likelihood is multiplied by at the start; it grows to 1 evenly on a logarithmic scale.
-    rounds, rounds_annealed
-        Rounds of the initial stage in all, and those in which the power grows.
+    rounds
+        Rounds of the initial stage in all.
+    rounds_annealed
+        Rounds in which the power grows.
     global_rotations
         Random rotations that every image is compared with in a round.
-    mixture_steps, pose_steps
-        Hamiltonian steps for the mixture, and for the poses, in a round.
+    mixture_steps
+        Hamiltonian steps for the mixture in a round.
+    pose_steps
+        Hamiltonian steps for the poses in a round.
     fine_components
         Gaussians of the whole particle in the refinement, or "auto": the fewest that predict held-out averages as well
         as any number does.
     fine_box_px
-        Of the refinement: side of the reduced images.
-    burn_in_steps, samples, steps_between
-        Steps of the refinement before the first sample, in which step sizes are adapted; samples of the posterior mean;
-        steps between them.
+        Side of the reduced images in the refinement.
+    burn_in_steps
+        Steps of the refinement before the first sample, in which step sizes are adapted.
+    samples
+        Samples of the posterior mean.
+    steps_between
+        Steps from one sample to the next.
     map_box_px
         Side of the grid of the posterior mean and variance, at most (over the field of the averages).
     offset_sd_A
@@ -71,17 +82,12 @@ class GaussianInitialModel:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        if self.fine_components != "auto" and (isinstance(self.fine_components, str) or self.fine_components < 2):
-            raise ValueError(f'fine_components: expected at least 2, or "auto", found {self.fine_components}')
+        require_components(self.fine_components)
         least = {"restarts": 1, "components": 2, "box_px": 8, "rounds": 1, "rounds_annealed": 1}
         least |= {"global_rotations": 1, "mixture_steps": 1, "pose_steps": 0, "fine_box_px": 8}
         least |= {"burn_in_steps": 1, "samples": 1, "steps_between": 1, "threads": 1, "map_box_px": 8}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
-        for name in ("offset_sd_A", "agreement_deg"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
+        require_at_least(self, least)
+        require_positive(self, ("offset_sd_A", "agreement_deg"))
         if not 0 < self.power_first <= 1:
             raise ValueError(f"power_first: expected a number above 0 and at most 1, found {self.power_first}")
         if not 0.4 <= self.acceptance <= 0.95:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from vitreous.mixtures._require import require_at_least, require_components, require_positive
+
 __all__ = ["InitialModel"]
 
 
@@ -17,28 +19,44 @@ class InitialModel:
     restarts
         Independent starts from random mixtures and poses; the best by log posterior is refined. With a point group of g
         elements each is the best of min(g, 4) attempts, chosen after two thirds of the annealing.
-    components, box_px, counts
-        Of the initial stage: Gaussians of the whole particle, side of the reduced images, counts per image at the end.
+    components
+        Gaussians of the whole particle in the initial stage.
+    box_px
+        Side of the reduced images in the initial stage.
+    counts
+        Counts per image at the end of the initial stage.
     counts_first
         Counts per image at the start. Few counts make the posterior flat; they grow evenly on a logarithmic scale.
-    rounds, rounds_annealed
-        Rounds of the initial stage in all, and those in which the counts grow.
+    rounds
+        Rounds of the initial stage in all.
+    rounds_annealed
+        Rounds in which the counts grow.
     global_rotations
         Random rotations that every image is compared with in a round; shared out among attempts at a restart.
     conformations
         How many conformations the averages show, each average one of them.
-    label_rounds, label_counts
-        With several conformations only: rounds after those of the initial stage, in which images find their
-        conformations, and counts per image at their end. Telling conformations apart needs more counts than poses do.
-    mixture_steps, rotation_steps
-        Gibbs steps for the mixture, and for the poses near their present values, in a round.
+    label_rounds
+        With several conformations: rounds after those of the initial stage, in which images find theirs.
+    label_counts
+        With several conformations: counts per image at the end of these rounds. Telling conformations apart needs more
+        of them than poses do.
+    mixture_steps
+        Gibbs steps for the mixture in a round.
+    rotation_steps
+        Gibbs steps for the poses, near their present values, in a round.
     fine_components
         Gaussians of the whole particle in the refinement, or "auto": the fewest that predict held-out averages as well
         as any number does.
-    fine_box_px, fine_counts
-        Of the refinement: side of the reduced images, counts per image.
-    burn_in_steps, samples, steps_between
-        Gibbs steps of the refinement before the first sample; samples of the posterior mean; steps between them.
+    fine_box_px
+        Side of the reduced images in the refinement.
+    fine_counts
+        Counts per image in the refinement.
+    burn_in_steps
+        Gibbs steps of the refinement before the first sample.
+    samples
+        Samples of the posterior mean.
+    steps_between
+        Steps from one sample to the next.
     map_box_px
         Side of the grid of the posterior mean and variance, at most (over the field of the averages).
     offset_sd_A
@@ -78,19 +96,14 @@ class InitialModel:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        if self.fine_components != "auto" and (isinstance(self.fine_components, str) or self.fine_components < 2):
-            raise ValueError(f'fine_components: expected at least 2, or "auto", found {self.fine_components}')
+        require_components(self.fine_components)
         least = {"restarts": 1, "components": 2, "box_px": 8, "counts": 10, "counts_first": 1, "rounds": 1}
         least |= {"rounds_annealed": 1, "global_rotations": 1, "mixture_steps": 1, "rotation_steps": 0}
         least |= {"fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
         least |= {"steps_between": 1, "threads": 1, "map_box_px": 8}
         least |= {"conformations": 1, "label_rounds": 1, "label_counts": 20}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
-        for name in ("offset_sd_A", "agreement_deg"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
+        require_at_least(self, least)
+        require_positive(self, ("offset_sd_A", "agreement_deg"))
         if self.fine_components == "auto" and self.conformations > 1:
             raise ValueError('fine_components: "auto" is for one conformation; give a number with several')
         if self.counts_first > self.counts:

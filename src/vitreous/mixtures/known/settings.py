@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from vitreous.mixtures._require import require_at_least
+
 __all__ = ["KnownPoses"]
 
 
@@ -20,8 +22,12 @@ class KnownPoses:
         Larger images are reduced to this side; it covers the same field.
     counts
         Counts per image: how many independent points an image is worth.
-    burn_in_steps, samples, steps_between
-        Gibbs steps before the first sample; samples of the posterior mean; steps between them.
+    burn_in_steps
+        Gibbs steps before the first sample.
+    samples
+        Samples of the posterior mean.
+    steps_between
+        Gibbs steps from one sample to the next.
     map_box_px
         Side of the grid of the posterior mean and variance, at most (over the field of the images).
     offset_sd_A
@@ -47,8 +53,6 @@ class KnownPoses:
 
     def __post_init__(self) -> None:
         least = {"components": 2, "box_px": 8, "counts": 10, "burn_in_steps": 0, "samples": 1, "steps_between": 1}
-        for name, low in (least | {"map_box_px": 8, "threads": 1}).items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
+        require_at_least(self, least | {"map_box_px": 8, "threads": 1})
         if not (math.isfinite(self.offset_sd_A) and self.offset_sd_A >= 0):
             raise ValueError(f"offset_sd_A: expected zero or a positive number, found {self.offset_sd_A}")
