@@ -26,6 +26,7 @@ __all__ = [
     "choose_components",
     "held_out_views",
     "log_predictive_of_views",
+    "number_of_components",
     "tried",
 ]
 
@@ -71,6 +72,24 @@ def choose_components(
     rungs = sorted(set(ladder))
     scores = np.stack(list(ordered_map(predict, rungs, threads)))
     return ComponentChoice(components=np.array(rungs), log_predictive=scores)
+
+
+def number_of_components(
+    asked: int | str,
+    predictor: Callable[[np.ndarray], Callable[[int], np.ndarray]],
+    *,
+    images: int,
+    seed: int,
+    threads: int,
+) -> tuple[int, ComponentChoice | None]:
+    """(number, None) where a number was ``asked`` for; for "auto" the one that was chosen, and how.
+
+    ``predictor`` is given which images are held out, (images,) bool, and returns what :func:`choose_components` asks.
+    """
+    if not isinstance(asked, str):
+        return asked, None
+    choice = choose_components(predictor(held_out_views(images, seed)), threads=threads)
+    return choice.chosen, choice
 
 
 def held_out_views(images: int, seed: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The initial model under Gaussian noise as an iterative algorithm: rounds of all restarts, then refinement."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
-from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
+from vitreous.mixtures.components import ComponentChoice, held_out_views, number_of_components, tried
 from vitreous.mixtures.conformations import single
 from vitreous.mixtures.gaussian.held_out import predict_views, settled_poses
 from vitreous.mixtures.gaussian.moves import Sampler
@@ -157,16 +157,14 @@ def _refinement_step(
 
 def _components(data: _Data, settings: GaussianInitialModel, best: Chain) -> tuple[int, ComponentChoice | None]:
     """How many components to refine with, and how that was chosen."""
-    if settings.fine_components != "auto":
-        return settings.fine_components, None
-    held_out = held_out_views(len(data.fine.data), settings.seed)
-    settled = settled_poses(data.fine, best, settings)
 
-    def predict(components: int) -> np.ndarray:
-        return predict_views(data.fine, settled, settings, components=components, held_out=held_out)
+    def predictor(held_out: np.ndarray) -> Callable[[int], np.ndarray]:
+        settled = settled_poses(data.fine, best, settings)
+        return lambda components: predict_views(data.fine, settled, settings, components=components, held_out=held_out)
 
-    choice = choose_components(predict, threads=settings.threads)
-    return choice.chosen, choice
+    return number_of_components(
+        settings.fine_components, predictor, images=len(data.fine.data), seed=settings.seed, threads=settings.threads
+    )
 
 
 def _finalise(data: _Data, settings: GaussianInitialModel, state: GaussianState) -> InitialModelResult:

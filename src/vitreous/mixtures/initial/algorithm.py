@@ -1,6 +1,6 @@
 """The initial model as an iterative algorithm: rounds of all restarts, then blocks that refine the best one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
-from vitreous.mixtures.components import ComponentChoice, choose_components, held_out_views, tried
+from vitreous.mixtures.components import ComponentChoice, held_out_views, number_of_components, tried
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, judged_after
@@ -156,16 +156,16 @@ def _sampled(data: _Data, model: PosedMixtures, state: State) -> State:
 
 def _components(data: _Data, settings: InitialModel, best: PosedMixtures) -> tuple[int, ComponentChoice | None]:
     """How many components to refine with, and how that was chosen."""
-    if settings.fine_components != "auto":
-        return settings.fine_components, None
-    held_out = held_out_views(len(best.rotations), settings.seed)
-    settled = settled_poses(data.fine, best.part(0), settings, data.group)
 
-    def predict(components: int) -> np.ndarray:
-        return predict_views(data.fine, settled, settings, data.group, components=components, held_out=held_out)
+    def predictor(held_out: np.ndarray) -> Callable[[int], np.ndarray]:
+        settled = settled_poses(data.fine, best.part(0), settings, data.group)
+        return lambda components: predict_views(
+            data.fine, settled, settings, data.group, components=components, held_out=held_out
+        )
 
-    choice = choose_components(predict, threads=settings.threads)
-    return choice.chosen, choice
+    return number_of_components(
+        settings.fine_components, predictor, images=len(best.labels), seed=settings.seed, threads=settings.threads
+    )
 
 
 def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
