@@ -10,9 +10,20 @@ import vitreous
 ROOT = Path(vitreous.__file__).parent
 METHODS = {"averages", "mixtures", "volumes"}  # side by side: none imports another
 FLOORS: list[set[str]] = [
+    {"lazy"},
     *(
         {name}
-        for name in ("conventions", "randomness", "rotations", "fourier", "optics", "particles", "quality", "simulate")
+        for name in (
+            "lazy",
+            "conventions",
+            "randomness",
+            "rotations",
+            "fourier",
+            "optics",
+            "particles",
+            "quality",
+            "simulate",
+        )
     ),
     *({name} for name in ("matching", "iterate")),
     METHODS,

@@ -12,8 +12,8 @@ from test_kill import KILLED
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import job_status, read_manifest
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_denoise import run_denoise
-from vitreous.jobs.run_options import RunOptions
 from vitreous.particles import Table, open_stack, read_particles, read_star, write_mrc_stack, write_star
 
 

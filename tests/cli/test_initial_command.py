@@ -11,8 +11,8 @@ from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.initial_folder import other_hand, read_initial
 from vitreous.jobs.model_reference import read_agreement
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_initial import run_initial
-from vitreous.jobs.run_options import RunOptions
 from vitreous.jobs.select import select_particles
 from vitreous.mixtures import (
     GaussianInitialModel,

@@ -15,9 +15,9 @@ import vitreous as vt
 from vitreous.averages.neighbours import Neighbours
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_history, read_manifest
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report_of import write_report_of
 from vitreous.jobs.run_neighbours import run_neighbours
-from vitreous.jobs.run_options import RunOptions
 from vitreous.particles import Table, image_name, open_stack, read_particles, read_star, write_mrc_stack, write_star
 from vitreous.testing import Blobs
 

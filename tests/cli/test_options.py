@@ -13,7 +13,7 @@ from vitreous.cli import class2d as class2d_command
 from vitreous.cli import relion, simulate
 from vitreous.cli.options import UNITS, memory_bytes, memory_text, options_from, parameters_section, plain
 from vitreous.cli.select import class_numbers
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
 from vitreous.simulate import SimulateSettings
 
 

@@ -12,7 +12,7 @@ from vitreous.jobs.class2d_folder import open_class2d_folder
 from vitreous.jobs.initial_folder import other_hand, read_initial
 from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.model_truth import compare_model
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, write_volume

@@ -14,6 +14,7 @@ import cyclopts
 
 import vitreous
 from vitreous.cli import relion
+from vitreous.jobs.tasks.table import TASKS
 
 __all__ = ["app", "main"]
 
@@ -32,11 +33,10 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS = {
+OTHERS = {
     "run": "From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
     "class2d": "2D classification: particles in, class averages and a report out.",
-    "deconvolve": "Non-negative averages without CTF from classified particles, masked.",
     "denoise": "Denoised images of all particles, free of the CTF.",
     "neighbours": "Nearest neighbours of every particle, and averages of them.",
     "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
@@ -47,8 +47,10 @@ COMMANDS = {
     "simulate": "Make particles with known truth.",
     "demo": "Simulate particles, classify them, make an initial model, and compare with the truth.",
 }
+COMMANDS = {**{name: entry.help for name, entry in TASKS.items()}, **OTHERS}
 for _name, _help in COMMANDS.items():
-    app.command(f"vitreous.cli.{_name}:{_name}", name=_name, help=_help)
+    _module = "commands" if _name in TASKS else _name
+    app.command(f"vitreous.cli.{_module}:{_name}", name=_name, help=_help)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

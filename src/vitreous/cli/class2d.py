@@ -19,8 +19,8 @@ from vitreous.cli.common import (
 )
 from vitreous.cli.options import options_from, plain
 from vitreous.cli.relion import ALIASES
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_class2d import run_class2d
-from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["class2d"]
 

@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from vitreous.cli.common import COMPUTED, RUN, Output, PixelSize, saying_how_to_go_on, typed_command
 from vitreous.cli.options import method_settings, options_from, options_from_methods, plain, whole_number
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_mixture import METHODS, run_mixture
-from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["mixture"]
 

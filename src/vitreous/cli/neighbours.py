@@ -21,8 +21,8 @@ from vitreous.cli.common import (
     typed_command,
 )
 from vitreous.cli.options import options_from, plain
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_neighbours import run_neighbours
-from vitreous.jobs.run_options import RunOptions
 
 __all__ = ["neighbours"]
 

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from vitreous.cli.common import COMPUTED, RUN, THREADS, Output, PixelSize, saying_how_to_go_on, typed_command
 from vitreous.cli.options import method_settings, options_from, options_from_methods, plain
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_reconstruct import METHODS, run_reconstruct
 
 __all__ = ["reconstruct"]

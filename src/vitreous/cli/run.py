@@ -18,7 +18,7 @@ from vitreous.cli.common import (
     typed_command,
 )
 from vitreous.cli.options import options_from, plain
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
 
 __all__ = ["run"]

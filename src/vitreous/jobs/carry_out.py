@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from vitreous.iterate import Algorithm, IterativeState, run
 from vitreous.jobs.folder import Job, JobFinished, open_job
 from vitreous.jobs.manifest import Manifest
+from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.progress import reporting
-from vitreous.jobs.run_options import RunOptions, tell
 
 __all__ = ["carry_out", "iterate_in_job"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from vitreous.averages.neighbours import NeighbourExamples, NeighboursResult
 from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.stack_table import write_stack_table
+from vitreous.jobs.results.stack_table import write_stack_table
 from vitreous.particles import ParticleSet, StarFile, atomic_path, open_stack, read_star, write_mrc_stack
 
 __all__ = ["NeighboursFolder", "open_neighbours_folder", "write_neighbours", "write_pairs"]

@@ -17,10 +17,10 @@ from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.folder import Job
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, new_manifest
+from vitreous.jobs.options import RunOptions, chosen_device, tell, use_threads
 from vitreous.jobs.progress import Reporter, follow, reporting
 from vitreous.jobs.relion_output import SearchSettings, write_final, write_iteration
 from vitreous.jobs.report import Examples, write_examples, write_report
-from vitreous.jobs.run_options import RunOptions, chosen_device, tell, use_threads
 from vitreous.jobs.run_snapshot import result_so_far
 from vitreous.jobs.run_summary import describe_result, describe_start, warnings_before
 from vitreous.particles import ParticleSet, read_particles

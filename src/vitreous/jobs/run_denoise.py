@@ -13,9 +13,9 @@ from vitreous.iterate import Interrupted
 from vitreous.jobs.carry_out import carry_out
 from vitreous.jobs.folder import Job
 from vitreous.jobs.manifest import new_manifest
+from vitreous.jobs.options import RunOptions, tell, use_threads
 from vitreous.jobs.progress import Reporter, describe_duration, reporting
 from vitreous.jobs.report.denoise import write_denoise_report, write_model
-from vitreous.jobs.run_options import RunOptions, tell, use_threads
 from vitreous.particles import MrcStackWriter, ParticleSet, Table, image_name, read_particles, write_star
 
 __all__ = ["denoised_table", "run_denoise"]

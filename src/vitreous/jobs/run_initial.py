@@ -17,9 +17,9 @@ from vitreous.jobs.folder import Job
 from vitreous.jobs.initial_folder import write_initial
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.model_reference import compare_with_reference, read_reference
+from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.initial import write_initial_report
-from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.jobs.views import doubt_about_views
 from vitreous.mixtures import (
     GaussianInitialModel,

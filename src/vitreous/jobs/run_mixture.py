@@ -15,9 +15,9 @@ from vitreous.jobs.folder import Job
 from vitreous.jobs.manifest import new_manifest
 from vitreous.jobs.mixture_folder import write_mixture
 from vitreous.jobs.mixture_input import MixtureInput, read_mixture_input
+from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.mixture import write_mixture_report
-from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.mixtures import (
     FitState,
     MixtureFit,

@@ -22,10 +22,10 @@ from vitreous.jobs.folder import Job
 from vitreous.jobs.inherit import classified_particles, inherited
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.neighbours_folder import write_neighbours
-from vitreous.jobs.progress import describe_duration, follow, reporting
+from vitreous.jobs.options import RunOptions, tell, use_threads
+from vitreous.jobs.progress import describe_bytes, describe_duration, follow, reporting
 from vitreous.jobs.report.neighbours import write_neighbours_report
-from vitreous.jobs.run_options import RunOptions, tell, use_threads
-from vitreous.jobs.run_summary import describe_bytes, warnings_before
+from vitreous.jobs.run_summary import warnings_before
 from vitreous.particles import ParticleSet, read_particles
 
 __all__ = ["run_neighbours"]

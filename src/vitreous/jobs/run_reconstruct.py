@@ -14,10 +14,10 @@ from vitreous.iterate import Algorithm
 from vitreous.jobs.carry_out import carry_out, iterate_in_job
 from vitreous.jobs.folder import Job, JobFolderError
 from vitreous.jobs.manifest import new_manifest
+from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.reconstruct_folder import POSE_COLUMNS, write_reconstruction
 from vitreous.jobs.report.reconstruct import write_reconstruct_report
-from vitreous.jobs.run_options import RunOptions, tell
 from vitreous.mixtures import (
     KnownPoses,
     KnownPosesResult,

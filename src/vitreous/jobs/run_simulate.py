@@ -9,9 +9,8 @@ import torch
 
 from vitreous.jobs.folder import Job, JobFinished, open_job
 from vitreous.jobs.manifest import new_manifest
-from vitreous.jobs.progress import reporting
-from vitreous.jobs.run_options import RunOptions, chosen_device, tell, use_threads
-from vitreous.jobs.run_summary import describe_bytes
+from vitreous.jobs.options import RunOptions, chosen_device, tell, use_threads
+from vitreous.jobs.progress import describe_bytes, reporting
 from vitreous.particles import MrcStackWriter, Table, Volume, image_name, write_star, write_volume
 from vitreous.simulate import SimulateSettings, load_volumes, simulate_batches
 

@@ -8,10 +8,10 @@ import torch
 
 from vitreous.averages.class2d import Class2D, Class2DPlan
 from vitreous.averages.result import Class2DResult
-from vitreous.jobs.progress import describe_duration
+from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.particles import CheckReport, ParticleSet, check_particles
 
-__all__ = ["describe_bytes", "describe_result", "describe_start", "warnings_before"]
+__all__ = ["describe_result", "describe_start", "warnings_before"]
 
 LOOKED_AT = 400  # particles whose pixels are looked at before a run
 
@@ -98,11 +98,3 @@ def describe_result(result: Class2DResult, *, seconds: float) -> tuple[str, dict
     resolution = f"the best resolution is {best:.1f} Å" if np.isfinite(best) else "none of them with a resolution"
     refusals = f"; {refused:,} particles were refused" if refused else ""
     return f"done {took}: {filled} classes, {resolution}{refusals}", figures
-
-
-def describe_bytes(count: float) -> str:
-    """An amount of memory: "512 MB", "4.0 GB"."""
-    for unit, size in (("GB", 2**30), ("MB", 2**20)):
-        if count >= size:
-            return f"{count / size:.{0 if count >= 10 * size else 1}f} {unit}"
-    return f"{count / 2**10:.0f} KB"

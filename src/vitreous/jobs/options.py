@@ -1,5 +1,6 @@
 """How a job is run, as opposed to what it computes."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import torch
 
 from vitreous.jobs.history import to_json
 
-__all__ = ["RunOptions", "chosen_device", "tell", "use_threads"]
+__all__ = ["RunOptions", "chosen_device", "processors", "tell", "use_threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,11 @@ def use_threads(options: RunOptions) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     return torch.get_num_threads()
+
+
+def processors() -> int:
+    """How many the machine has."""
+    return os.cpu_count() or 1
 
 
 def tell(options: RunOptions, text: str, event: str, content: Mapping[str, Any]) -> None:
