@@ -12,7 +12,7 @@ from conftest import SMALL
 from vitreous.averages.class2d import Class2D, class2d
 from vitreous.jobs import Job, job_status, read_history, read_manifest
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.run_class2d import run_class2d
+from vitreous.jobs.tasks.class2d import run_class2d
 from vitreous.particles import Table, read_particles, read_star, write_mrc_stack, write_star
 
 FEW = ("--K", 3, "--iter", 2)

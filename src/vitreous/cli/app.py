@@ -36,9 +36,6 @@ app = cyclopts.App(
 OTHERS = {
     "run": "From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
-    "class2d": "2D classification: particles in, class averages and a report out.",
-    "denoise": "Denoised images of all particles, free of the CTF.",
-    "neighbours": "Nearest neighbours of every particle, and averages of them.",
     "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
     "reconstruct": "A map, with its uncertainty, from images whose poses are known.",
     "mixture": "A map, an image or points as a mixture of Gaussians: pseudo-atoms.",

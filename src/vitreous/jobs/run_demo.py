@@ -6,10 +6,10 @@ from pathlib import Path
 from vitreous.averages.class2d import Class2D
 from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.options import RunOptions, tell
-from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
 from vitreous.jobs.run_simulate import run_simulate
 from vitreous.jobs.run_truth import Truth, compare_with_truth
+from vitreous.jobs.tasks.class2d import run_class2d
 from vitreous.simulate import SimulateSettings
 
 __all__ = ["run_demo"]

@@ -15,9 +15,9 @@ from vitreous.jobs.manifest import new_manifest, read_manifest
 from vitreous.jobs.model_reference import read_reference
 from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.report.pipeline import STAGES, write_pipeline_report
-from vitreous.jobs.run_class2d import run_class2d
 from vitreous.jobs.run_initial import METHODS, Settings, run_initial
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
+from vitreous.jobs.tasks.class2d import run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve
 
 __all__ = ["Pipeline", "run_pipeline", "select_classes"]

@@ -20,9 +20,21 @@ class Entry:
 
 
 TASKS = {
+    "class2d": Entry(
+        help="2D classification: particles in, class averages and a report out.",
+        module="vitreous.jobs.tasks.class2d",
+    ),
     "deconvolve": Entry(
         help="Non-negative averages without CTF from classified particles, masked.",
         module="vitreous.jobs.tasks.deconvolve",
+    ),
+    "denoise": Entry(
+        help="Denoised images of all particles, free of the CTF.",
+        module="vitreous.jobs.tasks.denoise",
+    ),
+    "neighbours": Entry(
+        help="Nearest neighbours of every particle, and averages of them.",
+        module="vitreous.jobs.tasks.neighbours",
     ),
 }
 
