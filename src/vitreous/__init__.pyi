@@ -11,7 +11,6 @@ from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
 from vitreous.averages.neighbours import neighbours as neighbours
 from vitreous.averages.result import Class2DResult as Class2DResult
 from vitreous.jobs import select_particles as select_particles
-from vitreous.jobs import write_report as write_report
 from vitreous.jobs.options import RunOptions as RunOptions
 from vitreous.jobs.run_initial import run_initial as run_initial
 from vitreous.jobs.run_mixture import run_mixture as run_mixture
@@ -23,6 +22,7 @@ from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
+from vitreous.jobs.tasks.table import write_report as write_report
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
 from vitreous.mixtures import InitialModel as InitialModel
 from vitreous.mixtures import KnownPoses as KnownPoses

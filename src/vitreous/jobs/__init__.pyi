@@ -21,7 +21,7 @@ from vitreous.jobs.relion_output import write_final as write_final
 from vitreous.jobs.relion_output import write_iteration as write_iteration
 from vitreous.jobs.report import Examples as Examples
 from vitreous.jobs.report import write_examples as write_examples
-from vitreous.jobs.report import write_report as write_report
 from vitreous.jobs.select import SelectionError as SelectionError
 from vitreous.jobs.select import SelectResult as SelectResult
 from vitreous.jobs.select import select_particles as select_particles
+from vitreous.jobs.tasks.table import write_report as write_report

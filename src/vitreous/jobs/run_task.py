@@ -18,6 +18,7 @@ from vitreous.jobs.folder import STORE, Job, JobFinished, open_job
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.options import RunOptions, chosen_device, processors, tell, use_threads
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
+from vitreous.jobs.report import write_page
 from vitreous.jobs.task import Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
 
 __all__ = ["in_folder", "run_task"]
@@ -90,7 +91,7 @@ def in_folder(
             closing = work(job)
     except JobFinished as news:
         closing = str(news)
-    report = task.page(output)  # after the job has ended, so that the report knows how
+    report = write_page(output, task.page(output))  # after the job has ended, so that the report knows how
     text = f"{closing}\nreport   {report}\nresults  {output / task.results}"
     tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
     return report

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vitreous.iterate import Algorithm, IterativeState
+from vitreous.jobs.report.page import Page
 
 __all__ = ["Outcome", "Prepared", "Progress", "Resources", "Task", "recorded", "recorded_source", "words_of"]
 
@@ -76,7 +77,7 @@ class Task(Generic[I, C, S, R]):
     prepare: Callable[[I, C, Resources], Prepared[S, R]]
     files: tuple[str, ...]  # patterns of what it may write, without the files of every job
     results: str  # the most important ones, as they are named at the end
-    page: Callable[[Path], Path]
+    page: Callable[[Path], Page]
     about: str = ""  # what its command and its function say below the line of the table
     about_methods: str = ""
     uses: frozenset[str] = frozenset()  # of the options of running device, memory, threads and every

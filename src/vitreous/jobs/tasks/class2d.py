@@ -16,7 +16,8 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.history import read_history
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.relion_output import SearchSettings, write_final, write_iteration
-from vitreous.jobs.report import Examples, write_examples, write_report
+from vitreous.jobs.report import Examples, write_examples
+from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.run_snapshot import result_so_far
 from vitreous.jobs.sources import Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
@@ -214,7 +215,7 @@ TASK = Task(
     prepare=_prepare,
     files=FILES,
     results="run_data.star, run_classes.mrcs, run_model.star",
-    page=write_report,
+    page=class2d_page,
     uses=frozenset({"device", "memory", "threads", "every"}),
     aliases=ALIASES,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, DeconvolveRun, prepare_deconvolution
 from vitreous.averages.deconvolve.task import State
 from vitreous.jobs.function import function_of
-from vitreous.jobs.report.deconvolve import write_deconvolve_report
+from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
 from vitreous.jobs.sources import classified, inherited
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
@@ -97,7 +97,7 @@ TASK = Task(
     prepare=_prepare,
     files=FILES,
     results="deconvolved.mrcs, deconvolved.star",
-    page=write_deconvolve_report,
+    page=deconvolve_page,
     uses=frozenset({"device", "memory", "threads"}),
     ignores=frozenset({"every"}),
 )

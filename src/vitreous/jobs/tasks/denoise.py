@@ -8,7 +8,7 @@ import numpy as np
 
 from vitreous.averages.denoise import Denoise, DenoiseModel, DenoiseRun, DenoiseState, prepare_denoising
 from vitreous.jobs.function import function_of
-from vitreous.jobs.report.denoise import write_denoise_report, write_model
+from vitreous.jobs.report.denoise import denoise_page, write_model
 from vitreous.jobs.sources import Particles
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import MrcStackWriter, ParticleSet, Table, image_name, write_star
@@ -121,7 +121,7 @@ TASK = Task(
     prepare=_prepare,
     files=(STACK, STAR, "denoised_model.npz"),
     results=f"{STAR}, {STACK}",
-    page=write_denoise_report,
+    page=denoise_page,
     uses=frozenset({"memory", "threads"}),
     ignores=frozenset({"device", "every"}),
 )

@@ -18,7 +18,7 @@ from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.jobs.function import function_of
 from vitreous.jobs.neighbours_folder import write_neighbours
 from vitreous.jobs.progress import describe_bytes, describe_duration
-from vitreous.jobs.report.neighbours import write_neighbours_report
+from vitreous.jobs.report.neighbours import neighbours_page
 from vitreous.jobs.sources import Particles, classified, inherited, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
@@ -168,7 +168,7 @@ TASK = Task(
     prepare=_prepare,
     files=FILES,
     results="neighbours.star, averages.mrcs, data.star",
-    page=write_neighbours_report,
+    page=neighbours_page,
     uses=frozenset({"memory", "threads"}),
     ignores=frozenset({"device", "every"}),
     aliases={"neighbours": ("-k",)},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vitreous.jobs.task import Task
 
-__all__ = ["TASKS", "Entry", "task_of", "write_report_of"]
+__all__ = ["TASKS", "Entry", "task_of", "write_report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def task_of(name: str) -> "Task[Any, Any, Any, Any]":
     return task
 
 
-def write_report_of(folder: str | Path) -> Path:
+def write_report(folder: str | Path) -> Path:
     """Write ``report.html`` into the folder of a finished job from the files there, and return its path.
 
     A folder without ``job.json`` is taken for a 2D classification, such as another program may have made. Raises
@@ -53,9 +53,10 @@ def write_report_of(folder: str | Path) -> Path:
     """
     from vitreous.jobs.folder import JobFolderError  # here, so that the table alone is cheap
     from vitreous.jobs.manifest import read_manifest
+    from vitreous.jobs.report import write_page
 
     manifest = read_manifest(folder)
     name = "class2d" if manifest is None else manifest.task
     if name not in TASKS:
         raise JobFolderError(f"{folder} is a {name} job, which has no report; those with one: {', '.join(TASKS)}")
-    return task_of(name).page(Path(folder))
+    return write_page(folder, task_of(name).page(Path(folder)))

@@ -1,4 +1,4 @@
-"""What a report shows, read from the files of a job folder alone."""
+"""What the report of a ``class2d`` job shows, read from the files of its folder alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
