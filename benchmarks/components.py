@@ -34,9 +34,9 @@ from vitreous.mixtures.counts import count_images
 from vitreous.mixtures.gaussian.moves import with_poses
 from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
 from vitreous.mixtures.gaussian.stages import Chain, Sampler, sweep
-from vitreous.mixtures.initial.reduce import centres_of_mass, reduce_images
+from vitreous.mixtures.initial.reduce import reduce_images
 from vitreous.mixtures.initial.stages import default_prior
-from vitreous.quality import align_maps, resample_aligned, resolution_at, shell_correlation
+from vitreous.quality import align_maps, centres_of_mass, resample_aligned, resolution_at, shell_correlation
 from vitreous.randomness import generator
 from vitreous.rotations import random_rotations
 from vitreous.simulate import read_atoms

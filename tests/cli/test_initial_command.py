@@ -9,7 +9,7 @@ import pytest
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages, read_averages
-from vitreous.jobs.initial_folder import other_hand, read_initial
+from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.run_initial import run_initial
 from vitreous.jobs.run_options import RunOptions
@@ -27,6 +27,7 @@ from vitreous.mixtures import (
 )
 from vitreous.optics import ctf_2d
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
+from vitreous.quality import other_hand
 from vitreous.rotations import random_rotations
 
 PIXEL = 6.0

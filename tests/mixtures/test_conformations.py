@@ -36,14 +36,14 @@ from vitreous.mixtures.conformations import (
     split,
 )
 from vitreous.mixtures.global_rotations import random_rotation_matrices
-from vitreous.mixtures.initial import InitialModel, State, compare_poses, initial_model, initial_model_algorithm
+from vitreous.mixtures.initial import InitialModel, State, initial_model, initial_model_algorithm
 from vitreous.mixtures.initial.agreement import compare_conformations
 from vitreous.mixtures.initial.frames import in_one_frame
 from vitreous.mixtures.initial.posterior import aligned_conformations
 from vitreous.mixtures.initial.reduce import Reduced
 from vitreous.mixtures.initial.stages import anneal_round, default_prior, initial_log_posterior, random_start
 from vitreous.randomness import generator
-from vitreous.rotations import random_rotations
+from vitreous.rotations import compare_poses, random_rotations
 
 ONE = np.eye(3)[None]
 FLIP = np.diag([1.0, 1.0, -1.0])

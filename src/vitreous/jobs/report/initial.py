@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, chain_verdict, refinement_chain
+from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, refinement_chain
 from vitreous.jobs.history import read_history
 from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
@@ -14,7 +14,7 @@ from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.report.maps import directions_chart, slices, write_page
 from vitreous.jobs.report.reference import reference_panel
 from vitreous.jobs.report.surface import surface_panel
-from vitreous.mixtures import TraceSummary
+from vitreous.mixtures import TraceSummary, worst_verdict
 
 __all__ = ["write_initial_report"]
 
@@ -113,7 +113,7 @@ def _chain(path: Path) -> dict[str, TraceSummary]:
 def _independent(chain: dict[str, TraceSummary]) -> tuple[str, str, str]:
     least = min((summary.ess for summary in chain.values()), default=float("nan"))
     figure = f"{least:.0f}" if np.isfinite(least) else "unknown"
-    return ("independent samples", figure, f"of the refinement; {chain_verdict(chain)}")
+    return ("independent samples", figure, f"of the refinement; {worst_verdict(chain.values())}")
 
 
 def _pairs(found: InitialFolder) -> list[tuple[int, str, str, str]]:

@@ -15,7 +15,7 @@ from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, judge
 from vitreous.mixtures.initial.frames import in_one_frame
 from vitreous.mixtures.initial.held_out import predict_views, settled_poses
 from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_conformations, no_samples
-from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
+from vitreous.mixtures.initial.reduce import Reduced, checked_averages, reduce_images
 from vitreous.mixtures.initial.result import InitialModelResult, result_of
 from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.initial.stages import (
@@ -25,6 +25,7 @@ from vitreous.mixtures.initial.stages import (
     refine_steps,
     refined_start,
 )
+from vitreous.quality import centres_of_mass
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["State", "initial_model_algorithm"]
