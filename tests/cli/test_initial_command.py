@@ -229,7 +229,9 @@ def test_gaussian_interrupted_and_resumed_it_ends_alike(gaussian, tmp_path, monk
     with pytest.raises(JobFolderError, match=r"other settings.*method"):
         run_initial(write_positive(averages, tmp_path), tmp_path / "o", QUICK, RunOptions(resume=True))
     with monkeypatch.context() as patch:
-        patch.setattr("vitreous.mixtures.gaussian.algorithm.random_start", None)  # it goes on, and does not start again
+        patch.setattr(
+            "vitreous.mixtures.gaussian_noise.algorithm.random_start", None
+        )  # it goes on, and does not start again
         run_initial(averages, tmp_path / "o", QUICK_GAUSSIAN, RunOptions(resume=True, threads=1))
     assert [entry["iteration"] for entry in history(tmp_path / "o")] == list(range(1, 7))
     for name in ("initial.mrc", "initial_variance.mrc"):

@@ -18,7 +18,7 @@ from vitreous.mixtures import (
     symmetrise,
     translate,
 )
-from vitreous.mixtures.gaussian.forward import apply_ctf
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf
 from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 
 ONE = np.eye(3)[None]

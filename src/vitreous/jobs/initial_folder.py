@@ -8,7 +8,7 @@ import torch
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.mixtures import InitialModelResult, project, write_pseudo_atoms
-from vitreous.mixtures.gaussian.forward import apply_ctf
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf
 from vitreous.particles import (
     ParticleSet,
     Table,

@@ -28,7 +28,7 @@ from vitreous.mixtures import (
     gaussian_initial_model_algorithm,
     initial_model_algorithm,
 )
-from vitreous.mixtures.initial import State
+from vitreous.mixtures.poisson_poses import State
 from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import doubt_about_views
 

@@ -1,6 +1,6 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
-from vitreous.mixtures.components import ComponentChoice, choose_components
+from vitreous.mixtures.choose_components import ComponentChoice, choose_components
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.convergence import (
     FEWEST_SAMPLES,
@@ -39,7 +39,7 @@ from vitreous.mixtures.fit import (
     read_points,
     sampling_algorithm,
 )
-from vitreous.mixtures.gaussian import (
+from vitreous.mixtures.gaussian_noise import (
     GaussianInitialModel,
     GaussianNoisePrior,
     GaussianState,
@@ -51,13 +51,6 @@ from vitreous.mixtures.gaussian import (
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
-from vitreous.mixtures.initial import (
-    Conformation,
-    InitialModel,
-    InitialModelResult,
-    initial_model,
-    initial_model_algorithm,
-)
 from vitreous.mixtures.known import (
     KnownPoses,
     KnownPosesResult,
@@ -77,6 +70,13 @@ from vitreous.mixtures.model import (
     sample_points,
     symmetrise,
     translate,
+)
+from vitreous.mixtures.poisson_poses import (
+    Conformation,
+    InitialModel,
+    InitialModelResult,
+    initial_model,
+    initial_model_algorithm,
 )
 from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 

@@ -5,9 +5,9 @@ import torch
 
 from vitreous.conventions import centre_index
 from vitreous.fourier import resize_images
-from vitreous.mixtures.gaussian.global_poses import centred_images
-from vitreous.mixtures.gaussian.model import GaussianNoisePrior, NoisyImages
-from vitreous.mixtures.initial.reduce import checked_stack
+from vitreous.mixtures.averages import checked_stack
+from vitreous.mixtures.gaussian_noise.global_poses import centred_images
+from vitreous.mixtures.gaussian_noise.model import GaussianNoisePrior, NoisyImages
 from vitreous.quality import border_of, bright_part, centres_of_mass
 
 __all__ = ["centred", "checked_noisy_averages", "default_noise_prior", "reduced"]
