@@ -29,14 +29,14 @@ from vitreous.mixtures import (
     initial_model_algorithm,
     projection_step,
 )
+from vitreous.mixtures.averages import reduce_images
 from vitreous.mixtures.conformations import single
 from vitreous.mixtures.counts import count_images
-from vitreous.mixtures.gaussian.moves import with_poses
-from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
-from vitreous.mixtures.gaussian.stages import Chain, Sampler, sweep
-from vitreous.mixtures.initial.reduce import centres_of_mass, reduce_images
-from vitreous.mixtures.initial.stages import default_prior
-from vitreous.quality import align_maps, resample_aligned, resolution_at, shell_correlation
+from vitreous.mixtures.gaussian_noise.moves import with_poses
+from vitreous.mixtures.gaussian_noise.noisy_stages import Chain, Sampler, sweep
+from vitreous.mixtures.gaussian_noise.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
+from vitreous.mixtures.poisson_poses.counted_stages import default_prior
+from vitreous.quality import align_maps, centres_of_mass, resample_aligned, resolution_at, shell_correlation
 from vitreous.randomness import generator
 from vitreous.rotations import random_rotations
 from vitreous.simulate import read_atoms

@@ -21,8 +21,8 @@ from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
 from vitreous.iterate import run
 from vitreous.mixtures import InitialModel, InitialModelResult, initial_model_algorithm
+from vitreous.mixtures.conformation_agreement import compare_conformations
 from vitreous.mixtures.conformations import PosedMixtures
-from vitreous.mixtures.initial.agreement import compare_conformations
 from vitreous.quality import align_maps, resample_aligned
 from vitreous.rotations import random_rotations
 from vitreous.simulate import Atoms, gaussian_density, read_atoms

@@ -31,9 +31,9 @@ from vitreous.mixtures import (
     grid_data,
     projection_step,
 )
+from vitreous.mixtures.averages import reduce_images
 from vitreous.mixtures.gibbs_projections import assign_views, draw_mixture, draw_rotations
-from vitreous.mixtures.initial.reduce import reduce_images
-from vitreous.mixtures.initial.stages import default_prior
+from vitreous.mixtures.poisson_poses.counted_stages import default_prior
 from vitreous.particles import open_stack
 from vitreous.simulate import volume_from_atoms
 

@@ -9,13 +9,14 @@ import pytest
 from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
 from vitreous.jobs.class2d_folder import open_class2d_folder
-from vitreous.jobs.initial_folder import other_hand, read_initial
+from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.model_reference import read_agreement
-from vitreous.jobs.model_truth import compare_model
+from vitreous.jobs.model_truth import agreement_lines
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
-from vitreous.particles import read_star, write_volume
+from vitreous.particles import read_star, read_volume, write_volume
+from vitreous.quality import compare_maps, other_hand
 from vitreous.rotations import random_rotations
 
 QUICK = InitialModel(
@@ -122,9 +123,9 @@ def test_model_against_the_truth_over_both_hands(tmp_path):
     write_volume(tmp_path / "true.mrc", to_volume(truth, 24, 6.0))
     turned = to_volume(rotate(truth, random_rotations(1, seed=3)[0].numpy()), 25, 5.5)
     write_volume(tmp_path / "model.mrc", other_hand(turned))
-    found = compare_model(tmp_path / "model.mrc", tmp_path / "true.mrc")
+    found, _ = compare_maps(read_volume(tmp_path / "model.mrc"), read_volume(tmp_path / "true.mrc"))
     assert found.other_hand
     assert found.correlation > 0.97 > found.mirrored_correlation
     assert found.resolution_A < 20.0 < found.mirrored_resolution_A
-    assert found.lines()[0].startswith("initial_other_hand.mrc")
-    assert found.lines()[1].startswith("initial.mrc")
+    assert agreement_lines(found)[0].startswith("initial_other_hand.mrc")
+    assert agreement_lines(found)[1].startswith("initial.mrc")

@@ -8,12 +8,11 @@ from vitreous.jobs.convergence_of import (
     chain_doubts,
     chain_figures,
     chain_rows,
-    chain_verdict,
     mixture_chain,
     refinement_chain,
 )
 from vitreous.jobs.history import append_history
-from vitreous.mixtures import effective_sample_size
+from vitreous.mixtures import effective_sample_size, worst_verdict
 
 WORDS = {"longer": "--long", "more": "--more"}
 
@@ -32,10 +31,10 @@ def test_only_the_samples_of_a_refinement_count(tmp_path):
     chain = refinement_chain(tmp_path / "a", 60)
     assert [summary.samples for summary in chain.values()] == [60, 60]
     assert chain["log posterior"].ess == pytest.approx(float(effective_sample_size(trace)))
-    assert chain_verdict(chain) == "settled"
+    assert worst_verdict(chain.values()) == "settled"
     assert chain_doubts(chain, **WORDS) == []
     with_burn_in = refinement_chain(tmp_path / "a", 80)
-    assert chain_verdict(with_burn_in) == "still drifts"
+    assert worst_verdict(with_burn_in.values()) == "still drifts"
     (said,) = chain_doubts(with_burn_in, **WORDS)
     assert "log posterior (R-hat" in said
     assert "--long" in said
@@ -45,7 +44,7 @@ def test_only_the_samples_of_a_refinement_count(tmp_path):
 def test_few_samples_are_said_to_be_few(tmp_path):
     refinement(tmp_path / "a", np.random.default_rng(2).normal(size=12))
     chain = refinement_chain(tmp_path / "a", 12)
-    assert chain_verdict(chain) == "few independent samples"
+    assert worst_verdict(chain.values()) == "few independent samples"
     assert "--more gives more" in chain_doubts(chain, **WORDS)[0]
     none = refinement_chain(tmp_path / "a", 7)
     assert none == {}

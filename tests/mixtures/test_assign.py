@@ -5,7 +5,7 @@ import pytest
 
 from mixtures import random_mixture
 from vitreous.mixtures import Counts, Mixture, log_density
-from vitreous.mixtures._assign import assign_planes
+from vitreous.mixtures._kernels.assign_counts import assign_planes
 from vitreous.mixtures.gibbs_points import assign_image, assign_map
 
 BOX, PIXEL = 12, 4.0

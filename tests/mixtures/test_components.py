@@ -19,13 +19,13 @@ from vitreous.mixtures import (
     initial_model_algorithm,
     project,
 )
-from vitreous.mixtures.components import LADDER, held_out_views, log_predictive_of_views, tried
-from vitreous.mixtures.gaussian import Chain, NoisyImages, NoisyMixture, Sampler
-from vitreous.mixtures.gaussian.held_out import predict_views as predict_noisy_views
-from vitreous.mixtures.gaussian.prepare import default_noise_prior
-from vitreous.mixtures.gaussian.stages import first_steps
-from vitreous.mixtures.initial import State
-from vitreous.mixtures.initial.held_out import predict_views
+from vitreous.mixtures.choose_components import LADDER, held_out_views, log_predictive_of_views, tried
+from vitreous.mixtures.gaussian_noise import Chain, NoisyImages, NoisyMixture, Sampler
+from vitreous.mixtures.gaussian_noise.held_out import predict_views as predict_noisy_views
+from vitreous.mixtures.gaussian_noise.noisy_stages import first_steps
+from vitreous.mixtures.gaussian_noise.prepare import default_noise_prior
+from vitreous.mixtures.poisson_poses import State
+from vitreous.mixtures.poisson_poses.held_out import predict_views
 from vitreous.rotations import random_rotations
 
 ONE = np.eye(3)[None]

@@ -10,7 +10,6 @@ from vitreous.iterate import check_finite, run, state_from_arrays, state_to_arra
 from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
-    compare_poses,
     evaluate,
     gaussian_initial_model,
     gaussian_initial_model_algorithm,
@@ -19,8 +18,8 @@ from vitreous.mixtures import (
     symmetrise,
     translate,
 )
-from vitreous.mixtures.gaussian.forward import apply_ctf
-from vitreous.rotations import random_rotations, symmetry_matrices
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf
+from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 
 ONE = np.eye(3)[None]
 FLIP = np.diag([1.0, 1.0, -1.0])

@@ -11,11 +11,12 @@ from scipy.spatial.transform import Rotation
 from mixtures import random_mixture
 from vitreous.iterate import check_finite, run, state_from_arrays, state_to_arrays
 from vitreous.mixtures import PosedMixture, evaluate, project, rotate, symmetrise, translate
-from vitreous.mixtures.initial import InitialModel, State, compare_poses, initial_model, initial_model_algorithm
-from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, rotations_in_round
-from vitreous.mixtures.initial.posterior import add_sample, aligned_mixture, no_samples, posterior_variance
-from vitreous.mixtures.initial.reduce import centres_of_mass, reduce_images
-from vitreous.rotations import random_rotations, symmetry_matrices
+from vitreous.mixtures.averages import reduce_images
+from vitreous.mixtures.poisson_poses import InitialModel, State, initial_model, initial_model_algorithm
+from vitreous.mixtures.poisson_poses.attempts import attempts_of, best_attempts, rotations_in_round
+from vitreous.mixtures.posterior_maps import add_sample, aligned_mixture, no_samples, posterior_variance
+from vitreous.quality import centres_of_mass
+from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 
 ONE = np.eye(3)[None]
 FLIP = np.diag([1.0, 1.0, -1.0])

@@ -22,8 +22,8 @@ from vitreous.mixtures import (
     symmetrise,
     unseen_cone,
 )
-from vitreous.mixtures.initial.stages import default_prior
 from vitreous.mixtures.known.start import back_projected_start
+from vitreous.mixtures.poisson_poses.counted_stages import default_prior
 from vitreous.rotations import random_rotations, symmetry_matrices
 
 ONE = np.eye(3)[None]

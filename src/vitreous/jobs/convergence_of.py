@@ -7,28 +7,25 @@ from typing import Any
 import numpy as np
 
 from vitreous.jobs.history import read_history
-from vitreous.mixtures import TraceSummary, summarise_trace
+from vitreous.mixtures import FEWEST_SAMPLES, TraceSummary, summarise_trace, worst_verdict
 
 __all__ = [
     "CHAIN_HEAD",
     "chain_doubts",
     "chain_figures",
     "chain_rows",
-    "chain_verdict",
     "mixture_chain",
     "refinement_chain",
 ]
 
 CHAIN_HEAD = ("quantity", "mean", "standard deviation", "effective samples", "one in", "R-hat", "")
 LOG_POSTERIOR, SIZE, DENSITY = "log posterior", "component size (Å)", "log density, the slowest of {} places"
-_FEWEST = 8
-_WORST_FIRST = ("still drifts", "few independent samples", "settled", "does not move")
 
 
 def mixture_chain(folder: str | Path) -> dict[str, TraceSummary]:
     """Summaries over all Gibbs steps of the sampling in a ``mixture`` folder; empty where there are fewer than 8."""
     entries = [entry for entry in read_history(folder) if entry.get("stage") == "sampling"]
-    if sum(len(entry["log_posteriors"]) for entry in entries) < _FEWEST:
+    if sum(len(entry["log_posteriors"]) for entry in entries) < FEWEST_SAMPLES:
         return {}
     densities = [summarise_trace(trace) for trace in np.concatenate([e["log_densities"] for e in entries]).T]
     return {
@@ -41,7 +38,7 @@ def mixture_chain(folder: str | Path) -> dict[str, TraceSummary]:
 def refinement_chain(folder: str | Path, samples: int) -> dict[str, TraceSummary]:
     """Summaries over the last ``samples`` blocks of the refinement in an ``initial`` folder; empty for fewer than 8."""
     entries = [entry for entry in read_history(folder) if entry.get("stage") == "refinement"][-samples:]
-    if len(entries) < _FEWEST:
+    if len(entries) < FEWEST_SAMPLES:
         return {}
     return {
         name: summarise_trace(np.array([entry[key] for entry in entries], dtype=float))
@@ -49,15 +46,9 @@ def refinement_chain(folder: str | Path, samples: int) -> dict[str, TraceSummary
     }
 
 
-def chain_verdict(chain: Mapping[str, TraceSummary]) -> str:
-    """The worst verdict of all quantities; "too few samples to say" for none."""
-    found = {summary.verdict for summary in chain.values()}
-    return next((verdict for verdict in _WORST_FIRST if verdict in found), "too few samples to say")
-
-
 def chain_figures(chain: Mapping[str, TraceSummary]) -> dict[str, Any]:
     """For ``job.json``."""
-    figures: dict[str, Any] = {"convergence": chain_verdict(chain)}
+    figures: dict[str, Any] = {"convergence": worst_verdict(chain.values())}
     for name, summary in chain.items():
         key = name.partition(",")[0].partition(" (")[0].replace(" ", "_")
         if np.isfinite(summary.ess):
@@ -72,7 +63,7 @@ def chain_doubts(chain: Mapping[str, TraceSummary], *, longer: str, more: str) -
     if drifting:
         which = " and ".join(f"{name} (R-hat {summary.r_hat:.2f})" for name, summary in drifting.items())
         return [f"the chain still drifts: {which}; give it longer with {longer}"]
-    if chain_verdict(chain) == "few independent samples":
+    if worst_verdict(chain.values()) == "few independent samples":
         name, least = min(chain.items(), key=lambda item: item[1].ess)
         return [f"{least.samples} samples are worth {least.ess:.0f} independent ones ({name}); {more} gives more"]
     return []

@@ -8,30 +8,23 @@ import torch
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.mixtures import InitialModelResult, project, write_pseudo_atoms
-from vitreous.mixtures.gaussian.forward import apply_ctf
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf
 from vitreous.particles import (
     ParticleSet,
     Table,
     Volume,
     image_name,
-    open_stack,
+    read_stack,
     read_star,
     read_volume,
     write_mrc_stack,
     write_star,
     write_volume,
 )
+from vitreous.quality import image_correlations, other_hand
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
 
-__all__ = [
-    "ConformationMaps",
-    "InitialFolder",
-    "image_correlations",
-    "other_hand",
-    "read_images_of",
-    "read_initial",
-    "write_initial",
-]
+__all__ = ["ConformationMaps", "InitialFolder", "read_initial", "write_initial"]
 
 AVERAGES, PROJECTIONS = "initial_averages.mrcs", "initial_projections.mrcs"
 DATA, RESTARTS = "initial_data.star", "initial_restarts.star"
@@ -121,8 +114,8 @@ def read_initial(folder: str | Path) -> InitialFolder:
             )
             for number, stem in enumerate(stems, start=1)
         ),
-        averages=read_images_of(path / AVERAGES),
-        projections=read_images_of(path / PROJECTIONS),
+        averages=read_stack(path / AVERAGES),
+        projections=read_stack(path / PROJECTIONS),
         correlation=table.numbers("vtrCorrelation"),
         rotations=euler_to_matrix(torch.from_numpy(angles)).numpy(),
         restarts=next(iter(read_star(path / RESTARTS).values())),
@@ -134,14 +127,6 @@ def _stems(conformations: int) -> list[str]:
     if conformations == 1:
         return ["initial"]
     return [f"initial_conformation{number}" for number in range(1, conformations + 1)]
-
-
-def other_hand(volume: Volume) -> Volume:
-    """The mirror image z -> -z about the centre; of an even box the outermost section stays where it is."""
-    mirrored = volume.data[::-1]
-    if volume.data.shape[0] % 2 == 0:
-        mirrored = np.roll(mirrored, 1, axis=0)
-    return Volume(data=np.ascontiguousarray(mirrored), pixel_size_A=volume.pixel_size_A)
 
 
 def _projections(result: InitialModelResult, averages: ParticleSet) -> np.ndarray:
@@ -194,15 +179,3 @@ def _restarts(result: InitialModelResult) -> Table:
             "vtrRefined": (np.arange(len(result.log_posteriors)) == result.best).astype(int),
         }
     )
-
-
-def image_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Correlation of image pairs (n, L, L) about their means."""
-    x, y = (v.reshape(len(v), -1) - v.mean(axis=(1, 2))[:, None] for v in (np.asarray(a, float), np.asarray(b, float)))
-    return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1)).clip(min=1e-300)
-
-
-def read_images_of(path: Path) -> np.ndarray:
-    """All images of a stack: (n, L, L)."""
-    stack = open_stack(path)
-    return stack.read(np.arange(len(stack)))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.model_truth import ModelTruth, compare_volumes
+from vitreous.jobs.model_truth import agreement_lines
 from vitreous.particles import Volume, read_volume, write_volume
+from vitreous.quality import MapAgreement, compare_maps
 
 __all__ = ["ALIGNED", "compare_with_reference", "read_agreement", "read_reference"]
 
@@ -39,22 +40,22 @@ def compare_with_reference(
 
     Returns (figures for ``job.json``, sentences for the user); ``name`` is what the reference is called in them.
     """
-    agreement, aligned = compare_volumes(model, reference)
+    agreement, aligned = compare_maps(model, reference)
     write_volume(Path(folder) / ALIGNED, aligned)
     figures = {f"{PREFIX}{name}": _plain(value) for name, value in asdict(agreement).items()}
     figures[f"{PREFIX}field_A"] = round(len(reference.data) * reference.pixel_size_A, 3)
-    return figures, agreement.lines(name)
+    return figures, agreement_lines(agreement, name)
 
 
-def read_agreement(folder: str | Path) -> tuple[ModelTruth, float] | None:
+def read_agreement(folder: str | Path) -> tuple[MapAgreement, float] | None:
     """(agreement with the reference, its field in Angstrom) from a finished job; None where there was no reference."""
     manifest = read_manifest(folder)
     if manifest is None or f"{PREFIX}fsc" not in manifest.summary:
         return None
-    found = {field.name: manifest.summary[f"{PREFIX}{field.name}"] for field in fields(ModelTruth)}
+    found = {field.name: manifest.summary[f"{PREFIX}{field.name}"] for field in fields(MapAgreement)}
     for name in ("resolution_A", "mirrored_resolution_A"):
         found[name] = math.inf if found[name] is None else found[name]
-    return ModelTruth(**found), manifest.summary[f"{PREFIX}field_A"]
+    return MapAgreement(**found), manifest.summary[f"{PREFIX}field_A"]
 
 
 def _plain(value: Any) -> Any:

@@ -7,18 +7,19 @@ import numpy as np
 import torch
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.initial_folder import image_correlations, read_images_of
 from vitreous.mixtures import KnownPosesResult, project, write_pseudo_atoms
 from vitreous.particles import (
     ParticleSet,
     Volume,
     image_name,
+    read_stack,
     read_star,
     read_volume,
     write_mrc_stack,
     write_star,
     write_volume,
 )
+from vitreous.quality import image_correlations
 from vitreous.rotations import euler_to_matrix
 
 __all__ = ["POSE_COLUMNS", "ReconstructFolder", "read_reconstruction", "write_reconstruction"]
@@ -83,8 +84,8 @@ def read_reconstruction(folder: str | Path) -> ReconstructFolder:
     angles = np.stack([table.numbers(name) for name in POSE_COLUMNS], axis=1)
     return ReconstructFolder(
         **{name: read_volume(path / file) for name, file in MAPS.items()},
-        images=read_images_of(path / IMAGES),
-        projections=read_images_of(path / PROJECTIONS),
+        images=read_stack(path / IMAGES),
+        projections=read_stack(path / PROJECTIONS),
         correlation=table.numbers("vtrCorrelation"),
         rotations=euler_to_matrix(torch.from_numpy(angles)).numpy(),
     )

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from vitreous.averages.class2d import Class2D
 from vitreous.jobs.model_reference import read_agreement
+from vitreous.jobs.model_truth import agreement_lines
 from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
 from vitreous.jobs.run_simulate import run_simulate
-from vitreous.jobs.run_truth import Truth, compare_with_truth
+from vitreous.jobs.run_truth import compare_with_truth
 from vitreous.jobs.tasks.class2d import run_class2d
+from vitreous.quality import ClassTruth
 from vitreous.simulate import SimulateSettings
 
 __all__ = ["run_demo"]
@@ -24,7 +26,7 @@ def run_demo(
     model: bool = True,
     options: RunOptions | None = None,
     command: str = "vitreous.run_demo",
-) -> Truth:
+) -> ClassTruth:
     """Simulate particles into ``output/simulated``, classify them into ``output/class2d``, and score the result.
 
     With ``model`` the classes go on to an initial model (:func:`vitreous.run_pipeline`), which is compared with the
@@ -44,7 +46,7 @@ def run_demo(
     lines, figures = truth.lines(), {**asdict(truth), "report": str(report)}
     of_model = read_agreement(Path(output) / "initial") if model else None
     if of_model is not None:
-        lines, figures = [*lines, *of_model[0].lines()], {**figures, "model": asdict(of_model[0])}
+        lines, figures = [*lines, *agreement_lines(of_model[0])], {**figures, "model": asdict(of_model[0])}
     text = "\n".join(["", "against the truth:", *(f"  {line}" for line in lines), "", f"open {report}"])
     tell(options, text, "truth", figures)
     return truth

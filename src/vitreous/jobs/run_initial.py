@@ -20,7 +20,6 @@ from vitreous.jobs.model_reference import compare_with_reference, read_reference
 from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.initial import write_initial_report
-from vitreous.jobs.views import doubt_about_views
 from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
@@ -29,8 +28,9 @@ from vitreous.mixtures import (
     gaussian_initial_model_algorithm,
     initial_model_algorithm,
 )
-from vitreous.mixtures.initial import State
+from vitreous.mixtures.poisson_poses import State
 from vitreous.particles import ParticleSet, Volume
+from vitreous.quality import doubt_about_views
 
 __all__ = ["METHODS", "run_initial"]
 

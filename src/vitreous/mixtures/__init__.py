@@ -1,8 +1,15 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
-from vitreous.mixtures.components import ComponentChoice, choose_components
+from vitreous.mixtures.choose_components import ComponentChoice, choose_components
 from vitreous.mixtures.conformations import PosedMixtures
-from vitreous.mixtures.convergence import TraceSummary, effective_sample_size, split_r_hat, summarise_trace
+from vitreous.mixtures.convergence import (
+    FEWEST_SAMPLES,
+    TraceSummary,
+    effective_sample_size,
+    split_r_hat,
+    summarise_trace,
+    worst_verdict,
+)
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
     Expected,
@@ -32,7 +39,7 @@ from vitreous.mixtures.fit import (
     read_points,
     sampling_algorithm,
 )
-from vitreous.mixtures.gaussian import (
+from vitreous.mixtures.gaussian_noise import (
     GaussianInitialModel,
     GaussianNoisePrior,
     GaussianState,
@@ -44,15 +51,6 @@ from vitreous.mixtures.gaussian import (
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
-from vitreous.mixtures.initial import (
-    Agreement,
-    Conformation,
-    InitialModel,
-    InitialModelResult,
-    compare_poses,
-    initial_model,
-    initial_model_algorithm,
-)
 from vitreous.mixtures.known import (
     KnownPoses,
     KnownPosesResult,
@@ -73,10 +71,17 @@ from vitreous.mixtures.model import (
     symmetrise,
     translate,
 )
+from vitreous.mixtures.poisson_poses import (
+    Conformation,
+    InitialModel,
+    InitialModelResult,
+    initial_model,
+    initial_model_algorithm,
+)
 from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
 
 __all__ = [
-    "Agreement",
+    "FEWEST_SAMPLES",
     "ComponentChoice",
     "Conformation",
     "Counts",
@@ -113,7 +118,6 @@ __all__ = [
     "choose_components",
     "cloud_data",
     "cloud_grid",
-    "compare_poses",
     "count_images",
     "count_map",
     "draw_rotations_globally",
@@ -153,6 +157,7 @@ __all__ = [
     "to_volume",
     "translate",
     "unseen_cone",
+    "worst_verdict",
     "write_map",
     "write_pseudo_atoms",
 ]

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from vitreous.conventions import centre_index
-from vitreous.mixtures._expect import density_and_moments
-from vitreous.mixtures._points import share_points
+from vitreous.mixtures._kernels.expect_grid import density_and_moments
+from vitreous.mixtures._kernels.share_points import share_points
 from vitreous.mixtures.conditionals import squared_distances
 from vitreous.mixtures.counts import non_negative
 from vitreous.mixtures.model import Mixture

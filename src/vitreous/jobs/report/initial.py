@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, chain_verdict, refinement_chain
+from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, refinement_chain
 from vitreous.jobs.history import read_history
 from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
@@ -26,7 +26,7 @@ from vitreous.jobs.report.page import (
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.surface import surface
 from vitreous.jobs.report.writer import write_page
-from vitreous.mixtures import TraceSummary
+from vitreous.mixtures import TraceSummary, worst_verdict
 
 __all__ = ["initial_page", "write_initial_report"]
 
@@ -183,7 +183,7 @@ def _chain(path: Path) -> dict[str, TraceSummary]:
 def _independent(chain: dict[str, TraceSummary]) -> KeyFigure:
     least = min((summary.ess for summary in chain.values()), default=float("nan"))
     figure = f"{least:.0f}" if np.isfinite(least) else "unknown"
-    return ("independent samples", figure, f"of the refinement; {chain_verdict(chain)}")
+    return ("independent samples", figure, f"of the refinement; {worst_verdict(chain.values())}")
 
 
 def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:

@@ -6,12 +6,12 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from vitreous.mixtures.averages import overlaps
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.em import Expected, broad_prior, expect_grid, expect_points, grid_data
 from vitreous.mixtures.fit.points import PointCloud
 from vitreous.mixtures.fit.settings import MixtureFit, MixtureSampling
 from vitreous.mixtures.gibbs_points import Assigned, assign_image, assign_map, assign_points
-from vitreous.mixtures.initial.reduce import overlaps
 from vitreous.mixtures.model import Mixture
 from vitreous.mixtures.priors import MixturePrior
 from vitreous.particles import Volume

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import Algorithm
-from vitreous.mixtures.fit.climb import em_start, one_em_step
 from vitreous.mixtures.fit.data import FitData
+from vitreous.mixtures.fit.em import em_start, one_em_step
 from vitreous.mixtures.fit.settings import MixtureSampling
 from vitreous.mixtures.gibbs_points import points_step
-from vitreous.mixtures.initial.posterior import DensitySums, add_sample, no_samples, posterior_variance
 from vitreous.mixtures.model import Mixture, log_density
+from vitreous.mixtures.posterior_maps import DensitySums, add_sample, no_samples, posterior_variance
 from vitreous.mixtures.priors import sample_prior
 from vitreous.randomness import generator
 

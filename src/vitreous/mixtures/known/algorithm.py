@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import Algorithm
+from vitreous.mixtures.averages import checked_averages, reduce_images
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step, views_of
-from vitreous.mixtures.initial.posterior import (
+from vitreous.mixtures.known.settings import KnownPoses
+from vitreous.mixtures.known.start import back_projected_start
+from vitreous.mixtures.model import Mixture, image_centres, require_rotations, symmetrise, translate
+from vitreous.mixtures.poisson_poses.counted_stages import default_prior
+from vitreous.mixtures.posterior_maps import (
     DensitySums,
     add_sample,
     no_samples,
     posterior_variance,
 )
-from vitreous.mixtures.initial.reduce import checked_averages, reduce_images
-from vitreous.mixtures.initial.stages import default_prior
-from vitreous.mixtures.known.settings import KnownPoses
-from vitreous.mixtures.known.start import back_projected_start
-from vitreous.mixtures.model import Mixture, image_centres, require_rotations, symmetrise, translate
 from vitreous.mixtures.priors import MixturePrior
 from vitreous.particles import Volume
 from vitreous.rotations import symmetry_matrices

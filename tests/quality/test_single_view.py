@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import rotate, shift
 
 from vitreous.jobs.averages import read_averages
-from vitreous.jobs.views import along_one_axis, doubt_about_views, repeated_view
 from vitreous.mixtures import Mixture, project
+from vitreous.quality import along_one_axis, doubt_about_views, repeated_view
 from vitreous.rotations import euler_to_matrix, random_rotations, symmetry_matrices
 
 BOX, PIXEL = 48, 5.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vitreous.mixtures.gaussian.conditionals import integrated_log_likelihood, overlaps
-from vitreous.mixtures.gaussian.forward import projections
-from vitreous.mixtures.gaussian.global_poses import move_poses_globally
-from vitreous.mixtures.gaussian.hmc import StepSize, adapted, first_step_size, settled, step_of
-from vitreous.mixtures.gaussian.model import NoisyMixture, sample_noisy_prior
-from vitreous.mixtures.gaussian.moves import Sampler, move_means, move_poses, move_precision, with_poses
-from vitreous.mixtures.gaussian.settings import GaussianInitialModel
+from vitreous.mixtures.gaussian_noise.conditionals import integrated_log_likelihood, overlaps
+from vitreous.mixtures.gaussian_noise.forward import projections
+from vitreous.mixtures.gaussian_noise.global_poses import move_poses_globally
+from vitreous.mixtures.gaussian_noise.hmc import StepSize, adapted, first_step_size, settled, step_of
+from vitreous.mixtures.gaussian_noise.model import NoisyMixture, sample_noisy_prior
+from vitreous.mixtures.gaussian_noise.moves import Sampler, move_means, move_poses, move_precision, with_poses
+from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
 from vitreous.mixtures.model import sample_points
 from vitreous.randomness import generator
 

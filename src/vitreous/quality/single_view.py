@@ -10,11 +10,10 @@ from scipy.ndimage import map_coordinates
 
 from vitreous.conventions import centre_index
 from vitreous.fourier import resize_images
-from vitreous.mixtures.gaussian.prepare import bright_part
-from vitreous.mixtures.initial.reduce import centres_of_mass
+from vitreous.quality.mass import bright_part, centres_of_mass
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["doubt_about_views", "repeated_view"]
+__all__ = ["along_one_axis", "doubt_about_views", "repeated_view"]
 
 ALIKE_DEG = 25.0  # views that are all nearer than this to one axis do not determine a structure
 BOX_PX = 32  # low resolution is enough to tell views apart, and has little noise

@@ -5,13 +5,12 @@ import torch
 
 from vitreous.conventions import centre_index
 from vitreous.fourier import resize_images
-from vitreous.mixtures.gaussian.global_poses import centred_images
-from vitreous.mixtures.gaussian.model import GaussianNoisePrior, NoisyImages
-from vitreous.mixtures.initial.reduce import centres_of_mass, checked_stack
+from vitreous.mixtures.averages import checked_stack
+from vitreous.mixtures.gaussian_noise.global_poses import centred_images
+from vitreous.mixtures.gaussian_noise.model import GaussianNoisePrior, NoisyImages
+from vitreous.quality import border_of, bright_part, centres_of_mass
 
-__all__ = ["bright_part", "centred", "checked_noisy_averages", "default_noise_prior", "reduced"]
-
-_SDS_ABOVE_BORDER = 2.0
+__all__ = ["centred", "checked_noisy_averages", "default_noise_prior", "reduced"]
 
 
 def checked_noisy_averages(images: np.ndarray, pixel_size_A: float, ctf: np.ndarray | None = None) -> NoisyImages:
@@ -29,19 +28,9 @@ def checked_noisy_averages(images: np.ndarray, pixel_size_A: float, ctf: np.ndar
             raise ValueError(f"average {number} has the value {image.flat[0]:g} everywhere; leave it out.")
     if ctf is not None and not np.isfinite(ctf).all():
         raise ValueError("ctf: holds values that are NaN or infinite.")
-    border = images[:, _border(images.shape[1])]
+    border = images[:, border_of(images.shape[1])]
     images = images - border.mean(axis=1)[:, None, None]
     return NoisyImages(images=images / images.std(), pixel_size_A=pixel_size_A, ctf=ctf)
-
-
-def bright_part(images: np.ndarray) -> np.ndarray:
-    """What rises above the noise of the border, nowhere negative; the whole positive part where nothing does."""
-    border = images[:, _border(images.shape[1])]
-    level = border.mean(axis=1) + _SDS_ABOVE_BORDER * border.std(axis=1)
-    above = (images - level[:, None, None]).clip(min=0.0)
-    nothing = ~(above.sum(axis=(1, 2)) > 0)
-    above[nothing] = images[nothing] - images[nothing].min(axis=(1, 2), keepdims=True)
-    return above
 
 
 def centred(data: NoisyImages) -> tuple[NoisyImages, np.ndarray]:
@@ -75,11 +64,3 @@ def default_noise_prior(data: NoisyImages, offset_sd_A: float) -> GaussianNoiseP
         noise_rate=0.01 * spread**2,
         offset_sd_A=offset_sd_A,
     )
-
-
-def _border(box_px: int) -> np.ndarray:
-    """The outermost pixels, a sixteenth of the box on every side: bool (L, L)."""
-    depth = max(1, box_px // 16)
-    border = np.ones((box_px, box_px), bool)
-    border[depth:-depth, depth:-depth] = False
-    return border

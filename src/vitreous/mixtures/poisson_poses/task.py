@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import run
-from vitreous.mixtures.initial.algorithm import initial_model_algorithm
-from vitreous.mixtures.initial.result import InitialModelResult
-from vitreous.mixtures.initial.settings import InitialModel
+from vitreous.mixtures.poisson_poses.algorithm import initial_model_algorithm
+from vitreous.mixtures.poisson_poses.result import InitialModelResult
+from vitreous.mixtures.poisson_poses.settings import InitialModel
 
 __all__ = ["initial_model"]
 

@@ -8,23 +8,24 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
-from vitreous.mixtures.components import ComponentChoice, held_out_views, number_of_components, tried
+from vitreous.mixtures.averages import Reduced, checked_averages, reduce_images
+from vitreous.mixtures.choose_components import ComponentChoice, held_out_views, number_of_components, tried
+from vitreous.mixtures.common_frame import in_one_frame
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
-from vitreous.mixtures.initial.attempts import attempts_of, best_attempts, judged_after
-from vitreous.mixtures.initial.frames import in_one_frame
-from vitreous.mixtures.initial.held_out import predict_views, settled_poses
-from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_conformations, no_samples
-from vitreous.mixtures.initial.reduce import Reduced, centres_of_mass, checked_averages, reduce_images
-from vitreous.mixtures.initial.result import InitialModelResult, result_of
-from vitreous.mixtures.initial.settings import InitialModel
-from vitreous.mixtures.initial.stages import (
+from vitreous.mixtures.poisson_poses.attempts import attempts_of, best_attempts, judged_after
+from vitreous.mixtures.poisson_poses.counted_stages import (
     anneal_round,
     initial_log_posterior,
     random_start,
     refine_steps,
     refined_start,
 )
+from vitreous.mixtures.poisson_poses.held_out import predict_views, settled_poses
+from vitreous.mixtures.poisson_poses.result import InitialModelResult, result_of
+from vitreous.mixtures.poisson_poses.settings import InitialModel
+from vitreous.mixtures.posterior_maps import DensitySums, add_sample, aligned_conformations, no_samples
+from vitreous.quality import centres_of_mass
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["State", "initial_model_algorithm"]

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.components import MIDDLE, log_predictive_of_views
-from vitreous.mixtures.gaussian.conditionals import overlaps
-from vitreous.mixtures.gaussian.forward import projections
-from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture
-from vitreous.mixtures.gaussian.moves import Sampler, redraw_image_parameters
-from vitreous.mixtures.gaussian.settings import GaussianInitialModel
-from vitreous.mixtures.gaussian.stages import Chain, first_steps, refined_start, sweep
+from vitreous.mixtures.choose_components import MIDDLE, log_predictive_of_views
+from vitreous.mixtures.gaussian_noise.conditionals import overlaps
+from vitreous.mixtures.gaussian_noise.forward import projections
+from vitreous.mixtures.gaussian_noise.model import NoisyImages, NoisyMixture
+from vitreous.mixtures.gaussian_noise.moves import Sampler, redraw_image_parameters
+from vitreous.mixtures.gaussian_noise.noisy_stages import Chain, first_steps, refined_start, sweep
+from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.model import Mixture
 from vitreous.randomness import generator

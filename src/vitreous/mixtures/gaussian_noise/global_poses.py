@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from vitreous.fourier import centred_irfft2, centred_rfft2, rfft2_multiplicity, shift_phase
-from vitreous.mixtures.gaussian.conditionals import Overlaps, integrated_log_likelihood, overlaps
-from vitreous.mixtures.gaussian.forward import apply_ctf, projections
-from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture
-from vitreous.mixtures.gaussian.moves import Sampler, redraw_image_parameters, with_poses
+from vitreous.mixtures.gaussian_noise.conditionals import Overlaps, integrated_log_likelihood, overlaps
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf, projections
+from vitreous.mixtures.gaussian_noise.model import NoisyImages, NoisyMixture
+from vitreous.mixtures.gaussian_noise.moves import Sampler, redraw_image_parameters, with_poses
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.global_rotations import random_rotation_matrices
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.components import MIDDLE, log_predictive_of_views
+from vitreous.mixtures.choose_components import MIDDLE, log_predictive_of_views
 from vitreous.mixtures.conformations import single
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step
-from vitreous.mixtures.initial.settings import InitialModel
-from vitreous.mixtures.initial.stages import default_prior, refine_steps, with_more_components
 from vitreous.mixtures.model import project, symmetrise
+from vitreous.mixtures.poisson_poses.counted_stages import default_prior, refine_steps, with_more_components
+from vitreous.mixtures.poisson_poses.settings import InitialModel
 from vitreous.randomness import generator
 
 __all__ = ["predict_views", "settled_poses"]

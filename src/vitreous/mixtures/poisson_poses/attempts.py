@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitreous.mixtures.initial.settings import InitialModel
+from vitreous.mixtures.poisson_poses.settings import InitialModel
 
 __all__ = ["attempts_of", "best_attempts", "judged_after", "rotations_in_round"]
 

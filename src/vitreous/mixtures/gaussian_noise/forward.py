@@ -12,8 +12,8 @@ import numpy as np
 
 from vitreous.conventions import centre_index
 from vitreous.matching.workers import ordered_map
-from vitreous.mixtures.gaussian._kernel import pull, render, window_width
-from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture
+from vitreous.mixtures._kernels.render import pull, render, window_width
+from vitreous.mixtures.gaussian_noise.model import NoisyImages, NoisyMixture
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.model import image_centres
 

@@ -13,6 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from vitreous.mixtures.averages import Reduced
+from vitreous.mixtures.common_frame import in_one_frame
 from vitreous.mixtures.conformations import (
     PosedMixtures,
     conformation_steps,
@@ -27,11 +29,9 @@ from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_points import single_gaussian_precision
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture
 from vitreous.mixtures.global_rotations import random_rotation_matrices
-from vitreous.mixtures.initial.attempts import rotations_in_round
-from vitreous.mixtures.initial.frames import in_one_frame
-from vitreous.mixtures.initial.reduce import Reduced
-from vitreous.mixtures.initial.settings import InitialModel
 from vitreous.mixtures.model import Mixture, sample_points
+from vitreous.mixtures.poisson_poses.attempts import rotations_in_round
+from vitreous.mixtures.poisson_poses.settings import InitialModel
 from vitreous.mixtures.priors import MixturePrior, sample_prior
 from vitreous.randomness import generator
 

@@ -8,13 +8,11 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.matching.workers import ordered_map
-from vitreous.mixtures.components import ComponentChoice, held_out_views, number_of_components, tried
+from vitreous.mixtures.choose_components import ComponentChoice, held_out_views, number_of_components, tried
 from vitreous.mixtures.conformations import single
-from vitreous.mixtures.gaussian.held_out import predict_views, settled_poses
-from vitreous.mixtures.gaussian.moves import Sampler
-from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
-from vitreous.mixtures.gaussian.settings import GaussianInitialModel
-from vitreous.mixtures.gaussian.stages import (
+from vitreous.mixtures.gaussian_noise.held_out import predict_views, settled_poses
+from vitreous.mixtures.gaussian_noise.moves import Sampler
+from vitreous.mixtures.gaussian_noise.noisy_stages import (
     Chain,
     anneal_round,
     random_start,
@@ -23,9 +21,11 @@ from vitreous.mixtures.gaussian.stages import (
     refined_start,
     settled_steps,
 )
+from vitreous.mixtures.gaussian_noise.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
+from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
 from vitreous.mixtures.gibbs_projections import PosedMixture
-from vitreous.mixtures.initial.posterior import DensitySums, add_sample, aligned_mixture, no_samples
-from vitreous.mixtures.initial.result import InitialModelResult, result_of
+from vitreous.mixtures.poisson_poses.result import InitialModelResult, result_of
+from vitreous.mixtures.posterior_maps import DensitySums, add_sample, aligned_mixture, no_samples
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["GaussianState", "gaussian_initial_model_algorithm"]

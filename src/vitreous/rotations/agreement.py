@@ -4,15 +4,13 @@ Poses of two restarts agree when one rotation M takes all of the first to the se
 when it does so with ``F G_a F``, F = diag(1, 1, -1). With a point group an image may as well have the pose ``S G_a``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from vitreous.mixtures.conformations import PosedMixtures
-from vitreous.rotations import proper_svd
+from vitreous.rotations.matrix_fisher import proper_svd
 
-__all__ = ["Agreement", "compare_conformations", "compare_poses"]
+__all__ = ["Agreement", "compare_poses"]
 
 _FLIP = np.diag([1.0, 1.0, -1.0])
 
@@ -36,31 +34,6 @@ def compare_poses(first: np.ndarray, second: np.ndarray, *, group: np.ndarray, w
     other = found[1][1].sum() > found[0][1].sum()
     rotation, agrees = found[int(other)]
     return Agreement(fraction=float(agrees.mean()), other_hand=bool(other), rotation=rotation, agrees=agrees)
-
-
-def compare_conformations(
-    first: PosedMixtures, second: PosedMixtures, *, group: np.ndarray, within_deg: float
-) -> Agreement:
-    """As :func:`compare_poses`, with labels: an image agrees that has the same conformation and the same pose.
-
-    Every conformation of the first is paired with one of the second, such that most images agree; each pair has a
-    rotation and a hand of its own, and those of the pair with most images are given.
-    """
-    count = len(first.mixtures)
-    pairs, images = {}, np.zeros((count, count))
-    for a, b in np.ndindex(count, count):
-        rows = (first.labels == a) & (second.labels == b)
-        if rows.any():
-            pairs[a, b] = compare_poses(
-                first.rotations[rows], second.rotations[rows], group=group, within_deg=within_deg
-            )
-            images[a, b] = pairs[a, b].agrees.sum()
-    agrees = np.zeros(len(first.labels), bool)
-    matched = [pair for pair in zip(*linear_sum_assignment(-images), strict=True) if pair in pairs]
-    for a, b in matched:
-        agrees[(first.labels == a) & (second.labels == b)] = pairs[a, b].agrees
-    largest = pairs[max(matched, key=lambda pair: images[pair])]
-    return replace(largest, fraction=float(agrees.mean()), agrees=agrees)
 
 
 def _best(first: np.ndarray, second: np.ndarray, group: np.ndarray, within_deg: float) -> tuple[np.ndarray, np.ndarray]:

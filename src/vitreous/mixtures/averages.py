@@ -7,7 +7,7 @@ import numpy as np
 from vitreous.conventions import centre_index
 from vitreous.mixtures.counts import non_negative
 
-__all__ = ["Reduced", "centres_of_mass", "checked_averages", "checked_stack", "overlaps", "reduce_images"]
+__all__ = ["Reduced", "checked_averages", "checked_stack", "overlaps", "reduce_images"]
 
 _FEWEST_VIEWS = 2
 
@@ -42,13 +42,6 @@ def checked_stack(images: np.ndarray, pixel_size_A: float) -> np.ndarray:
             "averages of several views (ten or more, as different as possible)."
         )
     return images
-
-
-def centres_of_mass(images: np.ndarray, pixel_size_A: float) -> np.ndarray:
-    """x and y of the centres of mass, in Angstrom from the image centre: (n, 2)."""
-    grid = (np.arange(images.shape[1]) - centre_index(images.shape[1])) * pixel_size_A
-    total = images.sum(axis=(1, 2))
-    return np.stack([images.sum(axis=1) @ grid, images.sum(axis=2) @ grid], axis=1) / total[:, None]
 
 
 def reduce_images(images: np.ndarray, pixel_size_A: float, centres_A: np.ndarray, box_px: int) -> Reduced:

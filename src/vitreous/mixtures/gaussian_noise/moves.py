@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vitreous.mixtures.gaussian.conditionals import (
+from vitreous.mixtures.gaussian_noise.conditionals import (
     Overlaps,
     draw_noise_precisions,
     draw_scales_and_backgrounds,
     integrated_log_likelihood,
     overlaps,
 )
-from vitreous.mixtures.gaussian.forward import forces, projections, unit_copies
-from vitreous.mixtures.gaussian.hmc import leapfrog
-from vitreous.mixtures.gaussian.model import GaussianNoisePrior, NoisyImages, NoisyMixture
+from vitreous.mixtures.gaussian_noise.forward import forces, projections, unit_copies
+from vitreous.mixtures.gaussian_noise.hmc import leapfrog
+from vitreous.mixtures.gaussian_noise.model import GaussianNoisePrior, NoisyImages, NoisyMixture
 
 __all__ = [
     "Sampler",

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import run
-from vitreous.mixtures.gaussian.algorithm import gaussian_initial_model_algorithm
-from vitreous.mixtures.gaussian.settings import GaussianInitialModel
-from vitreous.mixtures.initial.result import InitialModelResult
+from vitreous.mixtures.gaussian_noise.algorithm import gaussian_initial_model_algorithm
+from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
+from vitreous.mixtures.poisson_poses.result import InitialModelResult
 
 __all__ = ["gaussian_initial_model"]
 

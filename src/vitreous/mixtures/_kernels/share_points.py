@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitreous.mixtures._compile import compiled
+from vitreous.mixtures._kernels.compiled import compiled
 
 __all__ = ["draw_points", "share_points"]
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitreous.mixtures.components import ComponentChoice
+from vitreous.mixtures.choose_components import ComponentChoice
+from vitreous.mixtures.conformation_agreement import compare_conformations
 from vitreous.mixtures.conformations import PosedMixtures
-from vitreous.mixtures.initial.agreement import Agreement, compare_conformations
-from vitreous.mixtures.initial.posterior import DensitySums, posterior_variance
 from vitreous.mixtures.model import Mixture
+from vitreous.mixtures.posterior_maps import DensitySums, posterior_variance
 from vitreous.particles import Volume
+from vitreous.rotations import Agreement
 
 __all__ = ["Conformation", "InitialModelResult", "result_of"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
-from vitreous.mixtures.gaussian.model import GaussianNoisePrior
+from vitreous.mixtures.gaussian_noise.model import GaussianNoisePrior
 
 __all__ = [
     "Overlaps",
