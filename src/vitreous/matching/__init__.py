@@ -1,6 +1,7 @@
 """The core: scores over (reference, rotation, shift), choices, accumulators."""
 
 from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, merge_sums, zero_sums
+from vitreous.matching.alignments import Alignments, wrapped_deg
 from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, accumulate_fixed, expect
 from vitreous.matching.grid import PoseGrid, disc_grid
@@ -13,6 +14,7 @@ from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_wei
 
 __all__ = [
     "MIRROR_STATES",
+    "Alignments",
     "Choice",
     "Chosen",
     "ImagePreparation",
@@ -47,5 +49,6 @@ __all__ = [
     "soft",
     "stochastic",
     "to_angles",
+    "wrapped_deg",
     "zero_sums",
 ]
