@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from benchmarks.tables import markdown_table
-from vitreous.averages.class2d.model import wiener
 from vitreous.fourier import central_slices, centred_irfft2, prepare_volume, resize_images
 from vitreous.matching import (
     ImagePreparation,
@@ -27,6 +26,7 @@ from vitreous.matching import (
     find_rows,
     plan_search,
     prepare_particles,
+    wiener,
 )
 from vitreous.optics import CTFParameters
 from vitreous.rotations import euler_to_matrix

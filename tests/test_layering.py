@@ -17,6 +17,7 @@ FLOORS: list[set[str]] = [
             "lazy",
             "conventions",
             "randomness",
+            "processes",
             "rotations",
             "fourier",
             "optics",

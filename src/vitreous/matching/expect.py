@@ -1,17 +1,19 @@
 """One E-step over a batch of particles: score, choose, accumulate; and what is remembered of every particle."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, merge_sums, zero_sums
+from vitreous.matching.alignments import Alignments
 from vitreous.matching.choice import Choice, Chosen, soft
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import PreparedParticles
 from vitreous.matching.score import References, Rows
 from vitreous.matching.search import SearchPlan, find_rows
 from vitreous.matching.workers import ordered_map
+from vitreous.processes import joined
 
 __all__ = ["Outcome", "expect"]
 
@@ -38,10 +40,9 @@ class Outcome:
     significant: np.ndarray
     log_evidence: np.ndarray
 
-    @staticmethod
-    def join(parts: list["Outcome"]) -> "Outcome":
-        """Outcomes one after the other."""
-        return Outcome(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Outcome)})
+    def alignments(self, particle: np.ndarray, pixel_size_A: float) -> Alignments:
+        """The best hypotheses of particles (n,), whose working images have pixels of that size."""
+        return Alignments.from_shifts(particle, self.reference, self.psi_rad, self.shift_px * pixel_size_A)
 
 
 def expect(
@@ -73,7 +74,7 @@ def expect(
     for tile_sums, outcome in ordered_map(one, _tiles(index, tile), particles.threads):
         sums = merge_sums(sums, tile_sums)
         outcomes.append(outcome)
-    return sums, Outcome.join(outcomes)
+    return sums, joined(outcomes)
 
 
 def _tiles(index: np.ndarray, most: int) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ from vitreous.fourier import resize_images
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile
+from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
 
 __all__ = ["ImagePreparation", "PreparedParticles", "prepare_particles"]
@@ -213,6 +214,14 @@ class PreparedParticles:
         harmonics = int(self.basis.q_max[rings - 1]) + 1
         most = self.memory_bytes // (2 * BYTES_PER_SHIFTED * n_references * rings * harmonics)
         return PoseGrid.for_rings(self.basis, rings, reach, most_shifts=most, device=self.device)
+
+    def search(self, rings: int, offset_range_A: float, n_references: int, *, keep: float = KEEP_NATS) -> SearchPlan:
+        """How so many references are searched within a range of origins.
+
+        keep: nats below the best hypothesis of a particle that are returned.
+        """
+        grid = self.grid(rings, offset_range_A, n_references)
+        return plan_search(grid, offset_range_A / self.pixel_size_A, keep=keep)
 
 
 def prepare_particles(
