@@ -129,6 +129,6 @@ def test_interruption_exits_with_130(vitreous, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vitreous.cli.report.write_report_of", interrupted)
+    monkeypatch.setattr("vitreous.cli.report.write_report", interrupted)
     ended = vitreous("report", tmp_path)
     assert (ended.code, ended.err) == (130, "vitreous: interrupted\n")

@@ -12,8 +12,8 @@ from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.run_initial import run_initial
 from vitreous.jobs.select import select_particles
+from vitreous.jobs.tasks.initial import run_initial
 from vitreous.mixtures import (
     GaussianInitialModel,
     InitialModel,

@@ -16,8 +16,8 @@ from vitreous.averages.neighbours import Neighbours
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_history, read_manifest
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.report_of import write_report_of
 from vitreous.jobs.tasks.neighbours import run_neighbours
+from vitreous.jobs.tasks.table import write_report
 from vitreous.particles import Table, image_name, open_stack, read_particles, read_star, write_mrc_stack, write_star
 from vitreous.testing import Blobs
 
@@ -139,7 +139,7 @@ def test_report_is_written_again_from_the_folder(vitreous, folder, tmp_path):
     assert 'id="examples"' not in (copy / "report.html").read_text()
     (copy / "averages.star").unlink()
     with pytest.raises(JobFolderError, match=r"averages\.star"):
-        write_report_of(copy)
+        write_report(copy)
 
 
 def test_command_and_a_finished_folder(vitreous, classified, folder, tmp_path):

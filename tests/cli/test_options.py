@@ -148,7 +148,6 @@ def test_every_option_says_what_it_is(name):
 
 
 def test_words_of_a_shared_option_are_those_of_the_first_method():
-    from vitreous.cli.initial import Settings
-
-    (parameter,) = get_type_hints(Settings, include_extras=True)["restarts"].__metadata__
+    options = settings_options(task_of("initial"))
+    (parameter,) = get_type_hints(options, include_extras=True)["restarts"].__metadata__
     assert "attempts" in parameter.help  # of gmm, the default

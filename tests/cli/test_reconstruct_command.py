@@ -10,8 +10,8 @@ from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.reconstruct_folder import POSE_COLUMNS, read_reconstruction
-from vitreous.jobs.run_initial import run_initial
-from vitreous.jobs.run_reconstruct import run_reconstruct
+from vitreous.jobs.tasks.initial import run_initial
+from vitreous.jobs.tasks.reconstruct import run_reconstruct
 from vitreous.mixtures import InitialModel, KnownPoses, Mixture, evaluate, project, read_pseudo_atoms
 from vitreous.particles import open_stack, read_particles, read_volume, write_mrc_stack
 from vitreous.rotations import matrix_to_euler, random_rotations

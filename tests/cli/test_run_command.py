@@ -13,7 +13,7 @@ from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.model_truth import agreement_lines
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
+from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, read_volume, write_volume
 from vitreous.quality import compare_maps, other_hand
@@ -27,13 +27,13 @@ QUICK_GAUSSIAN = GaussianInitialModel(
     components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2, pose_steps=1,
     fine_components=16, fine_box_px=16, burn_in_steps=2, samples=2, steps_between=1,
 )  # fmt: skip
-SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2)
+SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=QUICK)
 
 
 @pytest.fixture(scope="module")
 def folder(simulated, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "out"
-    run_pipeline(simulated / "particles.star", path, SETTINGS, initial=QUICK)
+    run_pipeline(simulated / "particles.star", path, SETTINGS)
     return path
 
 
@@ -54,28 +54,27 @@ def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "deconvolve")
         with pytest.raises(Interrupted):
-            run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, initial=QUICK)
+            run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS)
     before = read_manifest(tmp_path / "o" / "class2d").runs
-    run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, RunOptions(resume=True), initial=QUICK)
+    run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, RunOptions(resume=True))
     assert read_manifest(tmp_path / "o" / "class2d").runs == before
     one, two = ((path / "initial" / "initial.mrc").read_bytes()[1024:] for path in (tmp_path / "o", folder))
     assert one == two
-    other = Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2)
+    other = Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=QUICK)
     with pytest.raises(ValueError, match="classes: 5 -> 4"):
-        run_pipeline(simulated / "particles.star", tmp_path / "o", other, initial=QUICK)
-    run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True), initial=QUICK)
+        run_pipeline(simulated / "particles.star", tmp_path / "o", other)
+    run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True))
     assert read_manifest(tmp_path / "o" / "class2d").settings["classes"] == 4
 
 
 def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, tmp_path):
-    gaussian = replace(SETTINGS, method="gmm-gaussian")
+    gaussian = replace(SETTINGS, method="gmm-gaussian", initial=QUICK_GAUSSIAN)
     shutil.copytree(folder, tmp_path / "o")
     run_pipeline(
         simulated / "particles.star",
         tmp_path / "o",
         gaussian,
         RunOptions(overwrite=True),
-        initial=QUICK_GAUSSIAN,
         reference=simulated / "volume_1.mrc",
     )
     manifest, initial = read_manifest(tmp_path / "o"), read_manifest(tmp_path / "o" / "initial")
@@ -93,7 +92,7 @@ def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, 
         manifest.summary["initial_reference_correlation"] == read_agreement(tmp_path / "o" / "initial")[0].correlation
     )
     with pytest.raises(ValueError, match="expected GaussianInitialModel"):
-        run_pipeline(simulated / "particles.star", tmp_path / "p", gaussian, initial=QUICK)
+        replace(gaussian, initial=QUICK)
 
 
 def test_conditions_of_the_selection(folder):

@@ -34,11 +34,7 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 OTHERS = {
-    "run": "From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
-    "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
-    "reconstruct": "A map, with its uncertainty, from images whose poses are known.",
-    "mixture": "A map, an image or points as a mixture of Gaussians: pseudo-atoms.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",

@@ -24,28 +24,29 @@ Interrupted
     When ``RELION_JOB_ABORT_NOW`` has appeared in the folder."""
 
 
-def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
+def function_of(task: Task[Any, Any, Any, Any], name: str | None = None) -> Callable[..., Path | None]:
     """``run_X(source, output, settings=None, options=None, *, command, ...)``, with the source's fields as keywords.
 
     The kind of the settings chooses the method. Returns the path of the report; None after a dry run. Raises what
     :func:`vitreous.jobs.run_task.run_task` does.
     """
-    signature = _signature(task)
+    name = name or f"run_{task.name}"
+    signature = _signature(task, command=f"vitreous.{name}")
 
     def job(*args: Any, **kwargs: Any) -> Path | None:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        frame = {name: given.pop(name) for name in ("output", "settings", "options", "command")}
-        return run_task(task, task.source(**{name: _path(value) for name, value in given.items()}), **frame)
+        frame = {key: given.pop(key) for key in ("output", "settings", "options", "command")}
+        return run_task(task, task.source(**{key: _path(value) for key, value in given.items()}), **frame)
 
-    job.__name__ = job.__qualname__ = f"run_{task.name}"
+    job.__name__ = job.__qualname__ = name
     job.__doc__ = _docstring(task)
     job.__signature__ = signature  # type: ignore[attr-defined]
     return job
 
 
-def _signature(task: Task[Any, Any, Any, Any]) -> Signature:
+def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
     hints = get_type_hints(task.source)
     first, *others = fields(task.source)
     kinds = tuple(task.methods.values())
@@ -61,7 +62,7 @@ def _signature(task: Task[Any, Any, Any, Any]) -> Signature:
         Parameter("output", POSITIONAL, annotation=str | Path),
         Parameter("settings", POSITIONAL, default=None, annotation=settings | None),
         Parameter("options", POSITIONAL, default=None, annotation=RunOptions | None),
-        Parameter("command", KEYWORD, default=f"vitreous.run_{task.name}", annotation=str),
+        Parameter("command", KEYWORD, default=command, annotation=str),
         *given,
     ]
     return Signature(parameters, return_annotation=Path | None)

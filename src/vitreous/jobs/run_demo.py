@@ -7,10 +7,10 @@ from vitreous.averages.class2d import Class2D
 from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.model_truth import agreement_lines
 from vitreous.jobs.options import RunOptions, tell
-from vitreous.jobs.run_pipeline import Pipeline, run_pipeline
 from vitreous.jobs.run_simulate import run_simulate
 from vitreous.jobs.run_truth import compare_with_truth
 from vitreous.jobs.tasks.class2d import run_class2d
+from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline
 from vitreous.quality import ClassTruth
 from vitreous.simulate import SimulateSettings
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -19,9 +20,9 @@ from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.options import RunOptions, chosen_device, processors, tell, use_threads
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
 from vitreous.jobs.report import write_page
-from vitreous.jobs.task import Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
+from vitreous.jobs.task import Composed, Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
 
-__all__ = ["in_folder", "run_task"]
+__all__ = ["run_task"]
 
 I = TypeVar("I")
 C = TypeVar("C")
@@ -68,11 +69,15 @@ def run_task(
             inputs=prepared.inputs,
             files=task.files,
         )
-        work = _Work(title=task.title, prepared=prepared, screen=screen, plan=plan, options=options, relay=relay)
-        return in_folder(task, path, manifest, options, command=command, work=lambda job: _iterate(job, work))
+        if isinstance(prepared, Composed):
+            work = partial(_compose, prepared=prepared, options=options, command=command)
+        else:
+            within = _Work(title=task.title, prepared=prepared, screen=screen, plan=plan, options=options, relay=relay)
+            work = partial(_iterate, work=within)
+        return _in_folder(task, path, manifest, options, command=command, work=work)
 
 
-def in_folder(
+def _in_folder(
     task: Task[Any, Any, Any, Any],
     output: Path,
     manifest: Manifest,
@@ -133,7 +138,13 @@ def _resources(task: Task[Any, Any, Any, Any], options: RunOptions, output: Path
     )
 
 
-def _iterate(job: Job, work: _Work) -> str:
+def _compose(job: Job, *, prepared: Composed, options: RunOptions, command: str) -> str:
+    """Do the jobs that this one consists of; each has its own folder, and the screen while it works."""
+    job.describe(messages=prepared.warnings)
+    return prepared.work(job, options, command)
+
+
+def _iterate(job: Job, *, work: _Work) -> str:
     """Iterate, or go on, and write the results; returns the closing words."""
     start, prepared = perf_counter(), work.prepared
     state = job.restore(prepared.state)

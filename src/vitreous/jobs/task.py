@@ -2,15 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from inspect import getdoc
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vitreous.iterate import Algorithm, IterativeState
+from vitreous.jobs.folder import Job
+from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.page import Page
 
-__all__ = ["Outcome", "Prepared", "Progress", "Resources", "Task", "recorded", "recorded_source", "words_of"]
+__all__ = [
+    "Composed",
+    "Outcome",
+    "Prepared",
+    "Progress",
+    "Resources",
+    "Task",
+    "recorded",
+    "recorded_source",
+    "words_of",
+]
 
 I = TypeVar("I")
 C = TypeVar("C")
@@ -63,6 +75,19 @@ class Prepared(Generic[S, R]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Composed:
+    """A job that is laid out and consists of other jobs, each in a folder within its own."""
+
+    settings: Any
+    inputs: tuple[Path, ...]
+    work: Callable[[Job, RunOptions, str], str]  # with the command that was given; returns the closing words
+    screen: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task(Generic[I, C, S, R]):
     """A kind of job. :func:`vitreous.jobs.run_task.run_task` runs it; its command and its function come from it.
 
@@ -74,7 +99,7 @@ class Task(Generic[I, C, S, R]):
     title: str  # of the progress bar
     source: type[I]
     methods: Mapping[str, type[Any]]
-    prepare: Callable[[I, C, Resources], Prepared[S, R]]
+    prepare: Callable[[I, C, Resources], Prepared[S, R] | Composed]
     files: tuple[str, ...]  # patterns of what it may write, without the files of every job
     results: str  # the most important ones, as they are named at the end
     page: Callable[[Path], Page]
@@ -82,6 +107,7 @@ class Task(Generic[I, C, S, R]):
     about_methods: str = ""
     uses: frozenset[str] = frozenset()  # of the options of running device, memory, threads and every
     ignores: frozenset[str] = frozenset()  # those that its command accepts for the sake of scripts
+    in_python: frozenset[str] = frozenset()  # settings that are no options of the command
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # further names of options, by field
 
     def settings(self, given: C | None) -> C:
@@ -100,7 +126,7 @@ class Task(Generic[I, C, S, R]):
 def recorded(task: Task[Any, Any, Any, Any], settings: Any) -> dict[str, Any]:
     """The settings as ``job.json`` has them: with the method, without the seed, which has a place of its own there."""
     method = task.method(settings)
-    values = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name not in ("seed", "threads")}
+    values = {name: value for name, value in asdict(settings).items() if name not in ("seed", "threads")}
     return {"method": method, **values} if method else values
 
 

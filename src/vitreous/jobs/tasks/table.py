@@ -13,28 +13,44 @@ __all__ = ["TASKS", "Entry", "task_of", "write_report"]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A job in the table: what it does in a line, and the module whose ``TASK`` it is."""
+    """A job in the table: the module whose ``TASK`` it is, and what it does in a line."""
 
-    help: str
     module: str
+    help: str
 
 
 TASKS = {
+    "run": Entry(
+        module="vitreous.jobs.tasks.pipeline",
+        help="From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
+    ),
     "class2d": Entry(
-        help="2D classification: particles in, class averages and a report out.",
         module="vitreous.jobs.tasks.class2d",
+        help="2D classification: particles in, class averages and a report out.",
     ),
     "deconvolve": Entry(
-        help="Non-negative averages without CTF from classified particles, masked.",
         module="vitreous.jobs.tasks.deconvolve",
+        help="Non-negative averages without CTF from classified particles, masked.",
     ),
     "denoise": Entry(
-        help="Denoised images of all particles, free of the CTF.",
         module="vitreous.jobs.tasks.denoise",
+        help="Denoised images of all particles, free of the CTF.",
     ),
     "neighbours": Entry(
-        help="Nearest neighbours of every particle, and averages of them.",
         module="vitreous.jobs.tasks.neighbours",
+        help="Nearest neighbours of every particle, and averages of them.",
+    ),
+    "initial": Entry(
+        module="vitreous.jobs.tasks.initial",
+        help="An initial model, with its uncertainty, from class averages of unknown views.",
+    ),
+    "reconstruct": Entry(
+        module="vitreous.jobs.tasks.reconstruct",
+        help="A map, with its uncertainty, from images whose poses are known.",
+    ),
+    "mixture": Entry(
+        module="vitreous.jobs.tasks.mixture",
+        help="A map, an image or points as a mixture of Gaussians: pseudo-atoms.",
     ),
 }
 
