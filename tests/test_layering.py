@@ -14,7 +14,7 @@ FLOORS: list[set[str]] = [
         {name}
         for name in ("conventions", "randomness", "rotations", "fourier", "optics", "particles", "quality", "simulate")
     ),
-    *({name} for name in ("matching", "iterate")),
+    *({name} for name in ("matching", "iterate", "models")),
     METHODS,
     *({name} for name in ("jobs", "cli")),
 ]

@@ -17,7 +17,7 @@ Settings = options_from_methods(
     SETTINGS_OF,
     group=COMPUTED,
     aliases={"symmetry": ("--sym",)},
-    leave_out=frozenset({"threads"}),
+    leave_out=frozenset(),
 )
 CtfUncorrected = Annotated[bool, Parameter(group=COMPUTED, negative="")]
 Running = options_from(

@@ -17,7 +17,7 @@ Settings = options_from_methods(
     SETTINGS_OF,
     group=COMPUTED,
     aliases={"symmetry": ("--sym",), "components": ("--K",)},
-    leave_out=frozenset({"threads"}),
+    leave_out=frozenset(),
 )
 Running = options_from(
     RunOptions,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,11 +24,12 @@ from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
     InitialModel,
-    InitialModelResult,
+    Mixture,
+    PoissonState,
     gaussian_initial_model_algorithm,
     initial_model_algorithm,
 )
-from vitreous.mixtures.poisson_poses import State
+from vitreous.models import InitialModelResult
 from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import doubt_about_views
 
@@ -42,12 +43,12 @@ class Method:
     """How one kind of settings is carried out."""
 
     name: str
-    algorithm: Callable[..., Algorithm[Any, InitialModelResult]]
+    algorithm: Callable[..., Algorithm[Any, InitialModelResult[Mixture]]]
     state: type[Any]
 
 
 METHODS: dict[type[Settings], Method] = {
-    InitialModel: Method(name="gmm", algorithm=initial_model_algorithm, state=State),
+    InitialModel: Method(name="gmm", algorithm=initial_model_algorithm, state=PoissonState),
     GaussianInitialModel: Method(name="gmm-gaussian", algorithm=gaussian_initial_model_algorithm, state=GaussianState),
 }
 
@@ -70,7 +71,6 @@ def run_initial(
     ``class_averages.star``), or a stack of them; particles white. The kind of ``settings`` chooses the method: with
     ``InitialModel`` (the default) the averages are counts and must be nowhere negative, with ``GaussianInitialModel``
     they may have any sign and their CTF corrected, and the folder of a ``class2d`` job will do.
-    ``settings.threads`` is overruled by ``options.threads`` (all processors by default).
 
     ``ctf_uncorrected``: the averages still have the CTF that the optics and defocus columns of their STAR file give;
     projections of the model are multiplied by it. Only with ``GaussianInitialModel``.
@@ -90,22 +90,23 @@ def run_initial(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options = options or RunOptions()
-    chosen = replace(settings or InitialModel(), threads=options.threads or os.cpu_count() or 1)
+    chosen, threads = settings or InitialModel(), options.threads or os.cpu_count() or 1
     method = METHODS[type(chosen)]
     source = find_averages(averages, signed=isinstance(chosen, GaussianInitialModel))
     found, images, notes = read_averages(source, project=project, pixel_size_A=pixel_size_A)
     compared = None if reference is None else read_reference(reference)
     ctf = _ctf(found, chosen) if ctf_uncorrected else None
     try:
-        algorithm = method.algorithm(images, found.pixel_size_A, chosen, **({} if ctf is None else {"ctf": ctf}))
+        more = {} if ctf is None else {"ctf": ctf}
+        algorithm = method.algorithm(images, found.pixel_size_A, chosen, threads=threads, **more)
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from error
-    screen = [*_describe(found, chosen), *(f"note     {text}" for text in notes)]
+    screen = [*_describe(found, chosen, threads), *(f"note     {text}" for text in notes)]
     recorded = {"method": method.name, **asdict(chosen)}
     if options.dry_run:
         tell(options, "\n".join(screen), "plan", {"settings": recorded, "averages": len(found)})
         return None
-    del recorded["seed"], recorded["threads"]  # the one has a place of its own, the other changes nothing
+    del recorded["seed"]  # has a place of its own
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
     if ctf_uncorrected:
@@ -134,7 +135,7 @@ def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
     return ctf_of_averages(averages)
 
 
-def _describe(averages: ParticleSet, settings: Settings) -> list[str]:
+def _describe(averages: ParticleSet, settings: Settings, threads: int) -> list[str]:
     """The first screen."""
     box, pixel = averages.box_px, averages.pixel_size_A
     wanted = "as many as the data support" if settings.fine_components == "auto" else settings.fine_components
@@ -143,13 +144,13 @@ def _describe(averages: ParticleSet, settings: Settings) -> list[str]:
         f"data     {averages.path}: {len(averages):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
         f"settings {METHODS[type(settings)].name}, symmetry {settings.symmetry}, {settings.restarts} restarts with "
         f"{settings.components} Gaussians on {coarse} x {coarse} pixels, refinement with "
-        f"{wanted} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
+        f"{wanted} on {fine} x {fine}, seed {settings.seed}, {threads} threads",
     ]
 
 
 def _work(
     job: Job,
-    algorithm: Algorithm[Any, InitialModelResult],
+    algorithm: Algorithm[Any, InitialModelResult[Mixture]],
     averages: ParticleSet,
     images: np.ndarray,
     settings: Settings,
@@ -201,22 +202,23 @@ def _choice(info: dict[str, Any]) -> str | None:
     return f"chosen   {info['components']} Gaussians; log likelihood of held-out averages behind the best: {behind}"
 
 
-def _figures(result: InitialModelResult, correlation: np.ndarray, seconds: float) -> dict:
+def _figures(result: InitialModelResult[Mixture], correlation: np.ndarray, seconds: float) -> dict:
     """For ``job.json`` and the report."""
+    kept = result.poses_kept
     return {
         "averages": len(result.rotations),
         "map_box_px": result.mean.data.shape[0],
         "map_pixel_size_A": result.mean.pixel_size_A,
         "restarts_agreeing": result.restarts_agreeing,
         "populations": [round(conformation.population, 3) for conformation in result.conformations],
-        "poses_kept_in_refinement": round(result.poses_kept.fraction, 3),
+        **({} if kept is None else {"poses_kept_in_refinement": round(kept.fraction, 3)}),
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
-        "component_sigma_A": round(result.mixture.sigma_A, 2),
+        **({} if result.mixture is None else {"component_sigma_A": round(result.mixture.sigma_A, 2)}),
         "seconds": round(seconds, 1),
     }
 
 
-def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -> list[str]:
+def _doubts(result: InitialModelResult[Mixture], settings: Settings, views: str | None) -> list[str]:
     """What a user should know before believing the model; ``views`` is the doubt about them."""
     found = [] if views is None else [views]
     empty = [c for c in range(len(result.conformations)) if not (result.labels == c).any()]
@@ -231,7 +233,7 @@ def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -
             "no other restart agrees with the best one: the model is not reproducible; try more restarts, more or "
             "better averages, or the right symmetry"
         )
-    if result.poses_kept.fraction < 0.8:
+    if result.poses_kept is not None and result.poses_kept.fraction < 0.8:
         found.append(
             f"the refinement has moved {1 - result.poses_kept.fraction:.0%} of the averages by more than "
             f"{settings.agreement_deg:g}°{_or_elsewhere(result)}: their views are uncertain"
@@ -239,5 +241,5 @@ def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -
     return found
 
 
-def _or_elsewhere(result: InitialModelResult) -> str:
+def _or_elsewhere(result: InitialModelResult[Mixture]) -> str:
     return " or to another conformation" if len(result.conformations) > 1 else ""

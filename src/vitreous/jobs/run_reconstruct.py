@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -73,8 +73,7 @@ def run_reconstruct(
 
     ``images``: a STAR file with rlnAngleRot, rlnAngleTilt, rlnAnglePsi and, where particles are not centred,
     rlnOriginXAngst and rlnOriginYAngst; or the folder of an ``initial`` job. Particles white, nowhere negative. The
-    kind of ``settings`` chooses the method; there is one today. ``settings.threads`` is overruled by
-    ``options.threads`` (all processors by default).
+    kind of ``settings`` chooses the method; there is one today.
 
     Written: what :func:`vitreous.jobs.reconstruct_folder.write_reconstruction` lists, ``report.html``, ``job.json``,
     ``history.jsonl``, ``run.log``. A job that was killed continues with ``options.resume`` and ends with the same
@@ -88,24 +87,29 @@ def run_reconstruct(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options = options or RunOptions()
-    chosen = replace(settings or KnownPoses(), threads=options.threads or os.cpu_count() or 1)
+    chosen, threads = settings or KnownPoses(), options.threads or os.cpu_count() or 1
     method = METHODS[type(chosen)]
     found = _read(images, project, pixel_size_A)
     particles = found.particles
     try:
         algorithm = method.algorithm(
-            found.images, found.rotations, particles.pixel_size_A, chosen, origins_A=particles.origin_A
+            found.images,
+            found.rotations,
+            particles.pixel_size_A,
+            chosen,
+            origins_A=particles.origin_A,
+            threads=threads,
         )
     except ValueError as error:
         raise ValueError(f"{particles.path}: {error}") from error
     cone = unseen_cone(found.rotations, symmetry_matrices(chosen.symmetry).to(torch.float64).numpy())
     notes = [*found.notes, *_doubts(cone)]
-    screen = [*_describe(particles, chosen, cone), *(f"note     {text}" for text in notes)]
+    screen = [*_describe(particles, chosen, cone, threads), *(f"note     {text}" for text in notes)]
     recorded = {"method": method.name, **asdict(chosen)}
     if options.dry_run:
         tell(options, "\n".join(screen), "plan", {"settings": recorded, "images": len(particles)})
         return None
-    del recorded["seed"], recorded["threads"]  # the one has a place of its own, the other changes nothing
+    del recorded["seed"]  # has a place of its own
     if pixel_size_A is not None:
         recorded["pixel_size_A"] = pixel_size_A
     manifest = new_manifest("reconstruct", recorded, seed=chosen.seed, inputs=[particles.path])
@@ -162,7 +166,7 @@ def _rotations(particles: ParticleSet) -> np.ndarray:
     return euler_to_matrix(torch.from_numpy(angles)).numpy()
 
 
-def _describe(particles: ParticleSet, settings: Settings, cone: UnseenCone) -> list[str]:
+def _describe(particles: ParticleSet, settings: Settings, cone: UnseenCone, threads: int) -> list[str]:
     """The first screen."""
     box, pixel = particles.box_px, particles.pixel_size_A
     side = min(settings.box_px, box)
@@ -172,7 +176,7 @@ def _describe(particles: ParticleSet, settings: Settings, cone: UnseenCone) -> l
         f"views    largest cone of Fourier space without data: half angle {cone.half_angle_deg:.0f}°",
         f"settings {METHODS[type(settings)].name}, symmetry {settings.symmetry}, {settings.components} Gaussians on "
         f"{side} x {side} pixels, {settings.counts:,} counts per image, offsets {offsets}, seed {settings.seed}, "
-        f"{settings.threads} threads",
+        f"{threads} threads",
     ]
 
 

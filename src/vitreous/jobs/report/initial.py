@@ -20,7 +20,7 @@ __all__ = ["write_initial_report"]
 
 AGREES = 0.9  # of the poses
 CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
-RESTART_HEAD = ("restart", "log posterior", "behind the best", "poses as in the best", "hand", "")
+RESTART_HEAD = ("restart", "{score}", "behind the best", "poses as in the best", "hand", "")
 
 
 def write_initial_report(folder: str | Path) -> Path:
@@ -39,7 +39,7 @@ def write_initial_report(folder: str | Path) -> Path:
         files="initial.mrc" if len(found.conformations) == 1 else "initial_conformation1.mrc",
         models=_models(found),
         pairs=_pairs(found),
-        restart_head=RESTART_HEAD,
+        restart_head=[word.format(score=found.score) for word in RESTART_HEAD],
         restarts=_restart_rows(found),
         choice_head=CHOICE_HEAD,
         choice=_choice_rows(path),
@@ -58,10 +58,9 @@ def _models(found: InitialFolder) -> list[tuple[str, str, list[tuple[str, list[t
     models = []
     several, first = len(found.conformations) > 1, found.conformations[0]
     for number, one in enumerate(found.conformations, start=1):
-        views = [
-            ("Posterior mean", slices(one.mean.data)),
-            ("Standard deviation of the posterior", slices(np.sqrt(one.variance.data.clip(min=0.0)))),
-        ]
+        views = [("Posterior mean" if one.variance else "Map", slices(one.mean.data))]
+        if one.variance is not None:
+            views.append(("Standard deviation of the posterior", slices(np.sqrt(one.variance.data.clip(min=0.0)))))
         if number > 1:
             views.append(("Difference from conformation 1 (white: more here)", slices(one.mean.data - first.mean.data)))
         heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages" if several else ""
@@ -91,23 +90,25 @@ def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[tuple[
     summary = manifest.summary if manifest else {}
     agree = found.restarts.numbers("vtrAgreeingFraction") >= AGREES
     mirrored = int((agree & (found.restarts.numbers("vtrOtherHand") > 0)).sum())
-    deviation = np.sqrt(found.variance.data.clip(min=0.0))
-    relative = float(np.linalg.norm(deviation) / np.linalg.norm(found.mean.data))
-    return [
+    figures = [
         ("restarts that agree", f"{agreeing} of {len(agree)}", f"{mirrored} of them with the other hand"),
         ("averages", f"{len(found.averages)}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("correlation", f"{found.correlation.mean():.3f}", "of averages and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
-        ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
-        _independent(_chain(path)),
-        ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
     ]
+    if found.variance is not None:
+        deviation = np.sqrt(found.variance.data.clip(min=0.0))
+        relative = float(np.linalg.norm(deviation) / np.linalg.norm(found.mean.data))
+        figures.append(("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"))
+    if "component_sigma_A" in summary:
+        figures.append(("component size", f"{summary['component_sigma_A']:.1f} Å", "sigma of every Gaussian"))
+        figures.append(_independent(_chain(path)))
+    return [*figures, ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel")]
 
 
 def _chain(path: Path) -> dict[str, TraceSummary]:
     """Convergence of the refinement's samples."""
     manifest = read_manifest(path)
-    return refinement_chain(path, manifest.settings["samples"]) if manifest else {}
+    return refinement_chain(path, manifest.settings["samples"]) if manifest and "samples" in manifest.settings else {}
 
 
 def _independent(chain: dict[str, TraceSummary]) -> tuple[str, str, str]:
@@ -126,7 +127,7 @@ def _pairs(found: InitialFolder) -> list[tuple[int, str, str, str]]:
 
 def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
     table = found.restarts
-    log_p = table.numbers("vtrLogPosterior")
+    log_p = found.scores
     rows: list[tuple[str, ...]] = []
     for i in np.argsort(-log_p, kind="stable"):
         refined = table.numbers("vtrRefined")[i] > 0
