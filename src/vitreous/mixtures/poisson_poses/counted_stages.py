@@ -28,7 +28,7 @@ from vitreous.mixtures.conformations import (
 from vitreous.mixtures.counts import Counts, count_images
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, default_prior
 from vitreous.mixtures.global_rotations import random_rotation_matrices
-from vitreous.mixtures.model import Mixture, sample_points
+from vitreous.mixtures.model import Mixture, finer
 from vitreous.mixtures.poisson_poses.attempts import rotations_in_round
 from vitreous.mixtures.poisson_poses.settings import InitialModel
 from vitreous.mixtures.priors import sample_prior
@@ -110,13 +110,7 @@ def with_more_components(
 ) -> Mixture:
     """As many components of the whole particle, drawn from the few."""
     rng = generator(settings.seed, "refinement", *((conformation,) if conformation else ()))
-    unit = max(2, round(components / len(group)))
-    return replace(
-        mixture,
-        means_A=sample_points(mixture, unit, rng),
-        weights=np.full(unit, 1.0 / unit),
-        precision_per_A2=mixture.precision_per_A2 * (unit / len(mixture)) ** (2.0 / 3.0),
-    )
+    return finer(mixture, max(2, round(components / len(group))), rng)
 
 
 def refine_steps(
