@@ -118,13 +118,13 @@ def score(found: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
 
 def _programs(components: int) -> dict[str, Program]:
     """Those that are there; the others are named."""
-    settings = KnownPoses(components=components, threads=1)
+    settings = KnownPoses(components=components)
     # Compiled before the clock runs.
     reconstruct_known(np.ones((2, 8, 8)), np.stack([np.eye(3)] * 2), 4.0, KnownPoses(components=4, samples=1))
 
     def mixture(images: np.ndarray, rotations: np.ndarray, _: Path) -> tuple[np.ndarray, float]:
         start = time.process_time()
-        found = reconstruct_known(images, rotations, PIXEL_A, settings).mean.data
+        found = reconstruct_known(images, rotations, PIXEL_A, settings, threads=1).mean.data
         return found, time.process_time() - start
 
     def inversion(images: np.ndarray, rotations: np.ndarray, _: Path) -> tuple[np.ndarray, float]:

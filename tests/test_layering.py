@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
             "simulate",
         )
     ),
-    *({name} for name in ("matching", "iterate")),
+    *({name} for name in ("matching", "iterate", "models")),
     METHODS,
     *({name} for name in ("jobs", "cli")),
 ]

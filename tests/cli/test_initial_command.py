@@ -255,7 +255,7 @@ def test_gaussian_command_refuses_settings_of_the_other_method(vitreous, gaussia
     assert not (tmp_path / "o").exists()
     dry = vitreous(*words, "gmm-gaussian", "--dry-run", "--json")
     planned = dry.events[-1]["settings"]
-    assert {**planned, "threads": 2} == {"method": "gmm-gaussian", **vars(GaussianInitialModel())}
+    assert planned == {"method": "gmm-gaussian", **vars(GaussianInitialModel())}
     ended = vitreous(*words, "gmm-gaussian", "--threads", 1, *WORDS_GAUSSIAN)
     assert ended.code == 0, ended.err
     assert np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)

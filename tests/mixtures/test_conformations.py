@@ -38,11 +38,11 @@ from vitreous.mixtures.conformations import (
     single,
     split,
 )
+from vitreous.mixtures.gibbs_projections import default_prior
 from vitreous.mixtures.global_rotations import random_rotation_matrices
-from vitreous.mixtures.poisson_poses import InitialModel, State, initial_model, initial_model_algorithm
+from vitreous.mixtures.poisson_poses import InitialModel, PoissonState, initial_model, initial_model_algorithm
 from vitreous.mixtures.poisson_poses.counted_stages import (
     anneal_round,
-    default_prior,
     initial_log_posterior,
     random_start,
 )
@@ -278,7 +278,7 @@ def test_resumed_with_two_conformations_it_ends_with_the_same_bits(two_states):
     states = []
     straight, _ = run(algorithm, seed=0, save=states.append)
     for state in (states[4], states[8]):
-        resumed, _ = run(algorithm, seed=0, state=state_from_arrays(State, state_to_arrays(state)))
+        resumed, _ = run(algorithm, seed=0, state=state_from_arrays(PoissonState, state_to_arrays(state)))
         assert np.array_equal(resumed.label_probabilities, straight.label_probabilities)
         for a, b in zip(resumed.conformations, straight.conformations, strict=True):
             assert np.array_equal(a.mean.data, b.mean.data)

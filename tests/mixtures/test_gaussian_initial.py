@@ -88,8 +88,15 @@ def test_resumed_from_its_arrays_it_ends_with_the_same_bits(scene):
         resumed, _ = run(algorithm, seed=0, state=back)
         assert np.array_equal(resumed.mean.data, straight.mean.data)
         assert np.array_equal(resumed.rotations, straight.rotations)
-    one_thread = gaussian_initial_model(scene[2], PIXEL, replace(SHORT, threads=1))
+    one_thread = gaussian_initial_model(scene[2], PIXEL, SHORT, threads=1)
     assert np.array_equal(one_thread.mean.data, straight.mean.data)
+
+
+def test_a_seed_is_one_seed_however_it_is_given(scene):
+    by_settings = gaussian_initial_model(scene[2], PIXEL, replace(SHORT, seed=5))
+    by_run, _ = run(gaussian_initial_model_algorithm(scene[2], PIXEL, SHORT), seed=5)
+    assert np.array_equal(by_settings.mean.data, by_run.mean.data)
+    assert np.array_equal(by_settings.rotations, by_run.rotations)
 
 
 def test_step_sizes_rest_while_samples_are_taken(scene):

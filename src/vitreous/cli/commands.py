@@ -63,7 +63,7 @@ def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., None]:
 
 def settings_options(task: Task[Any, Any, Any, Any]) -> type:
     """The settings of all methods as options."""
-    aliases, leave_out = {**ALIASES, **task.aliases}, frozenset({"threads"}) | task.in_python
+    aliases, leave_out = {**ALIASES, **task.aliases}, task.in_python
     if len(task.methods) == 1 and "" in task.methods:
         return options_from(task.methods[""], group=COMPUTED, aliases=aliases, leave_out=leave_out)
     return options_from_methods(task.methods, group=COMPUTED, aliases=aliases, leave_out=leave_out)

@@ -1,5 +1,6 @@
 """The result files of an ``initial`` job, written and read back."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import torch
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.mixtures import InitialModelResult, project, write_pseudo_atoms
+from vitreous.mixtures import Mixture, project, write_pseudo_atoms
 from vitreous.mixtures.gaussian_noise.forward import apply_ctf
+from vitreous.models import InitialModelResult, project_map
 from vitreous.particles import (
     ParticleSet,
     Table,
@@ -28,14 +30,15 @@ __all__ = ["ConformationMaps", "InitialFolder", "read_initial", "write_initial"]
 
 AVERAGES, PROJECTIONS = "initial_averages.mrcs", "initial_projections.mrcs"
 DATA, RESTARTS = "initial_data.star", "initial_restarts.star"
+CONFORMATION = re.compile(r"initial_conformation[0-9]+\.mrc")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConformationMaps:
-    """Posterior mean and variance of one conformation, and the number of averages that show it."""
+    """Map of one conformation, its posterior variance where the method knows it, and how many averages show it."""
 
     mean: Volume
-    variance: Volume
+    variance: Volume | None
     averages: int
 
 
@@ -51,19 +54,29 @@ class InitialFolder:
     restarts: Table
 
     @property
+    def score(self) -> str:
+        """What restarts are ranked by, in words: "log posterior"."""
+        return score_words(self.restarts)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """That number for every restart: (restarts,)."""
+        return self.restarts.numbers(score_column(self.score))
+
+    @property
     def mean(self) -> Volume:
-        """Posterior mean of the first conformation."""
+        """Map of the first conformation."""
         return self.conformations[0].mean
 
     @property
-    def variance(self) -> Volume:
+    def variance(self) -> Volume | None:
         """Posterior variance of the first conformation."""
         return self.conformations[0].variance
 
 
 def write_initial(
     folder: str | Path,
-    result: InitialModelResult,
+    result: InitialModelResult[Mixture],
     averages: ParticleSet,
     images: np.ndarray,
     ctf: np.ndarray | None = None,
@@ -73,9 +86,10 @@ def write_initial(
     ``ctf`` (n, L, L // 2 + 1), of averages that are not corrected for it, is applied to the projections.
 
     ``initial.mrc`` (posterior mean, per cubic Angstrom, of integral 1), ``initial_other_hand.mrc``,
-    ``initial_variance.mrc``, ``initial.cif`` (pseudo-atoms), ``initial_averages.mrcs`` and ``initial_data.star`` (the
-    averages and their poses, all columns of the input), ``initial_projections.mrcs`` (the model in these poses) and
-    ``initial_restarts.star``. Of several conformations, each has maps and pseudo-atoms of its own, named
+    ``initial_averages.mrcs`` and ``initial_data.star`` (the averages and their poses, all columns of the input),
+    ``initial_projections.mrcs`` (the model in these poses) and ``initial_restarts.star``; where the method knows them,
+    ``initial_variance.mrc`` and ``initial.cif`` (pseudo-atoms). Projections are those of the mixture where there is
+    one, and those of the map otherwise. Of several conformations, each has maps and pseudo-atoms of its own, named
     ``initial_conformation1.mrc`` and so on, and the averages have theirs in rlnClassNumber.
     """
     path = Path(folder)
@@ -84,8 +98,10 @@ def write_initial(
     for stem, conformation in zip(_stems(len(result.conformations)), result.conformations, strict=True):
         write_volume(path / f"{stem}.mrc", conformation.mean)
         write_volume(path / f"{stem}_other_hand.mrc", other_hand(conformation.mean))
-        write_volume(path / f"{stem}_variance.mrc", conformation.variance)
-        write_pseudo_atoms(path / f"{stem}.cif", conformation.mixture)
+        if conformation.variance is not None:
+            write_volume(path / f"{stem}_variance.mrc", conformation.variance)
+        if conformation.mixture is not None:
+            write_pseudo_atoms(path / f"{stem}.cif", conformation.mixture)
     write_mrc_stack(path / AVERAGES, images, averages.pixel_size_A)
     write_mrc_stack(path / PROJECTIONS, projections, averages.pixel_size_A)
     write_star(path / DATA, {"optics": averages.optics, "particles": _posed(averages, result, correlation)})
@@ -96,8 +112,8 @@ def write_initial(
 def read_initial(folder: str | Path) -> InitialFolder:
     """Read what :func:`write_initial` wrote. Raises JobFolderError when it is not there."""
     path = Path(folder)
-    stems = _stems(len([*path.glob("initial_conformation[0-9]*_variance.mrc")]) or 1)
-    maps = [f"{stem}{kind}.mrc" for stem in stems for kind in ("", "_variance")]
+    stems = _stems(len([p for p in path.iterdir() if CONFORMATION.fullmatch(p.name)]) or 1)
+    maps = [f"{stem}.mrc" for stem in stems]
     needed = (*maps, AVERAGES, PROJECTIONS, DATA, RESTARTS)
     missing = [name for name in needed if not (path / name).is_file()]
     if missing:
@@ -109,7 +125,7 @@ def read_initial(folder: str | Path) -> InitialFolder:
         conformations=tuple(
             ConformationMaps(
                 mean=read_volume(path / f"{stem}.mrc"),
-                variance=read_volume(path / f"{stem}_variance.mrc"),
+                variance=_read_if_there(path / f"{stem}_variance.mrc"),
                 averages=int((labels == number).sum()),
             )
             for number, stem in enumerate(stems, start=1)
@@ -122,6 +138,10 @@ def read_initial(folder: str | Path) -> InitialFolder:
     )
 
 
+def _read_if_there(path: Path) -> Volume | None:
+    return read_volume(path) if path.is_file() else None
+
+
 def _stems(conformations: int) -> list[str]:
     """What the files of the maps begin with."""
     if conformations == 1:
@@ -129,22 +149,21 @@ def _stems(conformations: int) -> list[str]:
     return [f"initial_conformation{number}" for number in range(1, conformations + 1)]
 
 
-def _projections(result: InitialModelResult, averages: ParticleSet) -> np.ndarray:
+def _projections(result: InitialModelResult[Mixture], averages: ParticleSet) -> np.ndarray:
     """Every average's conformation in its pose: float32 (n, L, L)."""
     out = np.empty((len(averages), averages.box_px, averages.box_px), np.float32)
     for c, conformation in enumerate(result.conformations):
         rows = result.labels == c
-        out[rows] = project(
-            conformation.mixture,
-            result.rotations[rows],
-            averages.box_px,
-            averages.pixel_size_A,
-            offsets_A=-result.origins_A[rows],
-        )
+        rotations, origins = result.rotations[rows], result.origins_A[rows]
+        box, pixel = averages.box_px, averages.pixel_size_A
+        if conformation.mixture is None:
+            out[rows] = project_map(conformation.mean, rotations, origins, box, pixel)
+        else:
+            out[rows] = project(conformation.mixture, rotations, box, pixel, offsets_A=-origins)
     return out
 
 
-def _labels(result: InitialModelResult) -> dict[str, np.ndarray]:
+def _labels(result: InitialModelResult[Mixture]) -> dict[str, np.ndarray]:
     """Columns for the conformations, where there are several."""
     if len(result.conformations) == 1:
         return {}
@@ -152,7 +171,7 @@ def _labels(result: InitialModelResult) -> dict[str, np.ndarray]:
     return {"rlnClassNumber": result.labels + 1, "vtrClassProbability": np.round(probability, 4)}
 
 
-def _posed(averages: ParticleSet, result: InitialModelResult, correlation: np.ndarray) -> Table:
+def _posed(averages: ParticleSet, result: InitialModelResult[Mixture], correlation: np.ndarray) -> Table:
     euler = matrix_to_euler(torch.from_numpy(np.ascontiguousarray(result.rotations))).numpy()
     return averages.table.without(["rlnOriginX", "rlnOriginY"]).with_columns(
         {
@@ -169,13 +188,24 @@ def _posed(averages: ParticleSet, result: InitialModelResult, correlation: np.nd
     )
 
 
-def _restarts(result: InitialModelResult) -> Table:
+def score_column(score: str) -> str:
+    """The column of ``initial_restarts.star`` for a score: "log posterior" is in vtrLogPosterior."""
+    return "vtr" + "".join(word.capitalize() for word in score.split())
+
+
+def score_words(restarts: Table) -> str:
+    """The score in words, from the column that none of the others is."""
+    (column,) = set(restarts.columns) - {"vtrRestart", "vtrAgreeingFraction", "vtrOtherHand", "vtrRefined"}
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", column.removeprefix("vtr")).lower()
+
+
+def _restarts(result: InitialModelResult[Mixture]) -> Table:
     return Table.from_arrays(
         {
-            "vtrRestart": np.arange(1, len(result.log_posteriors) + 1),
-            "vtrLogPosterior": np.round(result.log_posteriors, 2),
+            "vtrRestart": np.arange(1, len(result.scores) + 1),
+            score_column(result.score): np.round(result.scores, 2),
             "vtrAgreeingFraction": [round(agreement.fraction, 4) for agreement in result.agreements],
             "vtrOtherHand": [int(agreement.other_hand) for agreement in result.agreements],
-            "vtrRefined": (np.arange(len(result.log_posteriors)) == result.best).astype(int),
+            "vtrRefined": (np.arange(len(result.scores)) == result.best).astype(int),
         }
     )

@@ -126,7 +126,7 @@ class Task(Generic[I, C, S, R]):
 def recorded(task: Task[Any, Any, Any, Any], settings: Any) -> dict[str, Any]:
     """The settings as ``job.json`` has them: with the method, without the seed, which has a place of its own there."""
     method = task.method(settings)
-    values = {name: value for name, value in asdict(settings).items() if name not in ("seed", "threads")}
+    values = {name: value for name, value in asdict(settings).items() if name != "seed"}
     return {"method": method, **values} if method else values
 
 

@@ -13,13 +13,10 @@ from vitreous.mixtures.convergence import (
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
     Expected,
-    Fit,
     GridData,
     em_step,
     expect_grid,
     expect_points,
-    fit_grid,
-    fit_points,
     grid_data,
 )
 from vitreous.mixtures.files import read_pseudo_atoms, to_volume, write_map, write_pseudo_atoms
@@ -72,21 +69,19 @@ from vitreous.mixtures.model import (
     translate,
 )
 from vitreous.mixtures.poisson_poses import (
-    Conformation,
     InitialModel,
-    InitialModelResult,
+    PoissonState,
     initial_model,
     initial_model_algorithm,
 )
 from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
+from vitreous.mixtures.restarts import RestartSampler, RestartsPlan, RestartsState, restarts_algorithm
 
 __all__ = [
     "FEWEST_SAMPLES",
     "ComponentChoice",
-    "Conformation",
     "Counts",
     "Expected",
-    "Fit",
     "FitData",
     "FitState",
     "GaussianInitialModel",
@@ -94,7 +89,6 @@ __all__ = [
     "GaussianState",
     "GridData",
     "InitialModel",
-    "InitialModelResult",
     "KnownPoses",
     "KnownPosesResult",
     "KnownPosesState",
@@ -107,8 +101,12 @@ __all__ = [
     "NoisyImages",
     "NoisyMixture",
     "PointCloud",
+    "PoissonState",
     "PosedMixture",
     "PosedMixtures",
+    "RestartSampler",
+    "RestartsPlan",
+    "RestartsState",
     "SamplingState",
     "TraceSummary",
     "UnseenCone",
@@ -127,8 +125,6 @@ __all__ = [
     "expect_grid",
     "expect_points",
     "fit_algorithm",
-    "fit_grid",
-    "fit_points",
     "gaussian_initial_model",
     "gaussian_initial_model_algorithm",
     "grid_data",
@@ -147,6 +143,7 @@ __all__ = [
     "read_points",
     "read_pseudo_atoms",
     "reconstruct_known",
+    "restarts_algorithm",
     "rotate",
     "sample_points",
     "sample_prior",

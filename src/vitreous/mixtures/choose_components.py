@@ -27,6 +27,7 @@ __all__ = [
     "held_out_views",
     "log_predictive_of_views",
     "number_of_components",
+    "require_enough_views",
     "tried",
 ]
 
@@ -95,17 +96,22 @@ def number_of_components(
 def held_out_views(images: int, seed: int) -> np.ndarray:
     """A random fifth of the images, at least two: bool (images,).
 
-    Raises ValueError for so few images that the others would not say much about a structure.
+    Raises ValueError as :func:`require_enough_views`.
     """
+    require_enough_views(images)
+    held_out = np.zeros(images, bool)
+    count = max(2, round(_HELD_OUT * images))
+    held_out[generator(seed, "held-out views").choice(images, size=count, replace=False)] = True
+    return held_out
+
+
+def require_enough_views(images: int) -> None:
+    """ValueError for so few images that those which are not held out would not say much about a structure."""
     if images < FEWEST_VIEWS:
         raise ValueError(
             f"the number of components cannot be chosen from {images} averages, of which some would have to be held "
             f"out; give fine_components, or at least {FEWEST_VIEWS} averages"
         )
-    held_out = np.zeros(images, bool)
-    count = max(2, round(_HELD_OUT * images))
-    held_out[generator(seed, "held-out views").choice(images, size=count, replace=False)] = True
-    return held_out
 
 
 def log_predictive_of_views(images: np.ndarray, predicted: np.ndarray) -> np.ndarray:

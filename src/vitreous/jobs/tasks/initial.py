@@ -1,7 +1,7 @@
 """The ``initial`` job: class averages in, a folder with an initial model, its uncertainty and a report out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
     InitialModel,
-    InitialModelResult,
+    Mixture,
+    PoissonState,
     gaussian_initial_model_algorithm,
     initial_model_algorithm,
 )
-from vitreous.mixtures.poisson_poses import State
+from vitreous.models import InitialModelResult
 from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import doubt_about_views
 
@@ -71,39 +72,39 @@ class _Given:
     reference_name: str
 
 
-def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prepared[Any, InitialModelResult]:
-    chosen = replace(settings, threads=resources.threads)
-    path = find_averages(source.averages, signed=isinstance(chosen, GaussianInitialModel))
+def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prepared[Any, InitialModelResult[Mixture]]:
+    path = find_averages(source.averages, signed=isinstance(settings, GaussianInitialModel))
     found, images, notes = read_averages(path, project=source.project, pixel_size_A=source.pixel_size_A)
     given = _Given(
         averages=found,
         images=images,
-        ctf=_ctf(found, chosen) if source.ctf_uncorrected else None,
+        ctf=_ctf(found, settings) if source.ctf_uncorrected else None,
         reference=None if source.reference is None else read_reference(source.reference),
         reference_name=str(source.reference),
     )
     try:
-        algorithm = _algorithm(given, chosen)
+        algorithm = _algorithm(given, settings, resources.threads)
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from error
     return Prepared(
-        settings=chosen,
+        settings=settings,
         inputs=(found.path,),
         algorithm=algorithm,
-        state=State if isinstance(chosen, InitialModel) else GaussianState,
-        steps=chosen.steps,
-        write=lambda folder, result, state: _write(given, chosen, folder, result),
+        state=PoissonState if isinstance(settings, InitialModel) else GaussianState,
+        steps=settings.steps,
+        write=lambda folder, result, state: _write(given, settings, folder, result),
         remark=_choice,
-        screen=_screen(found, chosen),
+        screen=_screen(found, settings, resources.threads),
         warnings=tuple(notes),
         plan={"averages": len(found)},
     )
 
 
-def _algorithm(given: _Given, settings: Settings) -> Algorithm[Any, InitialModelResult]:
+def _algorithm(given: _Given, settings: Settings, threads: int) -> Algorithm[Any, InitialModelResult[Mixture]]:
+    images, pixel = given.images, given.averages.pixel_size_A
     if isinstance(settings, InitialModel):
-        return initial_model_algorithm(given.images, given.averages.pixel_size_A, settings)
-    return gaussian_initial_model_algorithm(given.images, given.averages.pixel_size_A, settings, ctf=given.ctf)
+        return initial_model_algorithm(images, pixel, settings, threads=threads)
+    return gaussian_initial_model_algorithm(images, pixel, settings, ctf=given.ctf, threads=threads)
 
 
 def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
@@ -116,7 +117,7 @@ def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
     return ctf_of_averages(averages)
 
 
-def _screen(averages: ParticleSet, settings: Settings) -> tuple[str, ...]:
+def _screen(averages: ParticleSet, settings: Settings, threads: int) -> tuple[str, ...]:
     box, pixel = averages.box_px, averages.pixel_size_A
     wanted = "as many as the data support" if settings.fine_components == "auto" else settings.fine_components
     coarse, fine = (min(side, box) for side in (settings.box_px, settings.fine_box_px))
@@ -124,7 +125,7 @@ def _screen(averages: ParticleSet, settings: Settings) -> tuple[str, ...]:
         f"data     {averages.path}: {len(averages):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
         f"settings {TASK.method(settings)}, symmetry {settings.symmetry}, {settings.restarts} restarts with "
         f"{settings.components} Gaussians on {coarse} x {coarse} pixels, refinement with "
-        f"{wanted} on {fine} x {fine}, seed {settings.seed}, {settings.threads} threads",
+        f"{wanted} on {fine} x {fine}, seed {settings.seed}, {threads} threads",
     )
 
 
@@ -137,7 +138,7 @@ def _choice(info: Mapping[str, Any]) -> str | None:
     return f"chosen   {info['components']} Gaussians; log likelihood of held-out averages behind the best: {behind}"
 
 
-def _write(given: _Given, settings: Settings, folder: Path, result: InitialModelResult) -> Outcome:
+def _write(given: _Given, settings: Settings, folder: Path, result: InitialModelResult[Mixture]) -> Outcome:
     correlation = write_initial(folder, result, given.averages, given.images, given.ctf)
     figures, against = {}, []
     if given.reference is not None:
@@ -152,15 +153,16 @@ def _write(given: _Given, settings: Settings, folder: Path, result: InitialModel
         *(f"note     {text}" for text in doubts),
         *(f"against  {text}" for text in against),
     ]
+    kept, mixture = result.poses_kept, result.mixture
     summary = {
         "averages": len(result.rotations),
         "map_box_px": result.mean.data.shape[0],
         "map_pixel_size_A": result.mean.pixel_size_A,
         "restarts_agreeing": result.restarts_agreeing,
         "populations": [round(conformation.population, 3) for conformation in result.conformations],
-        "poses_kept_in_refinement": round(result.poses_kept.fraction, 3),
+        **({} if kept is None else {"poses_kept_in_refinement": round(kept.fraction, 3)}),
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
-        "component_sigma_A": round(result.mixture.sigma_A, 2),
+        **({} if mixture is None else {"component_sigma_A": round(mixture.sigma_A, 2)}),
         "views_along_one_axis": views is not None,
         **chain_figures(chain),
         **figures,
@@ -168,7 +170,7 @@ def _write(given: _Given, settings: Settings, folder: Path, result: InitialModel
     return Outcome(words="\n".join(lines), summary=summary, messages=(*doubts, *against))
 
 
-def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -> list[str]:
+def _doubts(result: InitialModelResult[Mixture], settings: Settings, views: str | None) -> list[str]:
     """What a user should know before believing the model; ``views`` is the doubt about them."""
     found = [] if views is None else [views]
     empty = [c for c in range(len(result.conformations)) if not (result.labels == c).any()]
@@ -183,7 +185,7 @@ def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -
             "no other restart agrees with the best one: the model is not reproducible; try more restarts, more or "
             "better averages, or the right symmetry"
         )
-    if result.poses_kept.fraction < 0.8:
+    if result.poses_kept is not None and result.poses_kept.fraction < 0.8:
         found.append(
             f"the refinement has moved {1 - result.poses_kept.fraction:.0%} of the averages by more than "
             f"{settings.agreement_deg:g}°{_or_elsewhere(result)}: their views are uncertain"
@@ -191,7 +193,7 @@ def _doubts(result: InitialModelResult, settings: Settings, views: str | None) -
     return found
 
 
-def _or_elsewhere(result: InitialModelResult) -> str:
+def _or_elsewhere(result: InitialModelResult[Mixture]) -> str:
     return " or to another conformation" if len(result.conformations) > 1 else ""
 
 

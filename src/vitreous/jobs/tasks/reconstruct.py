@@ -1,6 +1,6 @@
 """The ``reconstruct`` job: images with poses in, a folder with a map, its uncertainty and a report out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -60,24 +60,28 @@ class _Input:
 def _prepare(
     source: PosedImages, settings: KnownPoses, resources: Resources
 ) -> Prepared[KnownPosesState, KnownPosesResult]:
-    chosen = replace(settings, threads=resources.threads)
     found = _read(source)
     particles = found.particles
     try:
         algorithm = known_poses_algorithm(
-            found.images, found.rotations, particles.pixel_size_A, chosen, origins_A=particles.origin_A
+            found.images,
+            found.rotations,
+            particles.pixel_size_A,
+            settings,
+            origins_A=particles.origin_A,
+            threads=resources.threads,
         )
     except ValueError as error:
         raise ValueError(f"{particles.path}: {error}") from error
-    cone = unseen_cone(found.rotations, symmetry_matrices(chosen.symmetry).to(torch.float64).numpy())
+    cone = unseen_cone(found.rotations, symmetry_matrices(settings.symmetry).to(torch.float64).numpy())
     return Prepared(
-        settings=chosen,
+        settings=settings,
         inputs=(particles.path,),
         algorithm=algorithm,
         state=KnownPosesState,
-        steps=-(-chosen.burn_in_steps // chosen.steps_between) + chosen.samples,
+        steps=-(-settings.burn_in_steps // settings.steps_between) + settings.samples,
         write=partial(_write, found, cone),
-        screen=_screen(particles, chosen, cone),
+        screen=_screen(particles, settings, cone, resources.threads),
         warnings=(*found.notes, *_doubts(cone)),
         plan={"images": len(particles)},
     )
@@ -127,7 +131,7 @@ def _rotations(particles: ParticleSet) -> np.ndarray:
     return euler_to_matrix(torch.from_numpy(angles)).numpy()
 
 
-def _screen(particles: ParticleSet, settings: KnownPoses, cone: UnseenCone) -> tuple[str, ...]:
+def _screen(particles: ParticleSet, settings: KnownPoses, cone: UnseenCone, threads: int) -> tuple[str, ...]:
     box, pixel = particles.box_px, particles.pixel_size_A
     side = min(settings.box_px, box)
     offsets = f"drawn within {settings.offset_sd_A:g} Å" if settings.offset_sd_A else "fixed"
@@ -136,7 +140,7 @@ def _screen(particles: ParticleSet, settings: KnownPoses, cone: UnseenCone) -> t
         f"views    largest cone of Fourier space without data: half angle {cone.half_angle_deg:.0f}°",
         f"settings {TASK.method(settings)}, symmetry {settings.symmetry}, {settings.components} Gaussians on "
         f"{side} x {side} pixels, {settings.counts:,} counts per image, offsets {offsets}, seed {settings.seed}, "
-        f"{settings.threads} threads",
+        f"{threads} threads",
     )
 
 

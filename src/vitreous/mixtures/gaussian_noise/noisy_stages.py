@@ -16,7 +16,7 @@ from vitreous.mixtures.gaussian_noise.hmc import StepSize, adapted, first_step_s
 from vitreous.mixtures.gaussian_noise.model import NoisyMixture, sample_noisy_prior
 from vitreous.mixtures.gaussian_noise.moves import Sampler, move_means, move_poses, move_precision, with_poses
 from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
-from vitreous.mixtures.model import sample_points
+from vitreous.mixtures.model import finer
 from vitreous.randomness import generator
 
 __all__ = [
@@ -159,14 +159,7 @@ def ranking_log_posterior(sampler: Sampler, model: NoisyMixture) -> float:
 def refined_start(chain: Chain, sampler: Sampler, settings: GaussianInitialModel, components: int) -> Chain:
     """The poses of the initial stage with many components, drawn from the few."""
     rng = generator(settings.seed, "refinement")
-    old = chain.model.posed.mixture
-    unit = max(2, round(components / len(sampler.group)))
-    mixture = replace(
-        old,
-        means_A=sample_points(old, unit, rng),
-        weights=np.full(unit, 1.0 / unit),
-        precision_per_A2=old.precision_per_A2 * (unit / len(old)) ** (2.0 / 3.0),
-    )
+    mixture = finer(chain.model.posed.mixture, max(2, round(components / len(sampler.group))), rng)
     model = replace(chain.model, posed=replace(chain.model.posed, mixture=mixture))
     return Chain(model=model, steps=first_steps(len(model.scales)))
 

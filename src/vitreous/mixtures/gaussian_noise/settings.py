@@ -55,8 +55,6 @@ class GaussianInitialModel:
         Poses of two restarts agree when they differ by less than this after alignment.
     seed
         Of everything random.
-    threads
-        Restarts, or parts of the images, that are worked on at the same time. The result does not depend on it.
     """
 
     symmetry: str = "C1"
@@ -79,13 +77,12 @@ class GaussianInitialModel:
     acceptance: float = 0.75
     agreement_deg: float = 20.0
     seed: int = 0
-    threads: int = 2
 
     def __post_init__(self) -> None:
         require_components(self.fine_components)
         least = {"restarts": 1, "components": 2, "box_px": 8, "rounds": 1, "rounds_annealed": 1}
         least |= {"global_rotations": 1, "mixture_steps": 1, "pose_steps": 0, "fine_box_px": 8}
-        least |= {"burn_in_steps": 1, "samples": 1, "steps_between": 1, "threads": 1, "map_box_px": 8}
+        least |= {"burn_in_steps": 1, "samples": 1, "steps_between": 1, "map_box_px": 8}
         require_at_least(self, least)
         require_positive(self, ("offset_sd_A", "agreement_deg"))
         if not 0 < self.power_first <= 1:

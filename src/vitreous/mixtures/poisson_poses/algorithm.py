@@ -1,19 +1,18 @@
-"""The initial model as an iterative algorithm: rounds of all restarts, then blocks that refine the best one."""
+"""The initial model from counts as an iterative algorithm: its chains for :mod:`vitreous.mixtures.restarts`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vitreous.iterate import Algorithm
-from vitreous.matching.workers import ordered_map
 from vitreous.mixtures.averages import Reduced, checked_averages, reduce_images
-from vitreous.mixtures.choose_components import ComponentChoice, held_out_views, number_of_components, tried
-from vitreous.mixtures.common_frame import in_one_frame
+from vitreous.mixtures.choose_components import require_enough_views
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.counts import Counts, count_images
-from vitreous.mixtures.poisson_poses.attempts import attempts_of, best_attempts, judged_after
+from vitreous.mixtures.model import Mixture
+from vitreous.mixtures.poisson_poses.attempts import attempts_of, judged_after
 from vitreous.mixtures.poisson_poses.counted_stages import (
     anneal_round,
     initial_log_posterior,
@@ -22,166 +21,90 @@ from vitreous.mixtures.poisson_poses.counted_stages import (
     refined_start,
 )
 from vitreous.mixtures.poisson_poses.held_out import predict_views, settled_poses
-from vitreous.mixtures.poisson_poses.result import InitialModelResult, result_of
 from vitreous.mixtures.poisson_poses.settings import InitialModel
-from vitreous.mixtures.posterior_maps import DensitySums, add_sample, aligned_conformations, no_samples
+from vitreous.mixtures.restarts import RestartSampler, RestartsPlan, RestartsState, restarts_algorithm
+from vitreous.models import InitialModelResult
 from vitreous.quality import centres_of_mass
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["State", "initial_model_algorithm"]
+__all__ = ["PoissonState", "initial_model_algorithm"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Everything that survives a step."""
-
-    iteration: int
-    restarts: tuple[PosedMixtures, ...]  # all attempts at them, until the best are chosen
-    log_posteriors: np.ndarray  # of these, at the full number of counts; 0 before the first round
-    choice: ComponentChoice | None  # from the first block of the refinement on, where it was asked for
-    refined: PosedMixtures | None  # from the first block of the refinement on
-    reference: PosedMixtures | None  # whose frame the samples are brought into, from the first sample on
-    log_posterior: float  # of the refinement
-    sums: tuple[DensitySums, ...]  # of every conformation
-    memberships: np.ndarray  # (n, conformations) samples in which an image showed a conformation
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Data:
-    coarse: Reduced
-    fine: Counts
-    centres_A: np.ndarray
-    group: np.ndarray
-    map_box_px: int
-    map_pixel_size_A: float
-
-    @property
-    def field_A(self) -> float:
-        return self.map_box_px * self.map_pixel_size_A
+PoissonState = RestartsState[PosedMixtures]
 
 
 def initial_model_algorithm(
-    images: np.ndarray, pixel_size_A: float, settings: InitialModel
-) -> Algorithm[State, InitialModelResult]:
+    images: np.ndarray, pixel_size_A: float, settings: InitialModel, *, threads: int = 2
+) -> Algorithm[PoissonState, InitialModelResult[Mixture]]:
     """The algorithm for averages (n, L, L), none negative; errors as :func:`vitreous.mixtures.initial_model`.
 
-    A step is a round of the initial stage for all restarts, or ``steps_between`` steps of the refinement.
+    A step is a round of the initial stage for all restarts, or ``steps_between`` steps of the refinement. Restarts, or
+    parts of the images, are shared out among ``threads``, on which the result does not depend. The seed is that of
+    ``init``, not that of the settings.
     """
-    data = _prepare(images, pixel_size_A, settings)
-    starts = settings.restarts * attempts_of(data.group)
-
-    def init(seed: int) -> State:
-        seeded = replace(settings, seed=seed)
-        return State(
-            iteration=0,
-            restarts=tuple(random_start(data.coarse, seeded, data.group, r) for r in range(starts)),
-            log_posteriors=np.zeros(starts),
-            choice=None,
-            refined=None,
-            reference=None,
-            log_posterior=0.0,
-            sums=(no_samples(data.map_box_px),) * settings.conformations,
-            memberships=np.zeros((len(images), settings.conformations)),
-        )
-
-    def step(state: State) -> tuple[State, Mapping[str, Any]]:
-        if state.iteration < settings.initial_rounds:
-            return _initial_step(data, settings, state)
-        return _refinement_step(data, settings, state)
-
-    return Algorithm(
-        init=init,
-        step=step,
-        done=lambda state: state.iteration >= settings.steps,
-        finalise=lambda state: _finalise(data, settings, state),
-    )
-
-
-def _prepare(images: np.ndarray, pixel_size_A: float, settings: InitialModel) -> _Data:
     averages = checked_averages(images, pixel_size_A)
     if settings.fine_components == "auto":
-        held_out_views(len(averages), settings.seed)
+        require_enough_views(len(averages))
     centres = centres_of_mass(averages, pixel_size_A)
+    plan = _plan(averages, pixel_size_A, centres, settings)
+    coarse = reduce_images(averages, pixel_size_A, centres, settings.box_px)
     fine = reduce_images(averages, pixel_size_A, centres, settings.fine_box_px)
-    box = averages.shape[1]
+    counts = count_images(fine.images, fine.pixel_size_A, settings.fine_counts)
+    return restarts_algorithm(_sampler(coarse, counts, settings, plan, threads), plan, threads=threads)
+
+
+def _plan(averages: np.ndarray, pixel_size_A: float, centres_A: np.ndarray, settings: InitialModel) -> RestartsPlan:
+    group, box = symmetry_matrices(settings.symmetry).numpy(), averages.shape[1]
     map_box = min(settings.map_box_px, box)
-    return _Data(
-        coarse=reduce_images(averages, pixel_size_A, centres, settings.box_px),
-        fine=count_images(fine.images, fine.pixel_size_A, settings.fine_counts),
-        centres_A=centres,
-        group=symmetry_matrices(settings.symmetry).numpy(),
+    return RestartsPlan(
+        restarts=settings.restarts,
+        attempts=attempts_of(group),
+        judged_after=judged_after(settings),
+        rounds=settings.initial_rounds,
+        burn_in_blocks=settings.burn_in_blocks,
+        samples=settings.samples,
+        components=settings.fine_components,
+        conformations=settings.conformations,
+        agreement_deg=settings.agreement_deg,
+        group=group,
+        centres_A=centres_A,
         map_box_px=map_box,
         map_pixel_size_A=pixel_size_A * box / map_box,
     )
 
 
-def _initial_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
-    def one(restart: int) -> tuple[PosedMixtures, float]:
-        model = anneal_round(
-            data.coarse, state.restarts[restart], settings, data.group, restart=restart, round_=state.iteration
+def _sampler(
+    coarse: Reduced, fine: Counts, settings: InitialModel, plan: RestartsPlan, threads: int
+) -> RestartSampler[PosedMixtures]:
+    group = plan.group
+
+    def seeded(seed: int) -> InitialModel:
+        return replace(settings, seed=seed)
+
+    def block(
+        model: PosedMixtures, seed: int, number: int, sample: int
+    ) -> tuple[PosedMixtures, float, Mapping[str, Any]]:
+        steps = settings.steps_between
+        model, log_p = refine_steps(
+            fine, model, seeded(seed), group, first=number * steps, steps=steps, threads=threads
         )
-        return model, initial_log_posterior(data.coarse, model, settings, data.group)
+        return model, log_p, {}
 
-    models, log_p = zip(*ordered_map(one, range(len(state.restarts)), settings.threads), strict=True)
-    best, iteration = best_attempts(log_p, settings.restarts), state.iteration + 1
-    shown = [log_p[i] for i in best]
-    if iteration == judged_after(settings):
-        models, log_p = tuple(models[i] for i in best), tuple(shown)
-    following = replace(state, iteration=iteration, restarts=models, log_posteriors=np.array(log_p))
-    return following, {"stage": "initial", "log_posterior": max(shown), "log_posteriors": shown}
-
-
-def _refinement_step(data: _Data, settings: InitialModel, state: State) -> tuple[State, Mapping[str, Any]]:
-    model, choice = state.refined, state.choice
-    if model is None:
-        best = state.restarts[int(state.log_posteriors.argmax())]
-        components, choice = _components(data, settings, best)
-        model = refined_start(best, settings, data.group, components, field_A=data.field_A)
-    first = (state.iteration - settings.initial_rounds) * settings.steps_between
-    model, log_p = refine_steps(data.fine, model, settings, data.group, first=first, steps=settings.steps_between)
-    following = replace(state, iteration=state.iteration + 1, choice=choice, refined=model, log_posterior=log_p)
-    if state.iteration >= settings.steps - settings.samples:
-        following = _sampled(data, model, following)
-    info = {"stage": "refinement", "log_posterior": log_p, "sigma_A": model.mixtures[0].sigma_A}
-    return following, info if choice is state.choice else {**info, **tried(choice)}
-
-
-def _sampled(data: _Data, model: PosedMixtures, state: State) -> State:
-    """With one sample more; the first one becomes the reference, in which all conformations have one frame."""
-    reference = state.reference or in_one_frame(model, data.group, field_A=data.field_A, hands=(False,))
-    aligned = aligned_conformations(model, reference, data.group)
-    sums = [add_sample(s, m, data.map_pixel_size_A) for s, m in zip(state.sums, aligned, strict=True)]
-    shown = model.labels[:, None] == np.arange(len(sums))
-    return replace(state, reference=reference, sums=tuple(sums), memberships=state.memberships + shown)
-
-
-def _components(data: _Data, settings: InitialModel, best: PosedMixtures) -> tuple[int, ComponentChoice | None]:
-    """How many components to refine with, and how that was chosen."""
-
-    def predictor(held_out: np.ndarray) -> Callable[[int], np.ndarray]:
-        settled = settled_poses(data.fine, best.part(0), settings, data.group)
+    def predictor(best: PosedMixtures, seed: int, held_out: np.ndarray) -> Callable[[int], np.ndarray]:
+        settled = settled_poses(fine, best.part(0), seeded(seed), group, threads=threads)
         return lambda components: predict_views(
-            data.fine, settled, settings, data.group, components=components, held_out=held_out
+            fine, settled, seeded(seed), group, components=components, held_out=held_out
         )
 
-    return number_of_components(
-        settings.fine_components, predictor, images=len(best.labels), seed=settings.seed, threads=settings.threads
-    )
-
-
-def _finalise(data: _Data, settings: InitialModel, state: State) -> InitialModelResult:
-    if state.refined is None or state.reference is None:
-        raise ValueError(f"the run has not come to the samples of the refinement: iteration {state.iteration}")
-    return result_of(
-        state.sums,
-        mixtures=aligned_conformations(state.refined, state.reference, data.group),
-        memberships=state.memberships,
-        reference=state.reference,
-        starts=state.restarts,
-        log_posteriors=state.log_posteriors,
-        centres_A=data.centres_A,
-        pixel_size_A=data.map_pixel_size_A,
-        group=data.group,
-        agreement_deg=settings.agreement_deg,
-        choice=state.choice,
+    return RestartSampler(
+        start=lambda seed, restart: random_start(coarse, seeded(seed), group, restart),
+        round=lambda model, seed, restart, round_: anneal_round(
+            coarse, model, seeded(seed), group, restart=restart, round_=round_
+        ),
+        rank=lambda model: initial_log_posterior(coarse, model, settings, group),
+        refine_start=lambda best, seed, components: refined_start(
+            best, seeded(seed), group, components, field_A=plan.field_A
+        ),
+        block=block,
+        predictor=predictor,
+        posed=lambda model: model,
     )

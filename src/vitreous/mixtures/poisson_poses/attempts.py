@@ -7,13 +7,11 @@ posterior, so that it need not go on. What attempts cost is saved on random rota
 one of them is worth g.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from vitreous.mixtures.poisson_poses.settings import InitialModel
 
-__all__ = ["attempts_of", "best_attempts", "judged_after", "rotations_in_round"]
+__all__ = ["attempts_of", "judged_after", "rotations_in_round"]
 
 _MOST_ATTEMPTS = 4
 _JUDGED_AT = 2.0 / 3.0  # of the annealing
@@ -33,9 +31,3 @@ def rotations_in_round(settings: InitialModel, group: np.ndarray, round_: int) -
     """Random rotations for every image: shared out among attempts while there are several."""
     together = attempts_of(group) if round_ < judged_after(settings) else 1
     return -(-settings.global_rotations // together)
-
-
-def best_attempts(log_posteriors: Sequence[float], restarts: int) -> np.ndarray:
-    """The index of the best attempt at every restart: (restarts,); attempts at one restart follow each other."""
-    table = np.asarray(log_posteriors).reshape(restarts, -1)
-    return np.arange(restarts) * table.shape[1] + table.argmax(axis=1)

@@ -26,18 +26,16 @@ from vitreous.mixtures.conformations import (
     split,
 )
 from vitreous.mixtures.counts import Counts, count_images
-from vitreous.mixtures.gibbs_points import single_gaussian_precision
-from vitreous.mixtures.gibbs_projections import Moves, PosedMixture
+from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, default_prior
 from vitreous.mixtures.global_rotations import random_rotation_matrices
-from vitreous.mixtures.model import Mixture, sample_points
+from vitreous.mixtures.model import Mixture, finer
 from vitreous.mixtures.poisson_poses.attempts import rotations_in_round
 from vitreous.mixtures.poisson_poses.settings import InitialModel
-from vitreous.mixtures.priors import MixturePrior, sample_prior
+from vitreous.mixtures.priors import sample_prior
 from vitreous.randomness import generator
 
 __all__ = [
     "anneal_round",
-    "default_prior",
     "initial_log_posterior",
     "random_start",
     "refine_steps",
@@ -48,13 +46,6 @@ __all__ = [
 _MIXTURE_ONLY = Moves(rotations=False, offsets=False)
 _ROTATIONS_ONLY = Moves(mixture=False, offsets=False)
 _LOCAL_FROM_COUNTS = 300  # below, a pose is so uncertain that small moves are not worth their time
-
-
-def default_prior(data: Counts) -> MixturePrior:
-    """Means as spread out as one Gaussian fitted to the images."""
-    return MixturePrior(
-        mean_precision_per_A2=single_gaussian_precision(float(data.squares_A2.sum()), 2.0 * float(data.totals.sum()))
-    )
 
 
 def random_start(images: Reduced, settings: InitialModel, group: np.ndarray, restart: int) -> PosedMixtures:
@@ -119,17 +110,18 @@ def with_more_components(
 ) -> Mixture:
     """As many components of the whole particle, drawn from the few."""
     rng = generator(settings.seed, "refinement", *((conformation,) if conformation else ()))
-    unit = max(2, round(components / len(group)))
-    return replace(
-        mixture,
-        means_A=sample_points(mixture, unit, rng),
-        weights=np.full(unit, 1.0 / unit),
-        precision_per_A2=mixture.precision_per_A2 * (unit / len(mixture)) ** (2.0 / 3.0),
-    )
+    return finer(mixture, max(2, round(components / len(group))), rng)
 
 
 def refine_steps(
-    data: Counts, model: PosedMixtures, settings: InitialModel, group: np.ndarray, *, first: int, steps: int
+    data: Counts,
+    model: PosedMixtures,
+    settings: InitialModel,
+    group: np.ndarray,
+    *,
+    first: int,
+    steps: int,
+    threads: int = 1,
 ) -> tuple[PosedMixtures, float]:
     """Labels and populations, then ``steps`` Gibbs steps for mixtures, poses and offsets.
 
@@ -146,7 +138,7 @@ def refine_steps(
         moves=Moves(offset_sd_A=settings.offset_sd_A),
         seed=settings.seed,
         steps=range(first, first + steps),
-        threads=settings.threads,
+        threads=threads,
     )
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from vitreous.mixtures.choose_components import MIDDLE, log_predictive_of_views
 from vitreous.mixtures.conformations import single
 from vitreous.mixtures.counts import Counts
-from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step
+from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, default_prior, projection_step
 from vitreous.mixtures.model import project, symmetrise
-from vitreous.mixtures.poisson_poses.counted_stages import default_prior, refine_steps, with_more_components
+from vitreous.mixtures.poisson_poses.counted_stages import refine_steps, with_more_components
 from vitreous.mixtures.poisson_poses.settings import InitialModel
 from vitreous.randomness import generator
 
@@ -19,14 +19,17 @@ _SETTLING = 60
 _BURN_IN, _SAMPLES, _BETWEEN = 30, 5, 4
 
 
-def settled_poses(data: Counts, model: PosedMixture, settings: InitialModel, group: np.ndarray) -> PosedMixture:
+def settled_poses(
+    data: Counts, model: PosedMixture, settings: InitialModel, group: np.ndarray, *, threads: int = 1
+) -> PosedMixture:
     """What the initial stage has found, after a short refinement of all images with a number of components in between.
 
     Otherwise errors of the poses would decide, which small components correct more slowly than large ones.
     """
     seed = int(generator(settings.seed, "settling of poses").integers(2**62))
     start = single(replace(model, mixture=with_more_components(model.mixture, settings, group, MIDDLE)))
-    return refine_steps(data, start, replace(settings, seed=seed), group, first=0, steps=_SETTLING)[0].part(0)
+    seeded = replace(settings, seed=seed)
+    return refine_steps(data, start, seeded, group, first=0, steps=_SETTLING, threads=threads)[0].part(0)
 
 
 def predict_views(

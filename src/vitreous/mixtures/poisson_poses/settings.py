@@ -65,8 +65,6 @@ class InitialModel:
         Poses of two restarts agree when they differ by less than this after alignment.
     seed
         Of everything random.
-    threads
-        Restarts, or parts of the images, that are worked on at the same time. The result does not depend on it.
     """
 
     symmetry: str = "C1"
@@ -93,14 +91,13 @@ class InitialModel:
     offset_sd_A: float = 10.0
     agreement_deg: float = 20.0
     seed: int = 0
-    threads: int = 2
 
     def __post_init__(self) -> None:
         require_components(self.fine_components)
         least = {"restarts": 1, "components": 2, "box_px": 8, "counts": 10, "counts_first": 1, "rounds": 1}
         least |= {"rounds_annealed": 1, "global_rotations": 1, "mixture_steps": 1, "rotation_steps": 0}
         least |= {"fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
-        least |= {"steps_between": 1, "threads": 1, "map_box_px": 8}
+        least |= {"steps_between": 1, "map_box_px": 8}
         least |= {"conformations": 1, "label_rounds": 1, "label_counts": 20}
         require_at_least(self, least)
         require_positive(self, ("offset_sd_A", "agreement_deg"))
@@ -120,6 +117,11 @@ class InitialModel:
         return self.label_counts if self.conformations > 1 else self.counts
 
     @property
+    def burn_in_blocks(self) -> int:
+        """Blocks of ``steps_between`` steps before the first sample."""
+        return -(-self.burn_in_steps // self.steps_between)
+
+    @property
     def steps(self) -> int:
         """Steps of the whole algorithm: rounds, then blocks of ``steps_between`` steps."""
-        return self.initial_rounds + -(-self.burn_in_steps // self.steps_between) + self.samples
+        return self.initial_rounds + self.burn_in_blocks + self.samples
