@@ -27,10 +27,13 @@ class Processes(Protocol):
         """How many there are."""
 
     def add(self, sums: T) -> T:
-        """A frozen dataclass of tensors, each summed over all processes."""
+        """A frozen dataclass of tensors, or of tuples of them, each summed over all processes."""
 
     def gather(self, found: T) -> T:
         """A frozen dataclass of arrays, each joined along its first axis, in the order of the processes."""
+
+    def from_first(self, value: T) -> T:
+        """What the first process says, whatever the others do."""
 
 
 def by_process(index: np.ndarray, processes: Processes) -> list[np.ndarray]:
@@ -58,6 +61,10 @@ class Alone:
     def gather(self, found: T) -> T:
         """What was found."""
         return found
+
+    def from_first(self, value: T) -> T:
+        """What it says."""
+        return value
 
 
 ALONE = Alone()
