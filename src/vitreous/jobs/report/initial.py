@@ -150,6 +150,8 @@ def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
         return f"{text}, which are all seen from about one direction: they do not determine the structure."
     if restarts == 1:
         return f"{text}; a single start, so that nothing says whether it is reproducible."
+    if agreeing == 1 and restarts == 2:
+        return f"{text}; the other restart does not agree with it."
     if agreeing == 1:
         return f"{text}; none of the other {restarts - 1} restarts agrees with it."
     return f"{text}; {agreeing} of {restarts} restarts agree."
@@ -167,7 +169,7 @@ def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[KeyFig
         ("restarts that agree", f"{agreeing} of {len(agree)}", f"{mirrored} of them with the other hand"),
         ("averages", f"{len(found.averages)}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("correlation", f"{found.correlation.mean():.3f}", "of averages and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
+        ("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"),
         ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
         _independent(_chain(path)),
         ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),

@@ -78,7 +78,7 @@ def _key_figures(path: Path, found: ReconstructFolder, deviation: np.ndarray) ->
         ("images", f"{len(found.images):,}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("unseen cone", f"{summary.get('unseen_cone_deg', float('nan')):.0f}°", "half angle of the largest, no data"),
         ("correlation", f"{found.correlation.mean():.3f}", "of images and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
+        ("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"),
         ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
         ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
     ]
