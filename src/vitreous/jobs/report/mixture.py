@@ -11,7 +11,7 @@ from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.maps import CHAIN_HINT, slices
+from vitreous.jobs.report.maps import CHAIN_HINT, MapSlices, slices
 from vitreous.jobs.report.page import (
     Charts,
     Columns,
@@ -19,7 +19,6 @@ from vitreous.jobs.report.page import (
     KeyFigure,
     Page,
     Panel,
-    Picture,
     Rows,
     Section,
     Slices,
@@ -100,7 +99,7 @@ def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> tu
     return (Columns(left=(left,), right=(right,)),)
 
 
-def _slices(what: str, values: np.ndarray) -> tuple[str, tuple[tuple[str, Picture], ...]]:
+def _slices(what: str, values: np.ndarray) -> MapSlices:
     if len(values) == 1:
         return what, (("xy", picture(in_equal_sides(values[0]), what)),)
     return slices(what, in_equal_sides(values))
