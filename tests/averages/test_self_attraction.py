@@ -11,7 +11,7 @@ from sets import adjusted_rand_index, ready, settings, simulate
 from vitreous.averages.class2d import class2d
 from vitreous.averages.class2d.em import class_log_prior, deal
 from vitreous.averages.class2d.model import FoldSums, left_out
-from vitreous.matching import accumulate_fixed, best, expect, plan_search
+from vitreous.matching import Alignments, accumulate_at, best, expect, plan_search
 from vitreous.randomness import uniforms
 
 REACH_A = 12.0
@@ -33,7 +33,7 @@ def kmeans(particles, classes: int, rings: int, passes: int, naive: bool, seed: 
     """K-means with alignment, fold by fold: (particles, labels, share of them that changed class in every pass)."""
     prepared, state = ready(particles, classes=classes, seed=seed)
     data, sums, members = prepared.data(rings), state.sums, folds_of(prepared)
-    plan = plan_search(data.grid(rings, REACH_A, classes), REACH_A / data.pixel_size_A)
+    plan = plan_search(data.grid(rings, REACH_A), REACH_A / data.pixel_size_A)
     label, changes = np.zeros(len(particles), int), []
     for _ in range(passes):
         before = label.copy()
@@ -67,11 +67,12 @@ def stays(naive: bool, n: int = 160, classes: int = 16, rings: int = 10) -> floa
     particles, _ = simulate(n, 0, 4)
     prepared, state = ready(particles, classes=classes)
     data, members = prepared.data(rings), folds_of(prepared)
-    plan = plan_search(data.grid(rings, REACH_A, classes), REACH_A / data.pixel_size_A)
+    plan = plan_search(data.grid(rings, REACH_A), REACH_A / data.pixel_size_A)
     random = uniforms(9, "test", ids=np.arange(n), count=2)
     label = (random[:, 0] * classes).astype(np.int64)
     psi = 2 * np.pi * np.floor(random[:, 1] * plan.fine.n_psi) / plan.fine.n_psi
-    parts = [accumulate_fixed(data, i, label[i], psi[i], classes, state.noise_power) for i in members]
+    start = Alignments.from_shifts(np.arange(n), label, psi, np.zeros((n, 2)))
+    parts = [accumulate_at(data, start.take(i), classes, state.noise_power) for i in members]
     sums = FoldSums(**{f: torch.stack([getattr(p, f) for p in parts]) for f in state.sums.__dataclass_fields__})
     found = np.zeros(n, int)
     for fold, index in enumerate(members):

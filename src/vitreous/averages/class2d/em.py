@@ -27,7 +27,17 @@ import torch
 
 from vitreous.averages.class2d.model import FoldSums, left_out, resolved_rings, signal_power, wiener
 from vitreous.averages.class2d.settings import Class2D
-from vitreous.matching import Outcome, PreparedParticles, SearchPlan, Sums, accumulate_fixed, expect, plan_search, soft
+from vitreous.matching import (
+    Alignments,
+    Outcome,
+    PreparedParticles,
+    SearchPlan,
+    Sums,
+    accumulate_at,
+    expect,
+    plan_search,
+    soft,
+)
 from vitreous.randomness import uniforms
 
 __all__ = ["Members", "State", "class_log_prior", "deal", "initial_state", "one_pass"]
@@ -109,7 +119,8 @@ def initial_state(data: PreparedParticles, settings: Class2D, members: list[np.n
         index = fold[: max(1, round(share * len(fold)))]
         random = uniforms(seed, "initial classes", ids=index, count=2)
         label = np.minimum((random[:, 0] * n_classes).astype(np.int64), n_classes - 1)
-        parts.append(accumulate_fixed(data, index, label, 2 * np.pi * random[:, 1], n_classes, noise))
+        start = Alignments.from_shifts(index, label, 2 * np.pi * random[:, 1], np.zeros((len(index), 2)))
+        parts.append(accumulate_at(data, start, n_classes, noise))
     n = len(data)
     return State(
         iteration=0,
@@ -155,7 +166,7 @@ def one_pass(
     rings = state.rings
     sharpness = _sharpness(state.iteration)
     reach = offset_range_A / data.pixel_size_A
-    plan = plan_search(data.grid(rings, offset_range_A, settings.classes), reach, keep=KEEP_NATS / sharpness)
+    plan = plan_search(data.grid(rings, offset_range_A), reach, keep=KEEP_NATS / sharpness)
     offset_sd = state.offset_sd_A / data.pixel_size_A or reach / 2
     n_good = sum(len(m) for m in members)
     share = pass_size(settings, n_good, state.iteration) / n_good

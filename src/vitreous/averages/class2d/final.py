@@ -69,9 +69,7 @@ def assign(
 ) -> Assignment:
     """Plain posterior of every particle against averages without its own fold; sub-grid poses of its best class."""
     rings = min(state.rings, data.basis.rings, data_limit(data, settings))
-    plan = plan_search(
-        data.grid(rings, offset_range_A, settings.classes), offset_range_A / data.pixel_size_A, keep=KEEP_NATS
-    )
+    plan = plan_search(data.grid(rings, offset_range_A), offset_range_A / data.pixel_size_A, keep=KEEP_NATS)
     offset_sd = _offset_sd_px(state, data, offset_range_A)
     parts, totals, done = [], [], 0
     for fold, index in members.groups:
@@ -116,9 +114,7 @@ def noise_test(
 ) -> NoiseTest:
     """Match noise instead of images (module docstring). jury_evidence: log evidence of the jury's particles."""
     rings = min(state.rings, data.basis.rings, data_limit(data, settings))
-    plan = plan_search(
-        data.grid(rings, offset_range_A, settings.classes), offset_range_A / data.pixel_size_A, keep=KEEP_NATS
-    )
+    plan = plan_search(data.grid(rings, offset_range_A), offset_range_A / data.pixel_size_A, keep=KEEP_NATS)
     references = fold_references(state.sums, None, plan, data, settings, _offset_sd_px(state, data, offset_range_A))
     noise = replace(data, packed=_NoiseRows(data, settings.seed))
     index = np.concatenate(members.folds)[: NOISE_IMAGES_PER_CLASS * settings.classes]
