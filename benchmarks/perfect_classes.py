@@ -16,7 +16,7 @@ from benchmarks import sticks
 from benchmarks.class2d_quality import FIGURES
 from benchmarks.tables import markdown_table
 from vitreous.averages.class2d import Class2D, prepare_run
-from vitreous.averages.class2d.restore import Poses, restore
+from vitreous.matching import Alignments, restore
 from vitreous.particles import read_particles, write_mrc_stack
 from vitreous.rotations import euler_to_matrix
 
@@ -53,16 +53,13 @@ def _write_perfect(data: Path, folder: Path, snr: float, classes: int) -> None:
     label, centre = _spherical_kmeans(pose[:, :, 2], classes)
     psi = _in_plane(pose, _frame(centre)[label])
     origin_A = np.stack([truth["rlnOriginXAngst"], truth["rlnOriginYAngst"]], 1).astype(float)
-    poses = Poses(
-        particle=np.arange(len(particles)),
-        class_index=label,
-        half=np.arange(len(particles)) % 2,
-        psi_rad=psi,
-        origin_px=origin_A / particles.pixel_size_A,
+    n = len(particles)
+    alignments = Alignments(
+        particle=np.arange(n), reference=label, psi_rad=psi, origin_A=origin_A, mirror=np.zeros(n, bool)
     )
     preparation = prepare_run(particles, Class2D(classes=classes)).preparation
     with torch.no_grad():
-        averages = restore(particles.read, preparation, particles.ctf, poses, classes)
+        averages = restore(particles.read, preparation, particles.ctf, alignments, np.arange(n) % 2, classes)
     write_mrc_stack(folder / "run_classes.mrcs", averages.full.numpy(), particles.pixel_size_A)
     assigned = particles.with_columns(rlnClassNumber=label + 1, rlnAnglePsi=np.rad2deg(psi))
     assigned.write(folder / "run_data.star")

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from benchmarks.tables import markdown_table
-from vitreous.averages.class2d.model import wiener
 from vitreous.fourier import central_slices, centred_irfft2, prepare_volume, resize_images
 from vitreous.matching import (
     ImagePreparation,
@@ -25,8 +24,8 @@ from vitreous.matching import (
     best_rows,
     expect,
     find_rows,
-    plan_search,
     prepare_particles,
+    wiener,
 )
 from vitreous.optics import CTFParameters
 from vitreous.rotations import euler_to_matrix
@@ -97,7 +96,7 @@ def _projections(data: PreparedParticles, volume: torch.Tensor, count: int) -> t
 
 def _one(data: PreparedParticles, projections: torch.Tensor, rings: int) -> dict[str, Any]:
     reach_px = RANGE_A / data.pixel_size_A
-    plan = plan_search(data.grid(rings, RANGE_A), reach_px)
+    plan = data.search(rings, RANGE_A)
     first, second = np.arange(0, len(data), 2), np.arange(1, len(data), 2)
     cut = projections[:, : plan.fine.rings, : plan.fine.harmonics]
     sums, _ = expect(data, first, plan, _references(plan, cut, reach_px, data), data.group_power)

@@ -12,7 +12,17 @@ METHODS = {"averages", "mixtures", "volumes"}  # side by side: none imports anot
 FLOORS: list[set[str]] = [
     *(
         {name}
-        for name in ("conventions", "randomness", "rotations", "fourier", "optics", "particles", "quality", "simulate")
+        for name in (
+            "conventions",
+            "randomness",
+            "processes",
+            "rotations",
+            "fourier",
+            "optics",
+            "particles",
+            "quality",
+            "simulate",
+        )
     ),
     *({name} for name in ("matching", "iterate")),
     METHODS,

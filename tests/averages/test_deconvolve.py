@@ -8,9 +8,9 @@ import pytest
 import torch
 from sets import BOX, PIXEL_A, SHAPES, defocus, simulate
 
-from vitreous.averages.class2d.restore import Poses, restore
 from vitreous.averages.deconvolve import Deconvolve, deconvolve, defocus_groups, prepare_deconvolution
 from vitreous.fourier import centred_irfft2, centred_rfft2
+from vitreous.matching import restore
 from vitreous.optics import ctf_2d, phase_flip
 from vitreous.particles import ParticleSet, Table, read_particles, write_mrc_stack, write_star
 
@@ -73,14 +73,7 @@ def test_averages_are_counts_on_a_clean_ground(result):
 def test_they_are_nearer_to_the_truth_than_other_averages(classified, result):
     run = prepare_deconvolution(classified, Deconvolve(particle_diameter_A=DIAMETER_A))
     members = run.members
-    poses = Poses(
-        particle=members.particle,
-        class_index=members.class_index,
-        half=np.arange(N) % 2,
-        psi_rad=members.psi_rad,
-        origin_px=members.origin_px,
-    )
-    wiener = restore(classified.read, run.preparation, run.ctf, poses, 4).full.numpy()
+    wiener = restore(classified.read, run.preparation, run.ctf, members, np.arange(N) % 2, 4).full.numpy()
     found = correlation(result.averages, CLEAN)
     assert (found > 0.97).all()
     assert (found > correlation(wiener, CLEAN)).all()

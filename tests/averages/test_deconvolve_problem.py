@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sets import defocus
 
-from vitreous.averages.deconvolve import deconvolve_frames, gradient, normal_equations, objective, solve, tikhonov
+from vitreous.averages.deconvolve import deconvolve_averages, gradient, normal_equations, objective, solve, tikhonov
 from vitreous.optics import ctf_2d
 from vitreous.testing import Blobs, with_ctf
 
@@ -93,29 +93,31 @@ def test_solution_is_that_of_l_bfgs_b():
 def test_without_bound_it_is_the_wiener_filter():
     frames, ctf, weights, _ = made_up(16, 7)
     problem = normal_equations(frames, ctf, weights, 10.0)
-    free = deconvolve_frames(frames, ctf, weights, alpha=10.0, nonnegative=False)
+    free = deconvolve_averages(frames, ctf, weights, alpha=10.0, nonnegative=False)
     assert gradient(problem, free.images).abs().max() < 1e-9 * problem.right.abs().max()
     assert (free.images < 0).any()
     # On a pedestal nothing is negative: then the bound must not change anything.
     pedestal = 10.0
     raised = frames + pedestal * ctf[:, :, 0, 0, None, None]
-    bounded = deconvolve_frames(raised, ctf, weights, alpha=10.0, tolerance=1e-10)
+    bounded = deconvolve_averages(raised, ctf, weights, alpha=10.0, tolerance=1e-10)
     assert bounded.images.numpy() == pytest.approx(free.images.numpy() + pedestal, abs=1e-6)
 
 
 def test_frames_of_one_ctf_are_one_frame():
     frames, ctf, weights, _ = made_up(16, 9, groups=1)
     share = torch.tensor([0.25, 0.75], dtype=torch.float64)
-    split = deconvolve_frames(frames.expand(-1, 2, -1, -1), ctf.expand(-1, 2, -1, -1), weights * share, tolerance=1e-9)
-    whole = deconvolve_frames(frames, ctf, weights, tolerance=1e-9)
+    split = deconvolve_averages(
+        frames.expand(-1, 2, -1, -1), ctf.expand(-1, 2, -1, -1), weights * share, tolerance=1e-9
+    )
+    whole = deconvolve_averages(frames, ctf, weights, tolerance=1e-9)
     assert split.images.numpy() == pytest.approx(whole.images.numpy(), abs=1e-8)
 
 
 def test_a_class_does_not_depend_on_its_neighbours_and_an_empty_one_is_zero():
     frames, ctf, weights, _ = made_up(16, 13, classes=3)
     weights[1] = 0
-    together = deconvolve_frames(frames, ctf, weights, tolerance=1e-7)
-    alone = deconvolve_frames(frames[2:], ctf[2:], weights[2:], tolerance=1e-7)
+    together = deconvolve_averages(frames, ctf, weights, tolerance=1e-7)
+    alone = deconvolve_averages(frames[2:], ctf[2:], weights[2:], tolerance=1e-7)
     assert (together.images[1] == 0).all()
     assert together.images[2].numpy() == pytest.approx(alone.images[0].numpy(), abs=1e-9)
     assert int(together.iterations[2]) == int(alone.iterations[0])
@@ -129,7 +131,7 @@ def test_a_frequency_that_nobody_saw_is_zero():
 
 
 def test_too_few_iterations_are_admitted():
-    found = deconvolve_frames(*made_up(16, 17, noise=1.0)[:3], tolerance=1e-12, max_iterations=3)
+    found = deconvolve_averages(*made_up(16, 17, noise=1.0)[:3], tolerance=1e-12, max_iterations=3)
     assert not found.converged.all()
     assert (found.iterations[~found.converged] == 3).all()
 
@@ -137,12 +139,12 @@ def test_too_few_iterations_are_admitted():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f, c, w: (f[0], c, w, 1.0), "frames: expected"),
+        (lambda f, c, w: (f[0], c, w, 1.0), "averages: expected"),
         (lambda f, c, w: (f, c[..., :-1], w, 1.0), "ctf: expected"),
         (lambda f, c, w: (f, c, w[:, :1], 1.0), "weights: expected"),
         (lambda f, c, w: (f, c, -w, 1.0), "numbers of images"),
         (lambda f, c, w: (f, c, w, 0.0), "alpha: expected a positive"),
-        (lambda f, c, w: (f.index_fill(0, torch.tensor([1]), torch.nan), c, w, 1.0), "frames: NaN .* class 1"),
+        (lambda f, c, w: (f.index_fill(0, torch.tensor([1]), torch.nan), c, w, 1.0), "averages: NaN .* class 1"),
     ],
 )
 def test_what_cannot_be_used_is_named(change, said):

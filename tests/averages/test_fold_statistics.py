@@ -10,15 +10,30 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vitreous.averages.class2d import Class2D
-from vitreous.averages.class2d.em import class_log_prior, deal, dying, move_classes, pass_size, redundant
-from vitreous.averages.class2d.model import FoldSums, left_out, resolved_rings, signal_power, wiener
-from vitreous.matching import Outcome, RingBasis
+from vitreous.averages.class2d.em import class_log_prior, first_pass_size
+from vitreous.averages.class2d.moves import dying, move_classes, redundant
+from vitreous.matching import (
+    Outcome,
+    RingBasis,
+    Sums,
+    deal,
+    held_out_size,
+    left_out,
+    own_half,
+    pass_size,
+    replaced,
+    resolved_rings,
+    signal_power,
+    stacked,
+    total,
+    wiener,
+)
 
 BASIS = RingBasis(box_px=32, radius_px=14.0, rings=10)
 FOLDS, CLASSES = 8, 20
 
 
-def made_up(average: torch.Tensor, seed: int = 0, power_scale: float = 1.0) -> FoldSums:
+def made_up(average: torch.Tensor, seed: int = 0, power_scale: float = 1.0) -> tuple[Sums, ...]:
     """Statistics of folds whose images are ``average`` (K, R, Q) with noise of power sigma^2: sum C X / sigma^2."""
     rng = torch.Generator().manual_seed(seed)
     power = power_scale * (0.5 + torch.rand(FOLDS, CLASSES, BASIS.rings, generator=rng))
@@ -27,13 +42,22 @@ def made_up(average: torch.Tensor, seed: int = 0, power_scale: float = 1.0) -> F
     # Power 1 on every ring, as sigma^2 in units of sigma^2: sum over harmonics of m |n|^2.
     noise = noise / (BASIS.multiplicity * BASIS.used).sum(1).sqrt()[:, None]
     members = 10 * power.mean(2)
-    return FoldSums(
-        signal=power[..., None] * average + power.sqrt()[..., None] * noise,
-        power=power,
-        members=members,
-        square_members=members,
-        offset_square_px2=torch.ones(FOLDS, CLASSES),
+    signal = power[..., None] * average + power.sqrt()[..., None] * noise
+    return tuple(
+        Sums(
+            signal=signal[f],
+            power=power[f],
+            members=members[f],
+            square_members=members[f],
+            offset_square_px2=torch.ones(CLASSES),
+        )
+        for f in range(FOLDS)
     )
+
+
+def changed(parts: tuple[Sums, ...], **statistics: torch.Tensor) -> tuple[Sums, ...]:
+    """With some statistics exchanged, each (F, K, ...)."""
+    return tuple(replace(part, **{k: v[f] for k, v in statistics.items()}) for f, part in enumerate(parts))
 
 
 def averages(power: torch.Tensor, seed: int = 5) -> torch.Tensor:
@@ -64,12 +88,12 @@ def test_pure_noise_has_no_signal_power():
 def test_empty_classes_do_not_count():
     true = torch.full((BASIS.rings,), 2.0)
     sums = made_up(averages(true))
-    signal, power = sums.signal.clone(), sums.power.clone()
+    signal, power = stacked(sums, "signal"), stacked(sums, "power")
     signal[:, 3], power[:, 3] = 0, 0
     signal[1::2, 4], power[1::2, 4] = 0, 0  # nothing in one of the halves
-    found = signal_power(replace(sums, signal=signal, power=power), BASIS)
+    found = signal_power(changed(sums, signal=signal, power=power), BASIS)
     assert torch.allclose(found, true, rtol=0.2)
-    nobody = replace(sums, signal=0 * signal, power=0 * power)
+    nobody = changed(sums, signal=0 * signal, power=0 * power)
     assert torch.equal(signal_power(nobody, BASIS), torch.zeros(BASIS.rings))
 
 
@@ -91,18 +115,50 @@ def test_wiener_is_the_posterior_mean():
 @pytest.mark.parametrize("fold", [0, 3, FOLDS - 1])
 def test_a_fold_that_is_left_out_has_no_say(fold):
     sums = made_up(averages(torch.ones(BASIS.rings)))
-    signal, power = left_out(sums, fold)
-    torch.testing.assert_close(signal, sums.signal.sum(0) - sums.signal[fold], rtol=1e-4, atol=1e-4)
-    changed = sums.signal.clone()
-    changed[fold] = torch.nan
-    again, _ = left_out(replace(sums, signal=changed), fold)
-    assert torch.equal(again, signal)
-    torch.testing.assert_close(power, sums.power.sum(0) - sums.power[fold], rtol=1e-4, atol=1e-4)
+    signal, power = stacked(sums, "signal"), stacked(sums, "power")
+    others = left_out(sums, fold)
+    torch.testing.assert_close(others.signal, signal.sum(0) - signal[fold], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(others.power, power.sum(0) - power[fold], rtol=1e-4, atol=1e-4)
+    signal[fold] = torch.nan
+    assert torch.equal(left_out(changed(sums, signal=signal), fold).signal, others.signal)
+
+
+def test_no_fold_that_is_left_out_is_all_of_them():
+    sums = made_up(averages(torch.ones(BASIS.rings)))
+    for against in (left_out, own_half):
+        assert torch.equal(against(sums, None).signal, total(sums).signal)
+
+
+@pytest.mark.parametrize("fold", [0, 3, FOLDS - 1])
+def test_the_other_half_and_the_fold_itself_have_no_say_in_the_own_half(fold):
+    """Gold standard: even and odd folds never meet."""
+    sums = made_up(averages(torch.ones(BASIS.rings)))
+    signal = stacked(sums, "signal")
+    mine = [f for f in range(FOLDS) if f % 2 == fold % 2 and f != fold]
+    others = own_half(sums, fold)
+    torch.testing.assert_close(others.signal, signal[mine].sum(0))
+    signal[fold], signal[(fold + 1) % 2 :: 2] = torch.nan, torch.nan
+    assert torch.equal(own_half(changed(sums, signal=signal), fold).signal, others.signal)
+
+
+def test_new_statistics_of_fewer_rings_find_room_and_leave_the_old_value_alone():
+    sums = made_up(averages(torch.ones(BASIS.rings)))
+    rings, harmonics = 4, 7
+    new = replace(
+        sums[2], signal=sums[5].signal[:, :rings, :harmonics], power=sums[5].power[:, :rings], members=sums[5].members
+    )
+    after = replaced(sums, 2, new)
+    assert after[2].signal.shape == sums[2].signal.shape
+    assert torch.equal(after[2].signal[:, :rings, :harmonics], new.signal)
+    assert not after[2].signal[:, rings:].any()
+    assert not after[2].power[:, rings:].any()
+    assert sums[2].signal[:, rings:].any()
+    assert all(after[f] is sums[f] for f in range(FOLDS) if f != 2)
 
 
 def test_resolution_ends_before_the_first_ring_without_signal():
     sums = made_up(averages(torch.ones(BASIS.rings)))
-    enough = 1 / sums.power.sum(0).mean(0)
+    enough = 1 / total(sums).power.mean(0)
     gain = torch.tensor([9, 5, 2, 1.1, 0.9, 3, 1, 1, 1, 1])
     assert resolved_rings(sums, enough * gain) == 4
     assert resolved_rings(sums, (enough * 2)[:6]) == 6
@@ -111,15 +167,16 @@ def test_resolution_ends_before_the_first_ring_without_signal():
 
 @given(n=st.integers(2, 2000), folds=st.integers(2, 9), seed=st.integers(0, 2**31))
 @examples(max_examples=50, deadline=None)
-def test_particles_are_dealt_into_equal_folds_and_a_jury(n, folds, seed):
+def test_particles_are_dealt_into_equal_folds_and_those_held_out(n, folds, seed):
     good = np.random.default_rng(seed).permutation(3 * n)[:n]
-    members = deal(np.sort(good), folds, seed)
-    assert sorted(np.concatenate([*members.folds, members.jury]).tolist()) == sorted(good.tolist())
-    sizes = [len(m) for m in members.folds]
+    dealt = deal(np.sort(good), folds, seed, held_out=held_out_size(n))
+    assert sorted(np.concatenate([*dealt.folds, dealt.held_out]).tolist()) == sorted(good.tolist())
+    sizes = [len(m) for m in dealt.folds]
     assert max(sizes) - min(sizes) <= 1
-    assert min(n // 10, 250) <= len(members.jury) <= min(250, max(n // 5, n // 10))
-    again = deal(good, folds, seed)
-    assert all(np.array_equal(a, b) for a, b in zip(members.folds, again.folds, strict=True))
+    assert min(n // 10, 250) <= len(dealt.held_out) <= min(250, max(n // 5, n // 10))
+    assert [fold for fold, _ in dealt.groups] == [*range(folds), None]
+    again = deal(good, folds, seed, held_out=held_out_size(n))
+    assert all(np.array_equal(a, b) for a, b in zip(dealt.folds, again.folds, strict=True))
 
 
 def test_folds_depend_on_the_seed():
@@ -128,13 +185,13 @@ def test_folds_depend_on_the_seed():
 
 
 def test_passes_grow_to_the_whole_set():
-    settings = Class2D(classes=3, subset=100)
-    sizes = [pass_size(settings, 1000, i) for i in range(20)]
+    sizes = [pass_size(100, 1000, i) for i in range(20)]
     assert sizes[:3] == [100, 125, 156]
     assert sizes[-1] == 1000
-    assert pass_size(Class2D(classes=3), 10**6, 0) == 5000
-    assert pass_size(Class2D(classes=200), 10**6, 0) == 20000
-    assert pass_size(Class2D(), 300, 0) == 300
+    assert pass_size(5000, 300, 0) == 300
+    assert first_pass_size(Class2D(classes=3, subset=100)) == 100
+    assert first_pass_size(Class2D(classes=3)) == 5000
+    assert first_pass_size(Class2D(classes=200)) == 20000
 
 
 def test_class_priors_lie_halfway_to_uniform():
@@ -148,37 +205,37 @@ def test_dying_classes_are_those_below_a_tenth_of_the_average():
     sums = made_up(averages(torch.ones(BASIS.rings)))
     members = torch.full((FOLDS, CLASSES), 10.0)
     members[:, 7], members[:, 9] = 0.5, 1.5
-    assert dying(replace(sums, members=members)) == [7]
+    assert dying(changed(sums, members=members)) == [7]
 
 
 def test_a_moved_class_shares_the_folds_of_the_largest():
     sums = made_up(averages(torch.ones(BASIS.rings)))
     members = torch.full((FOLDS, CLASSES), 10.0)
     members[:, 7], members[:, 3] = 0.5, 30.0
-    sums = replace(sums, members=members)
+    sums = changed(sums, members=members)
     moved = move_classes(sums, [7])
     # What the dying class had is given up; everything else stays, fold by fold.
-    for name in sums.__dataclass_fields__:
-        before, after = getattr(sums, name), getattr(moved, name)
+    for name in sums[0].__dataclass_fields__:
+        before, after = stacked(sums, name), stacked(moved, name)
         torch.testing.assert_close(after[:, 7] + after[:, 3], before[:, 3])
         others = [k for k in range(CLASSES) if k not in (3, 7)]
         assert torch.equal(after[:, others], before[:, others])
-        assert before is not after
-    assert moved.members[:, 7].sum() == moved.members[:, 3].sum() == 120
+    counts = stacked(moved, "members")
+    assert counts[:, 7].sum() == counts[:, 3].sum() == 120
+    assert (stacked(sums, "members")[:, 3] == 30).all()  # the old value is as it was
     for half in (0, 1):  # both stay visible to the cross power of even and odd folds
-        assert moved.members[half::2, 7].sum() > 0
-        assert moved.members[half::2, 3].sum() > 0
+        assert counts[half::2, 7].sum() > 0
+        assert counts[half::2, 3].sum() > 0
     for fold in range(FOLDS):
-        _, power = left_out(moved, fold)
-        assert (power[[3, 7]] > 0).all()
+        assert (left_out(moved, fold).power[[3, 7]] > 0).all()
 
 
 def test_more_free_classes_than_others_are_moved_as_far_as_they_go():
     sums = made_up(averages(torch.ones(BASIS.rings)))
     free = list(range(1, CLASSES))
-    moved = move_classes(sums, free)
-    torch.testing.assert_close(moved.members[:, 0] + moved.members[:, 1], sums.members[:, 0])
-    assert torch.equal(moved.members[:, 2:], sums.members[:, 2:])
+    before, moved = stacked(sums, "members"), stacked(move_classes(sums, free), "members")
+    torch.testing.assert_close(moved[:, 0] + moved[:, 1], before[:, 0])
+    assert torch.equal(moved[:, 2:], before[:, 2:])
 
 
 def outcome_of(reference: np.ndarray, own: np.ndarray, following: np.ndarray) -> Outcome:

@@ -8,7 +8,6 @@ import torch
 from sets import PIXEL_A, defocus
 
 from vitreous.averages.neighbours import (
-    ClassSums,
     NeighbourLists,
     Neighbours,
     PrincipalImages,
@@ -33,7 +32,7 @@ from vitreous.averages.neighbours import (
 from vitreous.conventions import in_plane_matrix
 from vitreous.fourier import mirror_coefficients, rotate_coefficients
 from vitreous.iterate import run, state_from_arrays, state_to_arrays
-from vitreous.matching import rotation_scores
+from vitreous.matching import left_out, rotation_scores
 from vitreous.randomness import torch_generator
 from vitreous.testing import ArrayParticles, Blobs, with_ctf
 
@@ -132,12 +131,11 @@ def test_an_image_does_not_change_what_it_is_compared_with():
             group=images.group,
         )
         drawn = first_pass(changed, folds, 6, seed=3, run=0)
-        moved = {g for g in range(4) if not torch.equal(drawn.sums.signal[g], state.sums.signal[g])}
+        moved = {g for g in range(4) if not torch.equal(drawn.parts[g].signal, state.parts[g].signal)}
         assert fold in moved
-        signal, weight = state.sums.without(fold)
-        others = [g for g in range(4) if g != fold]
-        torch.testing.assert_close(signal, state.sums.signal[others].sum(0))
-        torch.testing.assert_close(weight, state.sums.weight[others].sum(0))
+        others = left_out(state.parts, fold)
+        torch.testing.assert_close(others.signal, sum(p.signal for g, p in enumerate(state.parts) if g != fold))
+        torch.testing.assert_close(others.weight, sum(p.weight for g, p in enumerate(state.parts) if g != fold))
 
 
 def test_no_image_is_its_own_first_reference():
@@ -154,7 +152,7 @@ def test_sums_count_every_image_once():
     state = next_pass(images, folds, first_pass(images, folds, 5, seed=1, run=0))
     for fold, index in enumerate(folds):
         counted = torch.bincount(images.group[torch.from_numpy(index)], minlength=GROUPS).float()
-        torch.testing.assert_close(state.sums.weight[fold].sum(0), counted, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(state.parts[fold].weight.sum(0), counted, rtol=1e-4, atol=1e-3)
 
 
 @lru_cache
@@ -164,7 +162,7 @@ def searched():
     state = first_pass(images, folds, 12, seed=2, run=0)
     for _ in range(6):
         state = next_pass(images, folds, state)
-    profiles = [profile_images(images, folds, state.sums)]
+    profiles = [profile_images(images, folds, state.parts)]
     features = profile_features(profiles)
     return images, label, psi, mirrored, profiles, features, nearest_profiles(features, 8)
 
@@ -276,15 +274,8 @@ def test_threads_do_not_change_a_bit():
     folds = deal_folds(len(images), 4, 0, 0)
     one = next_pass(images, folds, first_pass(images, folds, 6, seed=0, run=0))
     two = next_pass(images, folds, first_pass(images, folds, 6, seed=0, run=0, threads=2), threads=2)
-    assert torch.equal(one.sums.signal, two.sums.signal)
+    assert all(torch.equal(a.signal, b.signal) for a, b in zip(one.parts, two.parts, strict=True))
     assert np.array_equal(one.assigned, two.assigned)
-
-
-def test_sums_of_empty_folds():
-    sums = ClassSums(signal=torch.ones(3, 2, 4, dtype=torch.complex64), weight=torch.ones(3, 2, 1))
-    signal, weight = sums.without(1)
-    assert signal.abs().max() == 2
-    assert weight.max() == 2
 
 
 SHAPES = [Blobs.random(300 + k, count=7, reach_px=8.5, width_px=1.5) for k in range(5)]

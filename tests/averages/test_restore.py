@@ -1,13 +1,14 @@
 """Averages from original pixels: known poses, no or known noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sets import BOX, PIXEL_A, SHAPES, defocus, simulate
 
-from vitreous.averages.class2d.restore import Poses, aligned_images, restore
 from vitreous.fourier import centred_rfft2
-from vitreous.matching import ImagePreparation
+from vitreous.matching import Alignments, ImagePreparation, aligned_images, restore
 from vitreous.testing import Blobs, twin_ctf
 
 WIDE = [Blobs.random(300 + k, reach_px=6, width_px=2.0) for k in range(2)]
@@ -17,15 +18,19 @@ def preparation(box: int = BOX) -> ImagePreparation:
     return ImagePreparation(box_px=box, pixel_size_A=PIXEL_A, particle_diameter_A=0.85 * box * PIXEL_A, normalise=False)
 
 
-def poses_of(truth, n_halves: int = 2) -> Poses:
+def aligned(truth) -> Alignments:
     n = len(truth.label)
-    return Poses(
+    return Alignments(
         particle=np.arange(n),
-        class_index=truth.label,
-        half=np.arange(n) // 2 % n_halves,
+        reference=truth.label,
         psi_rad=np.deg2rad(truth.psi_deg),
-        origin_px=truth.origin_px,
+        origin_A=truth.origin_px * PIXEL_A,
+        mirror=np.zeros(n, bool),
     )
+
+
+def halves(truth) -> np.ndarray:
+    return np.arange(len(truth.label)) // 2 % 2
 
 
 def correlation(a: np.ndarray, b: np.ndarray, radius: float = 13.0) -> float:
@@ -37,7 +42,7 @@ def correlation(a: np.ndarray, b: np.ndarray, radius: float = 13.0) -> float:
 @pytest.mark.parametrize("box", [32, 33])
 def test_images_without_noise_give_back_the_classes(box):
     particles, truth = simulate(60, np.inf, 1, shapes=WIDE, box=box)
-    averages = restore(particles.read, preparation(box), None, poses_of(truth), 2)
+    averages = restore(particles.read, preparation(box), None, aligned(truth), halves(truth), 2)
     for k in (0, 1):
         true = WIDE[k].image(box)
         assert correlation(averages.full[k].numpy(), true) > 0.995
@@ -49,7 +54,7 @@ def test_images_without_noise_give_back_the_classes(box):
 def test_the_ctf_is_undone_with_its_sign_and_its_astigmatism(astigmatism_A):
     ctf = defocus(80, 2, astigmatism_A)
     particles, truth = simulate(80, np.inf, 1, shapes=WIDE, ctf=ctf)
-    averages = restore(particles.read, preparation(), ctf, poses_of(truth), 2)
+    averages = restore(particles.read, preparation(), ctf, aligned(truth), halves(truth), 2)
     for k in (0, 1):
         assert correlation(averages.full[k].numpy(), WIDE[k].image(BOX)) > 0.99
 
@@ -62,7 +67,7 @@ def test_the_squared_ctf_is_turned_with_the_particle():
     kx = np.fft.rfftfreq(BOX)[None, :]
     ky = np.fft.fftfreq(BOX)[:, None]
     inside = torch.from_numpy((np.hypot(kx, ky) < 0.3) & (np.hypot(kx, ky) > 0.02))
-    for _, images, weight in aligned_images(particles.read, preparation(), ctf, poses_of(truth)):
+    for _, images, weight in aligned_images(particles.read, preparation(), ctf, aligned(truth)):
         for i in range(6):
             psi = np.deg2rad(truth.psi_deg[i])
             c, s = np.cos(psi), np.sin(psi)
@@ -80,15 +85,8 @@ def test_the_squared_ctf_is_turned_with_the_particle():
 
 def test_halves_hold_their_own_particles():
     particles, truth = simulate(40, np.inf, 1, shapes=WIDE)
-    poses = poses_of(truth)
-    swapped = Poses(
-        particle=poses.particle,
-        class_index=np.zeros(40, np.int64),
-        half=truth.label,
-        psi_rad=poses.psi_rad,
-        origin_px=poses.origin_px,
-    )
-    averages = restore(particles.read, preparation(), None, swapped, 2)
+    one_class = replace(aligned(truth), reference=np.zeros(40, np.int64))
+    averages = restore(particles.read, preparation(), None, one_class, truth.label, 2)
     # The filter keeps only what both halves share, and here they share little.
     for half in (0, 1):
         own, other = (correlation(averages.halves[half, 0].numpy(), WIDE[h].image(BOX)) for h in (half, 1 - half))
@@ -100,11 +98,11 @@ def test_halves_hold_their_own_particles():
 
 def test_frc_and_ssnr_tell_signal_from_noise():
     signal, truth = simulate(200, 1.0, 1)
-    averages = restore(signal.read, preparation(), None, poses_of(truth), 4)
+    averages = restore(signal.read, preparation(), None, aligned(truth), halves(truth), 4)
     assert (averages.frc[:, 1:5] > 0.9).all()
     assert (averages.ssnr[:, 1:5] > 5).all()
     noise, truth = simulate(200, 0, 1)
-    nothing = restore(noise.read, preparation(), None, poses_of(truth), 4)
+    nothing = restore(noise.read, preparation(), None, aligned(truth), halves(truth), 4)
     assert nothing.frc[:, 2:].abs().mean() < 0.3
     assert nothing.ssnr[:, 2:].mean() < 0.3
     assert nothing.full.square().mean() < 0.2 * nothing.halves.new_tensor(noise.images).square().mean() / 50
@@ -116,15 +114,8 @@ def test_ssnr_is_the_ratio_of_powers():
     image = SHAPES[0].image(BOX)
     noise_sd = 1.0
     images = (image + noise_sd * rng.normal(size=(n, BOX, BOX))).astype(np.float32)
-    zero = np.zeros(n)
-    poses = Poses(
-        particle=np.arange(n),
-        class_index=zero.astype(int),
-        half=np.arange(n) % 2,
-        psi_rad=zero,
-        origin_px=np.zeros((n, 2)),
-    )
-    averages = restore(lambda i: images[i], preparation(), None, poses, 1)
+    one_class = replace(Alignments.unknown(n), reference=np.zeros(n, np.int64))
+    averages = restore(lambda i: images[i], preparation(), None, one_class, np.arange(n) % 2, 1)
     shell = np.round(np.hypot(np.fft.fftfreq(BOX)[:, None], np.fft.fftfreq(BOX)[None]) * BOX).astype(int)
     power = np.abs(np.fft.fft2(image)) ** 2
     area = (np.hypot(*(np.indices((BOX, BOX)) - BOX // 2)) < preparation().radius_px).mean()

@@ -46,15 +46,9 @@ def made_up_particles(folder: Path) -> ParticleSet:
     return read_particles(path)
 
 
-def made_up_result(*, found_signal: bool = True) -> Class2DResult:
-    """Five classes: three good ones of falling size, one without resolution, one empty; two particles refused."""
-    rng = np.random.default_rng(2)
-    shells = BOX // 2 + 1
-    number = np.repeat([0, 1, 2, 3, 4], [2, 30, 14, 9, 5])
-    population = np.bincount(number, minlength=CLASSES + 1)[1:]
-    frc = np.exp(-(np.arange(shells) ** 2) / np.array([90, 60, 40, 1, 1])[:, None])
-    resolution = np.array([18.3, 12.8, 25.6, np.inf, np.inf])
-    history = [
+def made_up_history() -> list[dict]:
+    """Three iterations."""
+    return [
         {
             "iteration": i,
             "log_likelihood": -5000.0 + 900 * i,
@@ -65,6 +59,16 @@ def made_up_result(*, found_signal: bool = True) -> Class2DResult:
         }
         for i in (1, 2, 3)
     ]
+
+
+def made_up_result(*, found_signal: bool = True) -> Class2DResult:
+    """Five classes: three good ones of falling size, one without resolution, one empty; two particles refused."""
+    rng = np.random.default_rng(2)
+    shells = BOX // 2 + 1
+    number = np.repeat([0, 1, 2, 3, 4], [2, 30, 14, 9, 5])
+    population = np.bincount(number, minlength=CLASSES + 1)[1:]
+    frc = np.exp(-(np.arange(shells) ** 2) / np.array([90, 60, 40, 1, 1])[:, None])
+    resolution = np.array([18.3, 12.8, 25.6, np.inf, np.inf])
     return Class2DResult(
         pixel_size_A=PIXEL,
         particle_diameter_A=100.0,
@@ -89,7 +93,6 @@ def made_up_result(*, found_signal: bool = True) -> Class2DResult:
         noise_power=np.ones((2, shells)),
         noise_group=np.arange(PARTICLES) % 2,
         found_signal=found_signal,
-        history=history,
         messages=["two particles were <refused>"],
     )
 
@@ -100,7 +103,7 @@ def made_up_job(tmp_path: Path, *, found_signal: bool = True) -> Path:
     result = made_up_result(found_signal=found_signal)
     manifest = new_manifest("class2d", {"classes": CLASSES, "psi_step_deg": None}, seed=1, inputs=["particles.star"])
     with open_job(folder, manifest, command="vitreous class2d particles.star -o job") as job:
-        for entry in result.history:
+        for entry in made_up_history():
             job.record(entry)
         write_final(folder, result, particles, search=SEARCH)
         images = np.random.default_rng(3).standard_normal((4, BOX, BOX))

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitreous.matching import Alignments
+
 __all__ = ["Class2DResult"]
 
 
@@ -38,5 +40,17 @@ class Class2DResult:
     noise_power: np.ndarray  # (groups, F) sigma^2 per Fourier component, of images normalised to background sd 1
     noise_group: np.ndarray  # (n,) int index into noise_power
     found_signal: bool  # False when no class shows signal beyond the first shells (pure noise in)
-    history: list[dict] = field(default_factory=list)  # one entry per iteration, JSON-able
     messages: list[str] = field(default_factory=list)  # plain sentences for the user (warnings, rescues)
+
+    @property
+    def alignments(self) -> Alignments:
+        """How every particle is aligned to its class average; reference -1 where it was refused."""
+        origin_A = np.stack([self.origin_x_A, self.origin_y_A], axis=1)
+        n = len(self.class_number)
+        return Alignments(
+            particle=np.arange(n),
+            reference=self.class_number - 1,
+            psi_rad=np.deg2rad(self.psi_deg),
+            origin_A=origin_A,
+            mirror=np.zeros(n, bool),
+        )

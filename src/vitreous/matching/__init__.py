@@ -1,4 +1,4 @@
-"""The core: scores over (reference, rotation, shift), choices, accumulators."""
+"""The core: scores over (reference, rotation, shift), choices, accumulators, the visit of folds."""
 
 from vitreous.matching.accumulate import (
     Accumulator,
@@ -15,25 +15,41 @@ from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, expect, expect_into
 from vitreous.matching.fixed import accumulate_at, accumulate_into
+from vitreous.matching.folds import Against, Dealt, deal, left_out, own_half, padded, replaced, stacked, total
 from vitreous.matching.grid import PoseGrid, disc_grid
+from vitreous.matching.noise_test import NoiseRows, NoiseTest, held_out_size, noise_test
 from vitreous.matching.prepare import ImagePreparation, PreparedParticles, prepare_particles
 from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
-from vitreous.matching.refine import refine_poses
+from vitreous.matching.refine import refine_poses, refined
+from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
+from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
 from vitreous.matching.score import ImageTile, Rows, best_poses, best_rows, row_maxima
-from vitreous.matching.search import SearchBlocks, SearchPlan, find_rows, plan_search
+from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search
+from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
+from vitreous.matching.visit import Match, survey, visit
 
 __all__ = [
+    "CONVERGED",
+    "FIRST_RINGS",
+    "KEEP_NATS",
     "MIRROR_STATES",
     "Accumulator",
+    "Against",
     "Alignments",
+    "Averages",
     "Candidates",
     "Choice",
     "Chosen",
+    "Dealt",
     "DenseSums",
     "ImagePreparation",
     "ImageTile",
+    "March",
+    "Match",
+    "NoiseRows",
+    "NoiseTest",
     "Outcome",
     "PoseGrid",
     "PreparedParticles",
@@ -49,29 +65,51 @@ __all__ = [
     "TileSums",
     "accumulate_at",
     "accumulate_into",
+    "aligned_images",
     "best",
     "best_poses",
     "best_rows",
     "class_posteriors",
+    "deal",
     "disc_grid",
     "expect",
     "expect_into",
     "find_rows",
     "fourier_weights",
     "from_angles",
+    "held_out_size",
     "in_blocks",
+    "left_out",
     "make_references",
     "merge_sums",
+    "mirrored",
+    "noise_test",
+    "own_half",
+    "padded",
     "pair_scores",
+    "pass_size",
     "plan_search",
     "prepare_particles",
     "refine_poses",
+    "refined",
+    "replaced",
+    "residual_noise",
+    "resolved_rings",
+    "restore",
+    "ring_limit",
     "rotation_scores",
     "row_maxima",
+    "signal_power",
     "soft",
+    "stacked",
     "stochastic",
+    "survey",
     "tile_sums",
     "to_angles",
+    "total",
+    "turned_ctf",
+    "visit",
+    "wiener",
     "wrapped_deg",
     "zero_sums",
 ]

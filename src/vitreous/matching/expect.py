@@ -1,13 +1,14 @@
 """One E-step over a batch of particles: score, choose, accumulate; and what is remembered of every particle."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
 
 from vitreous.matching.accumulate import Accumulator, DenseSums, Sums, TileSums, class_posteriors, tile_sums
+from vitreous.matching.alignments import Alignments
 from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, soft
 from vitreous.matching.grid import PoseGrid
@@ -16,6 +17,7 @@ from vitreous.matching.references import References
 from vitreous.matching.score import ImageTile, Rows
 from vitreous.matching.search import SearchPlan, find_rows
 from vitreous.matching.workers import ordered_map
+from vitreous.processes import joined
 
 __all__ = ["Outcome", "expect", "expect_into"]
 
@@ -46,10 +48,9 @@ class Outcome:
     significant: np.ndarray
     log_evidence: np.ndarray
 
-    @staticmethod
-    def join(parts: list["Outcome"]) -> "Outcome":
-        """Outcomes one after the other."""
-        return Outcome(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Outcome)})
+    def alignments(self, particle: np.ndarray, pixel_size_A: float) -> Alignments:
+        """The best hypotheses of particles (n,), whose working images have pixels of that size."""
+        return Alignments.from_shifts(particle, self.reference, self.psi_rad, self.shift_px * pixel_size_A)
 
 
 def expect(
@@ -110,7 +111,7 @@ def expect_into(
         for new, outcome in tiles_done:
             sums.add(new)
             outcomes.append(outcome)
-    return Outcome.join(outcomes)
+    return joined(outcomes)
 
 
 def _by_groups(

@@ -18,6 +18,7 @@ from vitreous.fourier import resize_images
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile
+from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
 
 __all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles"]
@@ -221,6 +222,14 @@ class PreparedParticles:
             most_shifts=most_shifts(self.basis, rings, self.memory_bytes),
             device=self.device,
         )
+
+    def search(self, rings: int, offset_range_A: float, *, keep: float = KEEP_NATS) -> SearchPlan:
+        """How references are searched within a range of origins.
+
+        keep: nats below the best hypothesis of a particle that are returned.
+        """
+        grid = self.grid(rings, offset_range_A)
+        return plan_search(grid, offset_range_A / self.pixel_size_A, keep=keep)
 
 
 def most_shifts(basis: RingBasis, rings: int, memory_bytes: int) -> int:

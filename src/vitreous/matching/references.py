@@ -220,7 +220,7 @@ def in_blocks(
     A step of a block makes about ``tile_scores`` scores with 48 images (with all images, where there are fewer).
     """
     half = references.grid.n_psi // 2
-    per_step = tile_scores // (min(images, FEW_IMAGES) * references.shifts * half)
+    per_step = tile_scores // (max(1, min(images, FEW_IMAGES)) * references.shifts * half)
     per_step = max(1, min(references.count, per_step))
     if memory_bytes is None:
         return ReferenceBlocks(references=references, per_block=references.count, per_step=per_step)

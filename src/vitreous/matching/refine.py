@@ -9,14 +9,50 @@ psi for a round CTF; its weak dependence for an astigmatic one is left out here.
 """
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import torch
 
+from vitreous.matching.expect import Outcome
 from vitreous.matching.grid import PoseGrid
+from vitreous.matching.prepare import PreparedParticles
+from vitreous.matching.references import References
 from vitreous.matching.rings import to_angles
 from vitreous.matching.score import ImageTile
 
-__all__ = ["refine_poses"]
+__all__ = ["refine_poses", "refined"]
+
+TILE = 512  # particles refined at a time
+
+
+def refined(
+    data: PreparedParticles,
+    index: np.ndarray,
+    outcome: Outcome,
+    references: References,
+    noise_power: torch.Tensor,
+    *,
+    offset_sd_px: float,
+) -> Outcome:
+    """Outcomes of particles ``index`` (m,) with the rotation and the shift of their best hypothesis made continuous."""
+    grid, parts = references.grid, []
+    for start in range(0, len(index), TILE):
+        piece = slice(start, start + TILE)
+        label = torch.from_numpy(outcome.reference[piece]).to(data.device)
+        psi, shift = refine_poses(
+            data.tile(index[piece], grid.rings, noise_power),
+            references.harmonics[label],
+            grid,
+            torch.from_numpy(outcome.psi_rad[piece]).to(data.device),
+            torch.from_numpy(outcome.shift_px[piece]).to(data.device),
+            offset_sd_px=offset_sd_px,
+        )
+        parts.append((psi.cpu().numpy(), shift.cpu().numpy()))
+    if not parts:
+        return outcome
+    psi_rad, shift_px = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return replace(outcome, psi_rad=psi_rad, shift_px=shift_px)
 
 
 def refine_poses(

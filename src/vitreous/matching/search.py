@@ -35,8 +35,9 @@ from vitreous.matching.references import (
 from vitreous.matching.score import ImageTile, Rows, best_rows, reference_maxima, reference_norms
 from vitreous.matching.workers import ordered_map
 
-__all__ = ["SearchBlocks", "SearchPlan", "find_rows", "plan_search"]
+__all__ = ["KEEP_NATS", "SearchBlocks", "SearchPlan", "find_rows", "plan_search"]
 
+KEEP_NATS = 10.0  # hypotheses with less than exp(-10) of the best one's weight are dropped
 COARSE_FROM_RINGS = 10  # with fewer rings the exhaustive pass costs less than the bookkeeping of two
 CROWDED = 0.3  # share of survivors above which one sweep over everything is faster
 COARSE_SHARE = 0.6  # of the rings: the coarse pass costs about COARSE_SHARE^6 of the fine one
@@ -66,7 +67,7 @@ class SearchPlan:
 
     fine: PoseGrid
     coarse: PoseGrid | None = None
-    keep: float = 10.0
+    keep: float = KEEP_NATS
     coarse_keep: float = 6.0
     spread: float = 1.0
     tile_scores: int = TILE_SCORES

@@ -102,6 +102,22 @@ class ParticleSet:
             b_factor_A2=self._number("rlnCtfBfactor", 0.0),
         )
 
+    def ctf_for(self, wanted: bool) -> CTFParameters | None:
+        """The CTF for a job that corrects it; None where it is not wanted or the file does not have it.
+
+        Raises ParticleFileError for images that are premultiplied by their CTF: it would be applied twice, and their
+        noise is not what any method here takes it for.
+        """
+        if not wanted or not self.has_ctf:
+            return None
+        premultiplied = self.parameter("rlnCtfDataAreCtfPremultiplied")
+        if premultiplied is not None and (premultiplied != 0).any():
+            raise ParticleFileError(
+                f"{self.path}: images are premultiplied by their CTF (rlnCtfDataAreCtfPremultiplied), which colours "
+                "their noise; give the particles as they were extracted"
+            )
+        return self.ctf
+
     @cached_property
     def origin_A(self) -> np.ndarray:
         """(n, 2) shifts x, y in A that centre the images: ``rlnOriginXAngst``, ``rlnOriginX`` in pixels, or 0."""

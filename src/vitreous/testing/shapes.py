@@ -85,6 +85,10 @@ class ArrayParticles:
         """What a file without a CTF lacks."""
         return () if self.has_ctf else ("rlnDefocusU",)
 
+    def ctf_for(self, wanted: bool) -> CTFParameters | None:
+        """The CTF for a job that corrects it."""
+        return self.ctf if wanted else None
+
     @property
     def optics_group(self) -> np.ndarray:
         """All particles are of one group."""

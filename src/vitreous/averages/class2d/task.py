@@ -9,14 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.class2d.em import FIRST_RINGS, Members, State, deal, initial_state, one_pass
+from vitreous.averages.class2d.em import State, first_pass_size, initial_state, one_pass
 from vitreous.averages.class2d.final import finish
-from vitreous.averages.class2d.model import signal_power, wiener
-from vitreous.averages.class2d.restore import Poses, aligned_images
 from vitreous.averages.class2d.settings import Class2D
 from vitreous.averages.result import Class2DResult
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation, PreparedParticles, prepare_particles
+from vitreous.matching import (
+    FIRST_RINGS,
+    Dealt,
+    ImagePreparation,
+    PreparedParticles,
+    aligned_images,
+    deal,
+    held_out_size,
+    padded,
+    prepare_particles,
+    signal_power,
+    total,
+    wiener,
+)
 from vitreous.particles import ParticleSet
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
@@ -84,12 +95,10 @@ class Class2DRun:
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
         )
-        self.ctf = particles.ctf if settings.ctf and particles.has_ctf else None
+        self.ctf = particles.ctf_for(settings.ctf)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
-        self.history: list[dict[str, Any]] = []
         self._data: PreparedParticles | None = None
-        self._members = Members(folds=[], jury=np.zeros(0, np.int64))
 
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for at least so many rings."""
@@ -114,8 +123,12 @@ class Class2DRun:
                     f"{self.particles.path}: {len(good)} usable particles are too few for {self.settings.classes} "
                     f"classes and {self.settings.folds} folds; ask for fewer classes"
                 )
-            self._members = deal(good, self.settings.folds, self.settings.seed)
         return self._data
+
+    def dealt(self, data: PreparedParticles, seed: int) -> Dealt:
+        """Who takes part in what."""
+        good = np.flatnonzero(~data.bad)
+        return deal(good, self.settings.folds, seed, held_out=held_out_size(len(good)))
 
     @property
     def _most_rings(self) -> int:
@@ -123,38 +136,34 @@ class Class2DRun:
 
     def _init(self, seed: int) -> State:
         data = self.data(RINGS_AT_START)
-        return initial_state(data, replace(self.settings, seed=seed), self._members.folds, seed)
+        return initial_state(data, self.settings, self.dealt(data, seed).folds, seed)
 
     def _step(self, state: State) -> tuple[State, dict[str, Any]]:
-        room = state.sums.rings
-        if state.rings > room:
+        room = state.room
+        if state.march.rings > room:
             room = min(math.ceil(RING_GROWTH * room), self._most_rings)
         data = self.data(room)
-        state = _with_room(state, data)
-        following, info = one_pass(
-            state,
+        return one_pass(
+            _with_room(state, data),
             data,
-            replace(self.settings, seed=state.seed),
-            self._members.folds,
+            self.settings,
+            self.dealt(data, state.seed).folds,
             self.plan.offset_range_A,
-            lambda done, total: self.on_progress(done, total, "matching"),
+            progress=lambda done, of: self.on_progress(done, of, "matching"),
         )
-        self.history.append({"iteration": following.iteration, **info})
-        return following, info
 
     def _done(self, state: State) -> bool:
-        return state.converged or state.iteration >= self.settings.iterations
+        return state.march.converged or state.iteration >= self.settings.iterations
 
     def _finalise(self, state: State) -> Class2DResult:
-        data = self.data(state.sums.rings)
+        data = self.data(state.room)
         return finish(
             _with_room(state, data),
             data,
-            replace(self.settings, seed=state.seed),
-            self._members,
+            self.settings,
+            self.dealt(data, state.seed),
             self.plan.offset_range_A,
             self.particles.read,
-            self.history,
             self.on_progress,
         )
 
@@ -164,24 +173,20 @@ class Class2DRun:
         Keys: averages (K, L, L), distribution (K,), resolution_A (K,), class_number (n,) from 1 (0: not seen),
         psi_deg, origin_x_A, origin_y_A, max_probability, log_likelihood (n,).
         """
-        data = self.data(state.sums.rings)
-        sums = state.sums
-        tau2 = signal_power(sums, data.basis)
-        pictures = data.picture(wiener(sums.signal.sum(0), sums.power.sum(0), tau2))
-        members = sums.members.sum(0).cpu().numpy()
-        ssnr = tau2[None] * sums.power.sum(0)
-        resolved = (ssnr >= 1).int().cumprod(1).sum(1).cpu().numpy()
+        data, every = self.data(state.room), total(state.parts)
+        tau2 = signal_power(state.parts, data.basis)
+        pictures = data.picture(wiener(every.signal, every.power, tau2))
+        members = every.members.cpu().numpy()
+        resolved = (tau2[None] * every.power >= 1).int().cumprod(1).sum(1).cpu().numpy()
         window_A = data.basis.window_px * data.pixel_size_A
-        c, s = np.cos(state.psi_rad), np.sin(state.psi_rad)
-        x, y = state.shift_A.T
         return {
             "averages": pictures.cpu().numpy(),
             "distribution": members / max(members.sum(), 1e-12),
             "resolution_A": np.where(resolved > 0, window_A / np.maximum(resolved, 1), np.inf),
-            "class_number": state.reference + 1,
-            "psi_deg": (np.rad2deg(state.psi_rad) + 180) % 360 - 180,
-            "origin_x_A": c * x + s * y,
-            "origin_y_A": -s * x + c * y,
+            "class_number": state.alignments.reference + 1,
+            "psi_deg": state.alignments.psi_deg,
+            "origin_x_A": state.alignments.origin_A[:, 0],
+            "origin_y_A": state.alignments.origin_A[:, 1],
             "max_probability": state.max_probability,
             "log_likelihood": state.log_evidence,
         }
@@ -197,15 +202,8 @@ class Class2DRun:
         index = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
         if len(index) == 0:
             return []
-        pixel = result.pixel_size_A
-        poses = Poses(
-            particle=index,
-            class_index=result.class_number[index] - 1,
-            half=np.zeros(len(index), np.int64),
-            psi_rad=np.deg2rad(result.psi_deg[index]),
-            origin_px=np.stack([result.origin_x_A[index], result.origin_y_A[index]], 1) / pixel,
-        )
-        images = [i for _, i, _ in aligned_images(self.particles.read, self.preparation, None, poses)]
+        shown = result.alignments.take(index)
+        images = [i for _, i, _ in aligned_images(self.particles.read, self.preparation, None, shown)]
         pictures = torch.cat(images).numpy()
         return [(int(result.class_number[i]), int(i), pictures[j]) for j, i in enumerate(index)]
 
@@ -213,16 +211,20 @@ class Class2DRun:
 def _with_room(state: State, data: PreparedParticles) -> State:
     """The state with sums and noise for all rings of the prepared data (new rings are empty)."""
     rings, harmonics = data.basis.rings, data.basis.harmonics
-    old = state.sums
-    if old.rings == rings:
+    if state.room == rings:
         return state
-    signal = torch.zeros(*old.signal.shape[:2], rings, harmonics, dtype=old.signal.dtype, device=old.signal.device)
-    signal[:, :, : old.rings, : old.signal.shape[3]] = old.signal
-    power = torch.zeros(*old.power.shape[:2], rings, device=old.power.device)
-    power[:, :, : old.rings] = old.power
+    classes = len(state.parts[0].power)
+    parts = tuple(
+        replace(
+            part,
+            signal=padded(part.signal, (classes, rings, harmonics)),
+            power=padded(part.power, (classes, rings)),
+        )
+        for part in state.parts
+    )
     noise = data.group_power.clone()
-    noise[:, : old.rings] = state.noise_power
-    return replace(state, sums=replace(old, signal=signal, power=power), noise_power=noise)
+    noise[:, : state.room] = state.noise_power
+    return replace(state, parts=parts, noise_power=noise)
 
 
 def _plan(
@@ -233,7 +235,6 @@ def _plan(
     full = preparation.working_basis(1 << 20)
     window_A = full.window_px * pixel * box / full.box_px
     prepared = n * basis.packed_size * 4
-    first = settings.subset or max(5000, 100 * settings.classes)
     notes = []
     if settings.particle_diameter_A is None:
         notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
@@ -249,7 +250,7 @@ def _plan(
         offset_range_A=offset,
         classes=settings.classes,
         folds=settings.folds,
-        first_pass_particles=min(n, first),
+        first_pass_particles=min(n, first_pass_size(settings)),
         start_resolution_A=window_A / min(FIRST_RINGS, full.rings),
         finest_resolution_A=max(window_A / full.rings, settings.resolution_limit_A or 0.0),
         has_ctf=has_ctf,

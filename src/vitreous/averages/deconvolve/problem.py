@@ -1,8 +1,8 @@
-"""Deconvolution of several frames as a quadratic problem whose matrix is diagonal in Fourier space.
+"""Deconvolution of several averages of one image as a quadratic problem whose matrix is diagonal in Fourier space.
 
     minimise over y >= 0:   1/2 sum_g n_g |z_g - f_g * y|^2 + alpha/2 |grad y|^2          (SCIENCE.md section 9)
 
-Frames z_g enter through two sums only, whatever their number: with C_g the transform of f_g (the CTF) and D the
+Averages z_g enter through two sums only, whatever their number: with C_g the transform of f_g (the CTF) and D the
 transform of the forward differences,
 
     H = sum_g n_g C_g^2 + alpha |D|^2   (a real number per frequency),     b = sum_g n_g f_g^T z_g   (an image)
@@ -39,24 +39,24 @@ class Problem:
         return Problem(right=self.right[index], matrix=self.matrix[index], constant=self.constant[index])
 
 
-def normal_equations(frames: torch.Tensor, ctf: torch.Tensor, weights: torch.Tensor, alpha: float) -> Problem:
+def normal_equations(averages: torch.Tensor, ctf: torch.Tensor, weights: torch.Tensor, alpha: float) -> Problem:
     """H and b of K classes.
 
-    frames: (K, G, L, L) averages z_g of aligned images, in units where the noise variance of one image is 1;
+    averages: (K, G, L, L) averages z_g of aligned images, in units where the noise variance of one image is 1;
     ctf: (K, G, L, L // 2 + 1), such as :func:`vitreous.optics.ctf_2d` makes; weights: (K, G) images n_g behind a
     frame, 0 for a frame that is not there; alpha: weight of the gradient, more makes y smoother.
 
     Raises ValueError for shapes that do not agree, values that are not finite, and alpha that is not positive.
     """
-    _check(frames, ctf, weights, alpha)
-    n = frames.shape[-1]
+    _check(averages, ctf, weights, alpha)
+    n = averages.shape[-1]
     n_g = weights[:, :, None, None]
-    kx, ky = frequency_xy_rfft2(n, device=frames.device, dtype=frames.dtype)
+    kx, ky = frequency_xy_rfft2(n, device=averages.device, dtype=averages.dtype)
     differences = 4 * (torch.sin(math.pi * kx) ** 2 + torch.sin(math.pi * ky) ** 2)
     return Problem(
-        right=centred_irfft2((n_g * ctf * centred_rfft2(frames)).sum(1), n),
+        right=centred_irfft2((n_g * ctf * centred_rfft2(averages)).sum(1), n),
         matrix=(n_g * ctf.square()).sum(1) + alpha * differences,
-        constant=0.5 * (n_g * frames.square()).sum((1, 2, 3)),
+        constant=0.5 * (n_g * averages.square()).sum((1, 2, 3)),
     )
 
 
@@ -86,15 +86,15 @@ def tikhonov(problem: Problem) -> torch.Tensor:
     return centred_irfft2(centred_rfft2(problem.right) * inverse, problem.right.shape[-1])
 
 
-def _check(frames: torch.Tensor, ctf: torch.Tensor, weights: torch.Tensor, alpha: float) -> None:
-    if frames.ndim != 4 or frames.shape[-1] != frames.shape[-2]:
-        raise ValueError(f"frames: expected (classes, groups, L, L), found {tuple(frames.shape)}")
-    k, g, n = frames.shape[:3]
+def _check(averages: torch.Tensor, ctf: torch.Tensor, weights: torch.Tensor, alpha: float) -> None:
+    if averages.ndim != 4 or averages.shape[-1] != averages.shape[-2]:
+        raise ValueError(f"averages: expected (classes, groups, L, L), found {tuple(averages.shape)}")
+    k, g, n = averages.shape[:3]
     if tuple(ctf.shape) != (k, g, n, n // 2 + 1):
-        raise ValueError(f"ctf: expected {(k, g, n, n // 2 + 1)} for frames of box {n}, found {tuple(ctf.shape)}")
+        raise ValueError(f"ctf: expected {(k, g, n, n // 2 + 1)} for averages of box {n}, found {tuple(ctf.shape)}")
     if tuple(weights.shape) != (k, g):
         raise ValueError(f"weights: expected {(k, g)}, found {tuple(weights.shape)}")
-    for name, values in (("frames", frames), ("ctf", ctf), ("weights", weights)):
+    for name, values in (("averages", averages), ("ctf", ctf), ("weights", weights)):
         bad = ~torch.isfinite(values)
         if bad.any():
             where = ", ".join(str(int(k)) for k in bad.flatten(1).any(1).nonzero()[:3, 0])

@@ -13,7 +13,7 @@ class Deconvolve:
     Parameters
     ----------
     groups
-        Defocus groups: the members of a class are averaged by defocus into at most so many frames.
+        Defocus groups: the members of a class are averaged by defocus into at most so many averages.
     smoothness
         Weight alpha of the squared gradient, in units where the noise variance of one image is 1. More makes the
         averages smoother.

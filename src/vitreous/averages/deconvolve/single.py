@@ -1,4 +1,4 @@
-"""Averages that exist already, as frames: one frame each, on the scale of an average of many noisy images.
+"""Averages that exist already, as group averages: one group each, on the scale of an average of many noisy images.
 
 What noise an average holds cannot be read from it (it has been filtered, and often masked). It is taken for an average
 of 100 images with a signal-to-noise ratio of 0.1, so that the weight of the gradient means what it means for particles.
@@ -9,18 +9,18 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from vitreous.averages.deconvolve.frames import Frames
+from vitreous.averages.deconvolve.group_averages import GroupAverages
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters, ctf_2d
 
-__all__ = ["single_frames"]
+__all__ = ["single_averages"]
 
 IMAGES = 100.0
 SNR = 0.1
 _FLAT = 1e-6
 
 
-def single_frames(
+def single_averages(
     read: Callable[[np.ndarray], np.ndarray],
     preparation: ImagePreparation,
     ctf: CTFParameters | None,
@@ -28,7 +28,7 @@ def single_frames(
     *,
     phase_flipped: bool = False,
     device: str = "cpu",
-) -> Frames:
+) -> GroupAverages:
     """Averages ``rows`` as one frame each; those with NaN or without contrast get weight 0.
 
     The median of the background (beyond the particle's circle) is taken off, the standard deviation over the whole
@@ -49,7 +49,7 @@ def single_frames(
         transfer = torch.ones(len(rows), n, n // 2 + 1, device=device)
     else:
         transfer = ctf_2d(ctf.take(rows), n, preparation.pixel_size_A, device=device)
-    return Frames(
+    return GroupAverages(
         images=(sign * centred * scale[:, None, None])[:, None],
         ctf=(transfer.abs() if phase_flipped else transfer)[:, None],
         count=(IMAGES * good)[:, None],

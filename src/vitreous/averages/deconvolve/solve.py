@@ -14,7 +14,7 @@ import torch
 
 from vitreous.averages.deconvolve.problem import Problem, gradient, normal_equations, tikhonov
 
-__all__ = ["Solution", "deconvolve_frames", "solve"]
+__all__ = ["Solution", "deconvolve_averages", "solve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,8 @@ class _Path:
         self.ahead, self.momentum = self.ahead[going], self.momentum[going]
 
 
-def deconvolve_frames(
-    frames: torch.Tensor,
+def deconvolve_averages(
+    averages: torch.Tensor,
     ctf: torch.Tensor,
     weights: torch.Tensor,
     *,
@@ -51,18 +51,18 @@ def deconvolve_frames(
     tolerance: float = 1e-4,
     max_iterations: int = 5000,
 ) -> Solution:
-    """The images y (K, L, L) behind G frames of each of K classes.
+    """The images y (K, L, L) behind G averages of each of K classes.
 
     They minimise ``1/2 sum n |z - f * y|^2 + alpha/2 |grad y|^2`` over y >= 0.
 
-    frames: (K, G, L, L) averages of aligned images, in units where the noise variance of one image is 1; ctf: values
+    averages: (K, G, L, L) averages of aligned images, in units where the noise variance of one image is 1; ctf: values
     (K, G, L, L // 2 + 1), such as :func:`vitreous.optics.ctf_2d` makes; weights: (K, G) images behind every frame.
     One frame (G = 1) is single-frame deconvolution. Without ``nonnegative`` the result is the Wiener filter, in closed
     form. Source: Joubert 2016, chapter 4; SCIENCE.md section 9.
 
     Raises ValueError for shapes that do not agree, values that are not finite, and settings out of range.
     """
-    problem = normal_equations(frames, ctf, weights, alpha)
+    problem = normal_equations(averages, ctf, weights, alpha)
     if nonnegative:
         return solve(problem, tolerance=tolerance, max_iterations=max_iterations)
     images = tikhonov(problem)

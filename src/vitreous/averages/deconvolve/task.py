@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.deconvolve.frames import Frames, Members, defocus_groups, sum_frames
+from vitreous.averages.deconvolve.group_averages import GroupAverages, average_groups, defocus_groups
 from vitreous.averages.deconvolve.masks import automatic_mask
 from vitreous.averages.deconvolve.result import DeconvolveResult
 from vitreous.averages.deconvolve.settings import Deconvolve
-from vitreous.averages.deconvolve.single import single_frames
-from vitreous.averages.deconvolve.solve import deconvolve_frames
+from vitreous.averages.deconvolve.single import single_averages
+from vitreous.averages.deconvolve.solve import deconvolve_averages
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation
+from vitreous.matching import Alignments, ImagePreparation
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet
 
@@ -50,7 +50,8 @@ class DeconvolveRun:
     preparation: ImagePreparation
     ctf: CTFParameters | None
     class_number: np.ndarray  # (K,)
-    members: Members
+    members: Alignments  # by class; references are places in class_number
+    group: np.ndarray  # of every member, by defocus
     group_defocus_A: np.ndarray
     group_population: np.ndarray
     classes_per_step: int
@@ -85,20 +86,20 @@ class DeconvolveRun:
         )
 
     def _step(self, state: State) -> tuple[State, dict[str, Any]]:
-        """Frames, deconvolution and masks of the next classes."""
+        """Group averages, deconvolution and masks of the next classes."""
         stop = min(state.done + self.classes_per_step, len(self.class_number))
-        frames = self._frames(state.done, stop)
+        given = self._averages(state.done, stop)
         chosen = self.settings
-        solution = deconvolve_frames(
-            frames.images / state.noise_sd,
-            frames.ctf,
-            frames.count,
+        solution = deconvolve_averages(
+            given.images / state.noise_sd,
+            given.ctf,
+            given.count,
             alpha=chosen.smoothness,
             tolerance=chosen.tolerance,
             max_iterations=chosen.iterations,
         )
         images = solution.images.cpu().numpy().astype(np.float32)
-        count = frames.count.sum(1).cpu().numpy()
+        count = given.count.sum(1).cpu().numpy()
         here = slice(state.done, stop)
         following = replace(
             state,
@@ -106,26 +107,28 @@ class DeconvolveRun:
             done=stop,
             unmasked=_with(state.unmasked, here, images),
             masks=_with(state.masks, here, np.stack([self._mask(image) for image in images])),
-            plain=_with(state.plain, here, (frames.plain / state.noise_sd).cpu().numpy()),
+            plain=_with(state.plain, here, (given.plain / state.noise_sd).cpu().numpy()),
             population=_with(state.population, here, (count > 0) if chosen.single else count),
             iterations=_with(state.iterations, here, solution.iterations.cpu().numpy()),
             residual=_with(state.residual, here, solution.residual.cpu().numpy()),
         )
         return following, {"classes_done": stop, "inner_iterations": int(solution.iterations.max())}
 
-    def _frames(self, first: int, stop: int) -> Frames:
+    def _averages(self, first: int, stop: int) -> GroupAverages:
         read, phase_flipped = self.particles.read, self.settings.phase_flipped
-        members = self.members.of_classes(first, stop)
+        members = self.members.of_references(first, stop)
         if self.settings.single:
             rows = members.particle
-            return single_frames(
+            return single_averages(
                 read, self.preparation, self.ctf, rows, phase_flipped=phase_flipped, device=self.device
             )
-        return sum_frames(
+        mine = (self.members.reference >= first) & (self.members.reference < stop)
+        return average_groups(
             read,
             self.preparation,
             self.ctf,
             members,
+            self.group[mine],
             stop - first,
             len(self.group_population),
             phase_flipped=phase_flipped,
@@ -184,33 +187,30 @@ def prepare_deconvolution(
         normalise=settings.normalise,
     )
     messages = []
-    ctf = particles.ctf if settings.ctf and particles.has_ctf else None
+    ctf = particles.ctf_for(settings.ctf)
     if settings.ctf and ctf is None:
         missing = ", ".join(particles.missing_ctf_columns)
         messages.append(f"no CTF: the file lacks {missing}; images are taken as undisturbed")
-    if ctf is not None:
-        _refuse_premultiplied(particles)
     numbers, members = _single(particles) if settings.single else _classes(particles)
     if members.mirror.any():
         messages.append(
             f"{int(members.mirror.sum()):,} particles have rlnIsFlip 1 and are reflected (x to -x, after the turn); "
             "RELION itself ignores this column: if your file means something else, take it out"
         )
-    usable = np.isfinite(members.psi_rad) & np.isfinite(members.origin_px).all(1)
+    usable = members.known
     if ctf is not None:
         usable &= _finite_ctf(ctf)[members.particle]
     if not usable.all():
         messages.append(f"{int((~usable).sum()):,} particles have no usable pose or CTF and are left out")
-        members = _taken(members, usable)
-    if len(members.particle) == 0:
+        members = members.take(usable)
+    if len(members) == 0:
         raise ValueError(f"{particles.path}: no particle with a class, a pose and a CTF; run class2d first")
-    mean_defocus, sizes = np.zeros(0), np.array([len(members.particle)])
+    group, mean_defocus, sizes = np.zeros(len(members), np.int64), np.zeros(0), np.array([len(members)])
     if ctf is not None and not settings.single:
         defocus = ((ctf.defocus_u_A + ctf.defocus_v_A) / 2)[members.particle]
         group = defocus_groups(defocus, settings.groups)
         sizes = np.bincount(group)
         mean_defocus = np.bincount(group, defocus) / sizes
-        members = replace(members, group=group)
     return DeconvolveRun(
         particles=particles,
         settings=settings,
@@ -219,6 +219,7 @@ def prepare_deconvolution(
         ctf=ctf,
         class_number=numbers,
         members=members,
+        group=group,
         group_defocus_A=mean_defocus,
         group_population=sizes,
         classes_per_step=_classes_per_step(memory_bytes, len(sizes), preparation.box_px),
@@ -246,59 +247,30 @@ def deconvolve(
     return result
 
 
-def _classes(particles: ParticleSet) -> tuple[np.ndarray, Members]:
+def _classes(particles: ParticleSet) -> tuple[np.ndarray, Alignments]:
     """Class numbers in use (K,) and the members of these classes, by class."""
     table = particles.table
     number = table.numbers("rlnClassNumber", "averaging classes (run class2d first, or say single for averages)")
-    psi = table.numbers("rlnAnglePsi", "turning particles onto their class (run class2d first)")
+    table.numbers("rlnAnglePsi", "turning particles onto their class (run class2d first)")
     rows = np.flatnonzero(np.nan_to_num(number) > 0)
     if len(rows) == 0:
         raise ValueError(f"{particles.path}: rlnClassNumber is 0 for all particles; none of them is in a class")
     rows = rows[np.argsort(number[rows], kind="stable")]
     numbers, index = np.unique(number[rows].astype(np.int64), return_inverse=True)
-    mirror = table.numbers("rlnIsFlip") > 0 if "rlnIsFlip" in table else np.zeros(len(particles), bool)
-    return numbers, Members(
-        particle=rows,
-        class_index=index.reshape(-1),
-        group=np.zeros(len(rows), np.int64),
-        psi_rad=np.deg2rad(psi[rows]),
-        origin_px=particles.origin_A[rows] / particles.pixel_size_A,
-        mirror=mirror[rows],
-    )
+    return numbers, replace(Alignments.from_particles(particles).take(rows), reference=index.reshape(-1))
 
 
-def _single(particles: ParticleSet) -> tuple[np.ndarray, Members]:
-    n = len(particles)
-    rows, none = np.arange(n), np.zeros(n, np.int64)
-    return rows + 1, Members(
-        particle=rows,
-        class_index=rows,
-        group=none,
-        psi_rad=np.zeros(n),
-        origin_px=np.zeros((n, 2)),
-        mirror=none > 0,
-    )
-
-
-def _taken(members: Members, keep: np.ndarray) -> Members:
-    return Members(**{name: values[keep] for name, values in vars(members).items()})
+def _single(particles: ParticleSet) -> tuple[np.ndarray, Alignments]:
+    rows = np.arange(len(particles))
+    return rows + 1, replace(Alignments.unknown(len(particles)), reference=rows)
 
 
 def _finite_ctf(ctf: CTFParameters) -> np.ndarray:
     return np.isfinite(np.stack(list(vars(ctf).values()))).all(0)
 
 
-def _refuse_premultiplied(particles: ParticleSet) -> None:
-    premultiplied = particles.parameter("rlnCtfDataAreCtfPremultiplied")
-    if premultiplied is not None and (premultiplied != 0).any():
-        raise ValueError(
-            f"{particles.path}: images are premultiplied by their CTF (rlnCtfDataAreCtfPremultiplied), which colours "
-            "their noise; give the particles as they were extracted"
-        )
-
-
 def _classes_per_step(memory_bytes: int, groups: int, box: int) -> int:
-    """Classes whose frames (with temporaries) and images in work take a quarter of the memory, eight at most."""
+    """Classes whose averages (with temporaries) and images in work take a quarter of the memory, eight at most."""
     bytes_per_class = 12 * groups * box * (box + box // 2 + 1) + 64 * 4 * box**2
     return max(1, min(CLASSES_PER_STEP, memory_bytes // 4 // bytes_per_class))
 

@@ -208,7 +208,7 @@ def prepare_denoising(
         resolution_limit_A=settings.resolution_limit_A,
         most_diameter_px=min(WIDEST_PX, max(NARROWEST_PX, 2 * radius)),
     )
-    ctf = particles.ctf if settings.ctf and particles.has_ctf else None
+    ctf = particles.ctf_for(settings.ctf)
     if ctf is not None:
         _check_ctf(particles, ctf)
     notes = tuple(_notes(particles, settings, steerable))
@@ -216,12 +216,6 @@ def prepare_denoising(
 
 
 def _check_ctf(particles: ParticleSet, ctf: CTFParameters) -> None:
-    premultiplied = particles.parameter("rlnCtfDataAreCtfPremultiplied")
-    if premultiplied is not None and (premultiplied != 0).any():
-        raise ValueError(
-            f"{particles.path}: images are premultiplied by their CTF (rlnCtfDataAreCtfPremultiplied), which colours "
-            "their noise; give the particles as they were extracted"
-        )
     wrong = ~np.isfinite(np.stack([ctf.defocus_u_A, ctf.defocus_v_A, ctf.defocus_angle_deg, ctf.phase_shift_deg])).all(
         0
     )

@@ -15,19 +15,30 @@ Memory: folds x K x M complex numbers of sums, and tiles of scores.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
-from vitreous.matching import MIRROR_STATES, fourier_weights, rotation_scores
+from vitreous.matching import MIRROR_STATES, fourier_weights, rotation_scores, stacked, visit
 from vitreous.matching.workers import ordered_map
+from vitreous.processes import ALONE, Processes, joined
 from vitreous.randomness import generator
 
-__all__ = ["ClassState", "ClassSums", "class_log_prior", "deal_folds", "first_pass", "next_pass", "tiles"]
+__all__ = [
+    "ClassState",
+    "ClassSums",
+    "Probes",
+    "class_log_prior",
+    "class_members",
+    "deal_folds",
+    "first_pass",
+    "next_pass",
+    "probes",
+    "tiles",
+]
 
 TEMPER = 0.6  # power of the posterior
 KEEP = 0.01  # of an image's posterior: classes with less are left out of the sums
@@ -36,38 +47,42 @@ TILE_SCORES = 3_000_000  # scores worked on at a time, about 12 MB a few times o
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSums:
-    """What the members of F folds give to K classes, in the frame of the class.
+    """What the members of a fold give to K classes, in the frame of the class.
 
-    signal: (F, K, M) complex, natural parameters; weight: (F, K, G) by defocus group.
+    signal: (K, M) complex, natural parameters; weight: (K, G) by defocus group.
     """
 
     signal: torch.Tensor
     weight: torch.Tensor
 
-    @property
-    def members(self) -> torch.Tensor:
-        """(F, K) images."""
-        return self.weight.sum(2)
-
-    def without(self, fold: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums over all folds but one: (K, M), (K, G)."""
-        others = [f for f in range(len(self.signal)) if f != fold]
-        return self.signal[others].sum(0), self.weight[others].sum(0)
+    @classmethod
+    def empty(cls, images: PrincipalImages, classes: int) -> "ClassSums":
+        """Of no members."""
+        return cls(
+            signal=torch.zeros(classes, images.size, dtype=images.natural.dtype),
+            weight=torch.zeros(classes, images.groups),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassState:
     """One classification after some passes.
 
-    assigned: (n,) int64, 2 k + mirrored of the likeliest class, -1 before; changed: share of images whose likeliest
-    class is another than before; score: mean tempered log evidence of an image, up to a constant.
+    parts: what every fold gives; assigned: (n,) int64, 2 k + mirrored of the likeliest class, -1 before; changed: share
+    of images whose likeliest class is another than before; score: mean tempered log evidence of an image, up to a
+    constant.
     """
 
     passes: int
-    sums: ClassSums
+    parts: tuple[ClassSums, ...]
     assigned: np.ndarray
     changed: float
     score: float
+
+
+def class_members(parts: tuple[ClassSums, ...]) -> torch.Tensor:
+    """Images in every class, (K,)."""
+    return stacked(parts, "weight").sum(2).sum(0)
 
 
 def deal_folds(n: int, folds: int, seed: int, run: int) -> list[np.ndarray]:
@@ -87,6 +102,25 @@ def tiles(index: np.ndarray, references: int, angles: int) -> list[np.ndarray]:
     return [index[start : start + step] for start in range(0, len(index), step)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Probes:
+    """What a tile of images is compared with: references (K, M), their norms (G, K), log_prior (K,)."""
+
+    references: torch.Tensor
+    norms: torch.Tensor
+    log_prior: torch.Tensor
+
+
+def probes(images: PrincipalImages, others: ClassSums) -> Probes:
+    """Posterior means of the classes that ``others`` give."""
+    references = posterior_references(images, others.signal, others.weight)
+    return Probes(
+        references=references,
+        norms=reference_norms(images, references),
+        log_prior=class_log_prior(others.weight.sum(1)),
+    )
+
+
 def first_pass(
     images: PrincipalImages,
     folds: list[np.ndarray],
@@ -95,6 +129,7 @@ def first_pass(
     seed: int,
     run: int,
     threads: int = 1,
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> ClassState:
     """Compare every image with ``classes`` images drawn at random, each Wiener filtered; none with itself."""
@@ -103,20 +138,18 @@ def first_pass(
     weight = torch.zeros(classes, images.groups)
     weight[torch.arange(classes), images.group[drawn]] = 1
     references = posterior_references(images, images.natural[drawn], weight)
+    given = Probes(references=references, norms=reference_norms(images, references), log_prior=torch.zeros(classes))
+    own = np.full(n, -1)
+    own[drawn] = np.arange(classes)
     state = ClassState(
         passes=0,
-        sums=ClassSums(
-            signal=torch.zeros(len(folds), classes, images.size, dtype=images.natural.dtype),
-            weight=torch.zeros(len(folds), classes, images.groups),
-        ),
+        parts=(ClassSums.empty(images, classes),) * len(folds),
         assigned=np.full(n, -1),
         changed=1.0,
         score=0.0,
     )
-    own = np.full(n, -1)
-    own[drawn] = np.arange(classes)
-    fixed = _Fixed(references=references, norms=reference_norms(images, references), log_prior=torch.zeros(classes))
-    return _visit(images, folds, state, lambda fold: fixed, own, threads, progress)
+    match = partial(_match, images, lambda others: given, own, threads)
+    return _pass(match, folds, state, processes, progress)
 
 
 def next_pass(
@@ -125,67 +158,66 @@ def next_pass(
     state: ClassState,
     *,
     threads: int = 1,
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> ClassState:
     """One visit to every fold, against averages of the others as they are by then."""
-    return _visit(images, folds, state, None, None, threads, progress)
+    match = partial(_match, images, partial(probes, images), None, threads)
+    return _pass(match, folds, state, processes, progress)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fixed:
-    """What a tile of images is compared with."""
+class _Found:
+    """Of m images: assigned, as in :class:`ClassState`; evidence, tempered."""
 
-    references: torch.Tensor
-    norms: torch.Tensor
-    log_prior: torch.Tensor
+    assigned: np.ndarray
+    evidence: np.ndarray
 
 
-def _visit(
-    images: PrincipalImages,
+def _pass(
+    match: Callable[[ClassSums, tuple[ClassSums, ...], np.ndarray], tuple[ClassSums, _Found]],
     folds: list[np.ndarray],
     state: ClassState,
-    given: Callable[[int], _Fixed] | None,
-    own: np.ndarray | None,
-    threads: int,
+    processes: Processes,
     progress: Callable[[int], None] | None,
 ) -> ClassState:
-    signal, weight = state.sums.signal.clone(), state.sums.weight.clone()
-    sums = ClassSums(signal=signal, weight=weight)
+    parts, index, found = visit(folds, state.parts, match, processes=processes, progress=progress)
     assigned = state.assigned.copy()
-    score, done = 0.0, 0
-    for fold, index in enumerate(folds):
-        against = given(fold) if given is not None else _left_out(images, sums, fold)
-        signal[fold], weight[fold] = 0, 0
-        work = tiles(index, len(against.references), images.grid.angles)
-        parts = ordered_map(partial(_expect, images, against, own), work, threads)
-        for tile, part in zip(work, parts, strict=True):
-            signal[fold] += part["signal"]
-            weight[fold] += part["weight"]
-            assigned[tile] = part["assigned"]
-            score += part["score"]
-            done += len(tile)
-            if progress is not None:
-                progress(done)
-    changed = float((assigned != state.assigned).mean())
-    return replace(
-        state,
+    assigned[index] = found.assigned
+    return ClassState(
         passes=state.passes + 1,
-        sums=sums,
+        parts=parts,
         assigned=assigned,
-        changed=changed,
-        score=score / max(len(assigned), 1),
+        changed=float((assigned != state.assigned).mean()),
+        score=float(found.evidence.mean()),
     )
 
 
-def _left_out(images: PrincipalImages, sums: ClassSums, fold: int) -> _Fixed:
-    signal, weight = sums.without(fold)
-    references = posterior_references(images, signal, weight)
-    return _Fixed(
-        references=references, norms=reference_norms(images, references), log_prior=class_log_prior(weight.sum(1))
-    )
+def _match(
+    images: PrincipalImages,
+    against: Callable[[ClassSums], Probes],
+    own: np.ndarray | None,
+    threads: int,
+    others: ClassSums,
+    parts: tuple[ClassSums, ...],
+    index: np.ndarray,
+) -> tuple[ClassSums, _Found]:
+    """What images ``index`` give to the classes, and what was found of them."""
+    probe = against(others)
+    classes = len(probe.references)
+    sums, found = ClassSums.empty(images, classes), []
+    for part, outcome in ordered_map(
+        partial(_expect, images, probe, own), tiles(index, classes, images.grid.angles), threads
+    ):
+        sums.signal.add_(part.signal)
+        sums.weight.add_(part.weight)
+        found.append(outcome)
+    return sums, joined(found)
 
 
-def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, tile: np.ndarray) -> dict[str, Any]:
+def _expect(
+    images: PrincipalImages, against: Probes, own: np.ndarray | None, tile: np.ndarray
+) -> tuple[ClassSums, _Found]:
     """Posteriors of a tile of images and what they give to the sums."""
     index = torch.from_numpy(tile)
     group, natural = images.group[index], images.natural[index]
@@ -210,9 +242,5 @@ def _expect(images: PrincipalImages, against: _Fixed, own: np.ndarray | None, ti
     torch.view_as_real(part)[mirrored, :, 1] *= -1
     signal = torch.zeros(classes, images.size, dtype=natural.dtype).index_add_(0, reference, part)
     weight = torch.zeros(classes * images.groups).index_add_(0, reference * images.groups + group[row], kept)
-    return {
-        "signal": signal,
-        "weight": weight.reshape(classes, images.groups),
-        "assigned": share.argmax(1).numpy(),
-        "score": float((best + total.log() / TEMPER).sum()),
-    }
+    found = _Found(assigned=share.argmax(1).numpy(), evidence=(best + total.log() / TEMPER).double().numpy())
+    return ClassSums(signal=signal, weight=weight.reshape(classes, images.groups)), found

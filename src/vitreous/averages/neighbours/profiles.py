@@ -12,14 +12,17 @@ averaged: their errors differ. Source: SCIENCE.md section 6 (own method).
 
 import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
-from vitreous.averages.neighbours.classes import ClassSums, class_log_prior, tiles
-from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references, reference_norms
-from vitreous.matching import MIRROR_STATES, rotation_scores
+from vitreous.averages.neighbours.classes import ClassSums, Probes, class_log_prior, class_members, probes, tiles
+from vitreous.averages.neighbours.principal import PrincipalImages
+from vitreous.matching import MIRROR_STATES, rotation_scores, survey
 from vitreous.matching.workers import ordered_map
+from vitreous.processes import ALONE, Processes, joined
 
 __all__ = ["Profiles", "exchange_mirror", "log_evidence", "profile_features", "profile_images"]
 
@@ -40,39 +43,67 @@ class Profiles:
     psi_rad: torch.Tensor
 
 
-def profile_images(images: PrincipalImages, folds: list[np.ndarray], sums: ClassSums, *, threads: int = 1) -> Profiles:
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """Profiles of m images, as in :class:`Profiles`."""
+
+    log_likelihood: np.ndarray
+    best: np.ndarray
+    psi_rad: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nothing:
+    """A survey for profiles gives nothing to the classes."""
+
+
+def profile_images(
+    images: PrincipalImages,
+    folds: list[np.ndarray],
+    parts: tuple[ClassSums, ...],
+    *,
+    threads: int = 1,
+    processes: Processes = ALONE,
+) -> Profiles:
     """Profiles of all images, each under averages that its own fold is not in."""
-    n, classes = len(images), sums.signal.shape[1]
-    kept = min(POSES, classes * MIRROR_STATES)
-    likelihood = torch.empty(n, classes * MIRROR_STATES)
-    best = torch.empty(n, kept, dtype=torch.int64)
-    psi = torch.empty(n, kept)
-    for fold, index in enumerate(folds):
-        references = posterior_references(images, *sums.without(fold))
-        norms = reference_norms(images, references)
+    n = len(images)
 
-        def profile(tile: np.ndarray, references: torch.Tensor = references, norms: torch.Tensor = norms) -> None:
-            rows = torch.from_numpy(tile)
-            scores = rotation_scores(images.natural[rows], references, images.grid)
-            scores -= norms[images.group[rows]][:, :, None, None]
-            scores = scores.reshape(len(tile), classes * MIRROR_STATES, -1)
-            likelihood[rows] = scores.logsumexp(2)
-            best[rows] = likelihood[rows].topk(kept, dim=1).indices
-            turned = scores.gather(1, best[rows][:, :, None].expand(-1, -1, scores.shape[2])).argmax(2)
-            psi[rows] = images.grid.psi_rad[turned]
+    def match(others: ClassSums, _: Any, index: np.ndarray) -> tuple[Any, _Rows]:
+        probe = probes(images, others)
+        work = tiles(index, len(probe.references), images.grid.angles)
+        return _Nothing(), joined(list(ordered_map(partial(_profile, images, probe), work, threads)))
 
-        for _ in ordered_map(profile, tiles(index, classes, images.grid.angles), threads):
-            pass
-    return Profiles(log_likelihood=likelihood, best=best, psi_rad=psi)
+    _, index, found = survey(enumerate(folds), parts, match, processes=processes)
+
+    def in_order(values: np.ndarray) -> torch.Tensor:
+        out = np.empty((n, values.shape[1]), values.dtype)
+        out[index] = values
+        return torch.from_numpy(out)
+
+    return Profiles(
+        log_likelihood=in_order(found.log_likelihood), best=in_order(found.best), psi_rad=in_order(found.psi_rad)
+    )
 
 
-def log_evidence(profile: Profiles, sums: ClassSums, angles: int) -> torch.Tensor:
+def _profile(images: PrincipalImages, probe: Probes, tile: np.ndarray) -> _Rows:
+    rows = torch.from_numpy(tile)
+    kept = min(POSES, len(probe.references) * MIRROR_STATES)
+    scores = rotation_scores(images.natural[rows], probe.references, images.grid)
+    scores -= probe.norms[images.group[rows]][:, :, None, None]
+    scores = scores.reshape(len(tile), len(probe.references) * MIRROR_STATES, -1)
+    likelihood = scores.logsumexp(2)
+    best = likelihood.topk(kept, dim=1).indices
+    turned = scores.gather(1, best[:, :, None].expand(-1, -1, scores.shape[2])).argmax(2)
+    return _Rows(log_likelihood=likelihood.numpy(), best=best.numpy(), psi_rad=images.grid.psi_rad[turned].numpy())
+
+
+def log_evidence(profile: Profiles, parts: tuple[ClassSums, ...], angles: int) -> torch.Tensor:
     """Log evidence of every image under the averages without its fold, in nats over that of the mean image: (n,).
 
     Classes have their share of the images as prior, mirror states and rotations a uniform one; angles: rotations of
     the grid. About zero or below for images without common signal.
     """
-    prior = class_log_prior(sums.members.sum(0)).repeat_interleave(MIRROR_STATES)
+    prior = class_log_prior(class_members(parts)).repeat_interleave(MIRROR_STATES)
     return (profile.log_likelihood + prior).logsumexp(1) - math.log(MIRROR_STATES * angles)
 
 

@@ -1,7 +1,6 @@
 """What a search for neighbours returns: one value that the writers, the report and the user's own code share."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +42,6 @@ class NeighboursResult:
     noise_power: np.ndarray  # (L // 2 + 1,) on the rings of the working box
     defocus_groups: int
     defocus_phase_error_rad: float  # largest phase error from sharing the CTF of a defocus group
-    history: list[dict[str, Any]] = field(default_factory=list)  # one entry per pass, JSON-able
     messages: list[str] = field(default_factory=list)  # plain sentences for the user
 
     @property

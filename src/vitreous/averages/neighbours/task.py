@@ -23,7 +23,14 @@ from vitreous.averages.covariance import (
 )
 from vitreous.averages.neighbours.averaging import average_neighbours, refine_rotations
 from vitreous.averages.neighbours.chain import exhaustive_neighbours, mahalanobis_neighbours
-from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
+from vitreous.averages.neighbours.classes import (
+    ClassState,
+    ClassSums,
+    class_members,
+    deal_folds,
+    first_pass,
+    next_pass,
+)
 from vitreous.averages.neighbours.halves import half_correlation
 from vitreous.averages.neighbours.pairs import relative_rotations
 from vitreous.averages.neighbours.principal import PrincipalImages, image_posteriors_of, posterior_references
@@ -34,7 +41,7 @@ from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation
+from vitreous.matching import ImagePreparation, total, wrapped_deg
 from vitreous.particles import ParticleSet
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
@@ -73,7 +80,7 @@ class NeighboursState:
 
     iteration: int
     seed: int
-    finished: tuple[ClassSums, ...]
+    finished: tuple[tuple[ClassSums, ...], ...]  # by classification, by fold
     current: ClassState | None
 
 
@@ -105,7 +112,7 @@ class NeighboursRun:
         self.store = store
         self.threads = threads
         self.on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
-        self.ctf = particles.ctf if settings.ctf and particles.has_ctf else None
+        self.ctf = particles.ctf_for(settings.ctf)
         self._steerable = steerable_plan(
             ImagePreparation.for_box(
                 particles.box_px,
@@ -119,7 +126,6 @@ class NeighboursRun:
         )
         self.plan = _plan(particles, settings, self._steerable, self.ctf is not None, memory_bytes, threads)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
-        self.history: list[dict[str, Any]] = []
         self._data: _Prepared | None = None
 
     def data(self) -> _Prepared:
@@ -158,7 +164,7 @@ class NeighboursRun:
         else:
             current = next_pass(images, folds, state.current, threads=self.threads, progress=tell)
         ended = current.passes >= self.settings.passes or current.changed < SETTLED
-        members = current.sums.members.sum(0)
+        members = class_members(current.parts)
         info = {
             "run": number + 1,
             "pass": current.passes,
@@ -167,11 +173,10 @@ class NeighboursRun:
             "smallest_class": float(members.min()),
             "largest_class": float(members.max()),
         }
-        self.history.append({"iteration": state.iteration + 1, **info})
         following = replace(
             state,
             iteration=state.iteration + 1,
-            finished=(*state.finished, current.sums) if ended else state.finished,
+            finished=(*state.finished, current.parts) if ended else state.finished,
             current=None if ended else current,
         )
         return following, info
@@ -182,22 +187,22 @@ class NeighboursRun:
     def _finalise(self, state: NeighboursState) -> NeighboursResult:
         data = self.data()
         profiles = []
-        for number, sums in enumerate(state.finished):
+        for number, parts in enumerate(state.finished):
             self.on_progress(number, len(state.finished), "profiles")
-            profiles.append(profile_images(data.images, self._folds(state.seed, number), sums, threads=self.threads))
+            profiles.append(profile_images(data.images, self._folds(state.seed, number), parts, threads=self.threads))
         features = profile_features(profiles)
         angles = data.images.grid.angles
         evidence = torch.stack(
-            [log_evidence(profile, sums, angles) for profile, sums in zip(profiles, state.finished, strict=True)]
+            [log_evidence(profile, parts, angles) for profile, parts in zip(profiles, state.finished, strict=True)]
         ).mean(0)
         self.on_progress(0, 1, "neighbours")
-        lists = self._lists(profiles, features)
+        lists = self._lists(profiles, features, state.seed)
         self.on_progress(0, 1, "averages")
         lists = refine_rotations(data.images, lists)
         chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
         return _result(self, state, lists, chosen, evidence)
 
-    def _lists(self, profiles: list[Profiles], features: torch.Tensor) -> NeighbourLists:
+    def _lists(self, profiles: list[Profiles], features: torch.Tensor, seed: int) -> NeighbourLists:
         """By the method asked for; classes give the evidence and the choice of averages in any case."""
         k = self.settings.neighbours
         if self.settings.method == "profiles":
@@ -206,7 +211,7 @@ class NeighboursRun:
         chain = exhaustive_neighbours if self.settings.method == "exhaustive" else mahalanobis_neighbours
         posteriors = image_posteriors_of(self.data().images)
         suspects = min(max(SUSPECTS, k), len(features) - 1)
-        return chain(posteriors, k, suspects=suspects, seed=self.settings.seed)
+        return chain(posteriors, k, suspects=suspects, seed=seed)
 
     def picture(self, components: torch.Tensor) -> torch.Tensor:
         """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""
@@ -264,14 +269,13 @@ def _result(
     }
     found["neighbours"][good] = good[lists.index.numpy()]
     found["mirrored"][good] = lists.mirrored.numpy()
-    degrees = np.rad2deg(lists.psi_rad.numpy())
-    found["psi_deg"][good] = (degrees + 180) % 360 - 180
+    found["psi_deg"][good] = wrapped_deg(np.rad2deg(lists.psi_rad.numpy()))
     found["affinity"][good] = lists.affinity.numpy()
     found["log_evidence"][good] = evidence.numpy()
     found["weight"][good] = 1
     averages = average_neighbours(data.images, lists, chosen)
     frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, chosen, good)
-    sums = state.finished[0]
+    first = total(state.finished[0])
     groups = data.matched.groups
     return NeighboursResult(
         pixel_size_A=data.matched.plan.pixel_size_A,
@@ -280,15 +284,14 @@ def _result(
         average_of=good[chosen.numpy()],
         averages=job.picture(averages.components).numpy(),
         frc=frc.numpy(),
-        classes=job.picture(posterior_references(data.images, sums.signal.sum(0), sums.weight.sum(0))).numpy(),
-        class_members=sums.members.sum(0).numpy(),
+        classes=job.picture(posterior_references(data.images, first.signal, first.weight)).numpy(),
+        class_members=class_members(state.finished[0]).numpy(),
         orders=data.principal.orders.numpy(),
         variances=data.principal.variances.numpy(),
         evidence=float(evidence.mean()),
         noise_power=data.matched.noise_power.numpy(),
         defocus_groups=0 if groups is None else len(groups),
         defocus_phase_error_rad=0.0 if groups is None else groups.phase_error_rad,
-        history=list(job.history),
         messages=_messages(job, float(evidence.mean())),
     )
 

@@ -1,4 +1,4 @@
-"""Class averages from the original pixels: one interpolation, multi-image Wiener filter, half-sets.
+"""Averages from the original pixels: one interpolation, multi-image Wiener filter, half-sets.
 
 Every image is multiplied by its CTF and shifted in Fourier space (exact), and turned once in real space by cubic
 interpolation on a grid twice as fine. Sums are kept for two halves of every class:
@@ -24,35 +24,16 @@ from vitreous.fourier import (
     shell_sums,
     shift_phase,
 )
-from vitreous.matching import ImagePreparation
+from vitreous.matching.alignments import Alignments
+from vitreous.matching.prepare import ImagePreparation
 from vitreous.optics import CTFParameters, ctf_2d, radial_to_plane
+from vitreous.processes import ALONE, Processes
 from vitreous.quality import ring_correlation, soft_disc
 
-__all__ = ["Averages", "Poses", "aligned_images", "restore"]
+__all__ = ["Averages", "aligned_images", "mirrored", "restore", "turned_ctf"]
 
 SCALE_LIMITS = (0.05, 4.0)  # of the power of one class relative to all
 FEWEST = 4  # members below which halves say nothing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Poses:
-    """m particles in classes: particle, class_index (from 0), half (0 or 1), psi_rad: (m,); origin_px (m, 2) raw."""
-
-    particle: np.ndarray
-    class_index: np.ndarray
-    half: np.ndarray
-    psi_rad: np.ndarray
-    origin_px: np.ndarray
-
-    def take(self, index: np.ndarray | slice) -> "Poses":
-        """Some of them."""
-        return Poses(
-            particle=self.particle[index],
-            class_index=self.class_index[index],
-            half=self.half[index],
-            psi_rad=self.psi_rad[index],
-            origin_px=self.origin_px[index],
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,28 +50,44 @@ def aligned_images(
     read: Callable[[np.ndarray], np.ndarray],
     preparation: ImagePreparation,
     ctf: CTFParameters | None,
-    poses: Poses,
+    alignments: Alignments,
     *,
     device: str = "cpu",
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """CTF-weighted images turned into the frame of their class, with C^2 in that frame.
+    """CTF-weighted images brought into the frame of their reference, with C^2 in that frame.
 
-    Yields (which poses, images (b, L, L), C^2 (b, L, L // 2 + 1)).
+    Yields (which alignments, images (b, L, L), C^2 (b, L, L // 2 + 1)).
     """
     n, batch = preparation.box_px, max(8, preparation.batch // 4)  # the fine grid has four times the points
-    for start in range(0, len(poses.particle), batch):
-        part = poses.take(slice(start, start + batch))
+    for start in range(0, len(alignments), batch):
+        part = alignments.take(slice(start, start + batch))
         images = torch.from_numpy(np.ascontiguousarray(read(part.particle), dtype=np.float32)).to(device)
         images, _ = preparation.clean(images)
-        ft = centred_rfft2(images) * shift_phase(torch.from_numpy(part.origin_px).float().to(device), n)
+        origin_px = torch.from_numpy(part.origin_A / preparation.pixel_size_A).float().to(device)
+        ft = centred_rfft2(images) * shift_phase(origin_px, n)
         if ctf is None:
             weight = torch.ones(len(images), n, n // 2 + 1, device=device)
         else:
-            params = ctf.take(part.particle)
-            ft = ft * ctf_2d(params, n, preparation.pixel_size_A, device=device)
-            turned = replace(params, defocus_angle_deg=params.defocus_angle_deg + np.rad2deg(part.psi_rad))
-            weight = ctf_2d(turned, n, preparation.pixel_size_A, device=device).square()
-        yield slice(start, start + len(images)), _turn(ft, n, torch.from_numpy(part.psi_rad).float().to(device)), weight
+            ft = ft * ctf_2d(ctf.take(part.particle), n, preparation.pixel_size_A, device=device)
+            weight = ctf_2d(turned_ctf(ctf, part), n, preparation.pixel_size_A, device=device).square()
+        turned = _turn(ft, n, torch.from_numpy(part.psi_rad).float().to(device))
+        mirror = torch.from_numpy(part.mirror).to(device)[:, None, None]
+        if part.mirror.any():
+            turned = torch.where(mirror, mirrored(turned), turned)
+        yield slice(start, start + len(images)), turned, weight
+
+
+def turned_ctf(ctf: CTFParameters, alignments: Alignments) -> CTFParameters:
+    """The CTFs of particles as they are after the particles have been turned, and reflected, onto their references."""
+    params = ctf.take(alignments.particle)
+    angle = params.defocus_angle_deg + np.rad2deg(alignments.psi_rad)
+    return replace(params, defocus_angle_deg=np.where(alignments.mirror, -angle, angle))
+
+
+def mirrored(images: torch.Tensor) -> torch.Tensor:
+    """Images (..., n, n) reflected about the centre: x -> -x. For even n the first column stays where it is."""
+    flipped = torch.flip(images, dims=(-1,))
+    return torch.roll(flipped, 1, dims=-1) if images.shape[-1] % 2 == 0 else flipped
 
 
 def _turn(ft: torch.Tensor, n: int, psi: torch.Tensor) -> torch.Tensor:
@@ -111,26 +108,40 @@ def restore(
     read: Callable[[np.ndarray], np.ndarray],
     preparation: ImagePreparation,
     ctf: CTFParameters | None,
-    poses: Poses,
-    n_classes: int,
+    alignments: Alignments,
+    half: np.ndarray,
+    n_references: int,
     *,
     device: str = "cpu",
+    processes: Processes = ALONE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Averages:
-    """Wiener averages of all classes and of their halves."""
+    """Wiener averages of all references and of their halves; half: (m,) 0 or 1 for every alignment.
+
+    progress: receives alignments done, of how many.
+    """
     n = preparation.box_px
-    sums = torch.zeros(2 * n_classes, n, n, device=device)
-    weights = torch.zeros(2 * n_classes, n, n // 2 + 1, device=device)
-    slot = torch.from_numpy(poses.half * n_classes + poses.class_index).to(device)
-    for part, images, weight in aligned_images(read, preparation, ctf, poses, device=device):
+    mine = np.flatnonzero(alignments.particle % processes.size == processes.rank)
+    own = alignments if processes.size == 1 else alignments.take(mine)
+    sums = torch.zeros(2 * n_references, n, n, device=device)
+    weights = torch.zeros(2 * n_references, n, n // 2 + 1, device=device)
+    slot = torch.from_numpy(half[mine] * n_references + own.reference).to(device)
+    for part, images, weight in aligned_images(read, preparation, ctf, own, device=device):
         sums.index_add_(0, slot[part], images)
         weights.index_add_(0, slot[part], weight)
         if progress is not None:
-            progress(part.stop, len(poses.particle))
-    halves_ft = centred_rfft2(sums).reshape(2, n_classes, n, -1)
-    weights = weights.reshape(2, n_classes, n, -1)
-    members = np.bincount(poses.class_index, minlength=n_classes)
+            progress(part.stop, len(own))
+    every = processes.add(_HalfSums(images=sums, weights=weights))
+    halves_ft = centred_rfft2(every.images).reshape(2, n_references, n, -1)
+    weights = every.weights.reshape(2, n_references, n, -1)
+    members = np.bincount(alignments.reference, minlength=n_references)
     return _filtered(halves_ft, weights, torch.from_numpy(members).to(device), preparation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _HalfSums:
+    images: torch.Tensor
+    weights: torch.Tensor
 
 
 def _filtered(

@@ -1,4 +1,4 @@
-"""Defocus groups, frames of aligned members, and masks."""
+"""Defocus groups, averages of aligned members by group, and masks."""
 
 from dataclasses import replace
 
@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sets import defocus
 
-from vitreous.averages.deconvolve import Members, automatic_mask, defocus_groups, sum_frames
-from vitreous.averages.deconvolve.frames import mirrored
-from vitreous.matching import ImagePreparation
+from vitreous.averages.deconvolve import automatic_mask, average_groups, defocus_groups
+from vitreous.matching import Alignments, ImagePreparation, mirrored
 from vitreous.optics import ctf_2d
 from vitreous.testing import Blobs, with_ctf
 
@@ -55,68 +54,67 @@ def test_mirror_keeps_the_centre(box):
 
 
 def seen(shape: Blobs, n: int, seed: int):
-    """(images, members, ctf) of one class: turned, shifted, half of them mirrored, astigmatic, without noise."""
+    """(images, members, groups, ctf) of a class: turned, shifted, half of them mirrored, astigmatic, without noise."""
     rng = np.random.default_rng(seed)
     psi, origin, mirror = 360 * rng.random(n), rng.normal(size=(n, 2)), np.arange(n) % 2 == 1
     ctf = defocus(n, seed, astigmatism_A=3000.0)
     reflected = replace(shape, centres_px=shape.centres_px * [-1, 1])
     clean = [(reflected if m else shape).image(BOX, p, tuple(o)) for m, p, o in zip(mirror, psi, origin, strict=True)]
     images = np.stack([with_ctf(image, ctf, i, PIXEL_A) for i, image in enumerate(clean)]).astype(np.float32)
-    members = Members(
+    members = Alignments(
         particle=np.arange(n),
-        class_index=np.zeros(n, np.int64),
-        group=defocus_groups((ctf.defocus_u_A + ctf.defocus_v_A) / 2, 2),
+        reference=np.zeros(n, np.int64),
         psi_rad=np.deg2rad(psi),
-        origin_px=origin,
+        origin_A=origin * PIXEL_A,
         mirror=mirror,
     )
-    return images, members, ctf
+    return images, members, defocus_groups((ctf.defocus_u_A + ctf.defocus_v_A) / 2, 2), ctf
 
 
-def test_a_frame_is_the_class_under_the_mean_ctf_of_the_frame():
+def test_a_group_average_is_the_class_under_the_mean_ctf_of_its_members():
     shape = Blobs.random(4, count=7, reach_px=7.0)
-    images, members, ctf = seen(shape, 40, 5)
-    frames = sum_frames(lambda rows: images[rows], PREPARATION, ctf, members, 1, 2)
-    assert frames.count.sum() == 40
+    images, members, group, ctf = seen(shape, 40, 5)
+    averages = average_groups(lambda rows: images[rows], PREPARATION, ctf, members, group, 1, 2)
+    assert averages.count.sum() == 40
     truth = torch.from_numpy(shape.image(BOX)).float()
     ft = torch.fft.rfft2(torch.fft.ifftshift(truth))
-    expected = torch.fft.fftshift(torch.fft.irfft2(ft * frames.ctf[0], s=(BOX, BOX)), dim=(-2, -1))
+    expected = torch.fft.fftshift(torch.fft.irfft2(ft * averages.ctf[0], s=(BOX, BOX)), dim=(-2, -1))
     inside = slice(BOX // 8, -BOX // 8)  # fringes leave the box on one side and come back on the other
-    difference = (frames.images[0] - expected)[:, inside, inside]
+    difference = (averages.images[0] - expected)[:, inside, inside]
     assert difference.abs().max() < 0.03 * truth.max()
 
 
-def test_without_ctf_a_frame_is_the_class():
+def test_without_ctf_a_group_average_is_the_class():
     shape = Blobs.random(6, count=7, reach_px=7.0)
-    _, members, _ = seen(shape, 12, 7)
-    members = replace(members, mirror=np.zeros(12, bool), group=np.zeros(12, np.int64))
-    poses = zip(np.rad2deg(members.psi_rad), members.origin_px, strict=True)
+    _, members, _, _ = seen(shape, 12, 7)
+    members = replace(members, mirror=np.zeros(12, bool))
+    poses = zip(np.rad2deg(members.psi_rad), members.origin_A / PIXEL_A, strict=True)
     images = np.stack([shape.image(BOX, p, tuple(o)) for p, o in poses]).astype(np.float32)
-    frames = sum_frames(lambda rows: images[rows], PREPARATION, None, members, 1, 1)
-    assert (frames.ctf == 1).all()
-    assert frames.plain[0].numpy() == pytest.approx(shape.image(BOX), abs=0.02)
+    averages = average_groups(lambda rows: images[rows], PREPARATION, None, members, np.zeros(12, np.int64), 1, 1)
+    assert (averages.ctf == 1).all()
+    assert averages.plain[0].numpy() == pytest.approx(shape.image(BOX), abs=0.02)
 
 
 def test_phase_flipped_particles_have_the_absolute_ctf():
-    images, members, ctf = seen(Blobs.random(8), 6, 9)
-    one = members.of_classes(0, 1)
-    frames = sum_frames(lambda rows: images[rows], PREPARATION, ctf, one, 1, 2, phase_flipped=True)
-    assert (frames.ctf >= 0).all()
-    signed = sum_frames(lambda rows: images[rows], PREPARATION, ctf, one, 1, 2)
+    images, members, group, ctf = seen(Blobs.random(8), 6, 9)
+    one = members.of_references(0, 1)
+    averages = average_groups(lambda rows: images[rows], PREPARATION, ctf, one, group, 1, 2, phase_flipped=True)
+    assert (averages.ctf >= 0).all()
+    signed = average_groups(lambda rows: images[rows], PREPARATION, ctf, one, group, 1, 2)
     assert (signed.ctf < 0).any()
 
 
 def test_bad_images_do_not_count():
-    images, members, ctf = seen(Blobs.random(10), 8, 11)
+    images, members, group, ctf = seen(Blobs.random(10), 8, 11)
     images[3] = np.nan
-    frames = sum_frames(lambda rows: images[rows], PREPARATION, ctf, members, 1, 2)
-    others = replace(members, **{name: np.delete(v, 3, axis=0) for name, v in vars(members).items()})
-    expected = sum_frames(lambda rows: images[rows], PREPARATION, ctf, others, 1, 2)
-    assert torch.equal(frames.count, expected.count)
-    assert torch.allclose(frames.images, expected.images, atol=1e-6)
-    assert torch.allclose(frames.ctf, expected.ctf, atol=1e-6)
+    averages = average_groups(lambda rows: images[rows], PREPARATION, ctf, members, group, 1, 2)
+    others = np.delete(np.arange(8), 3)
+    expected = average_groups(lambda rows: images[rows], PREPARATION, ctf, members.take(others), group[others], 1, 2)
+    assert torch.equal(averages.count, expected.count)
+    assert torch.allclose(averages.images, expected.images, atol=1e-6)
+    assert torch.allclose(averages.ctf, expected.ctf, atol=1e-6)
     unit = ctf_2d(ctf.take(np.array([0])), BOX, PIXEL_A).abs().max()
-    assert frames.ctf.abs().max() <= unit + 1e-6
+    assert averages.ctf.abs().max() <= unit + 1e-6
 
 
 def test_mask_keeps_the_heaviest_object_and_fills_it():
