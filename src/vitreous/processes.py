@@ -32,6 +32,9 @@ class Processes(Protocol):
     def gather(self, found: T) -> T:
         """A frozen dataclass of arrays, each joined along its first axis, in the order of the processes."""
 
+    def from_first(self, value: T) -> T:
+        """What the first process says, whatever the others do."""
+
 
 def by_process(index: np.ndarray, processes: Processes) -> list[np.ndarray]:
     """The particles (m,) of every process: particle i belongs to process ``i % size``, whatever it is asked for."""
@@ -58,6 +61,10 @@ class Alone:
     def gather(self, found: T) -> T:
         """What was found."""
         return found
+
+    def from_first(self, value: T) -> T:
+        """What it says."""
+        return value
 
 
 ALONE = Alone()

@@ -20,6 +20,7 @@ from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile
 from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
+from vitreous.processes import ALONE, Processes, by_process
 
 __all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles"]
 
@@ -122,6 +123,31 @@ class PackedRows(Protocol):
         """(m, packed_size) float32 of particles ``index`` (m,)."""
 
 
+@dataclass(frozen=True)
+class _OwnRows:
+    """Rows of the particles of one process of several; it is never asked for others."""
+
+    rows: np.ndarray
+    processes: Processes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        return self.rows[index // self.processes.size]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _GroupPower:
+    power: torch.Tensor
+    count: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bad:
+    bad: np.ndarray
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreparedParticles:
     """n particles as packed ring harmonics.
@@ -145,7 +171,7 @@ class PreparedParticles:
     memory_bytes: int = 4 << 30
 
     def __len__(self) -> int:
-        return len(self.packed)
+        return len(self.bad)
 
     @property
     def white_noise_power(self) -> float:
@@ -250,40 +276,46 @@ def prepare_particles(
     threads: int = 1,
     memory_bytes: int = 4 << 30,
     device: str = "cpu",
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> PreparedParticles:
-    """Read every particle once and expand it.
+    """Read every particle once and expand it; of several processes each reads its own.
 
     read: indices -> (m, L, L) float32; store: a file to map (None: memory); progress receives the number done.
     """
     basis = preparation.working_basis(rings)
     groups = np.zeros(n, np.int64) if noise_group is None else np.asarray(noise_group, np.int64)
-    shape = (n, basis.packed_size)
+    shares = by_process(np.arange(n), processes)
+    mine = shares[processes.rank]
+    shape = (len(mine), basis.packed_size)
     packed = np.empty(shape, np.float32) if store is None else np.memmap(store, np.float32, "w+", shape=shape)
-    bad = np.zeros(n, bool)
+    wrong = np.zeros(len(mine), bool)
     power = torch.zeros(int(groups.max(initial=0)) + 1, basis.rings, dtype=torch.float64)
     count = torch.zeros(len(power), dtype=torch.float64)
     batch = preparation.batch
-    for start in range(0, n, batch):
-        index = np.arange(start, min(start + batch, n))
+    for start in range(0, len(mine), batch):
+        place, index = slice(start, start + batch), mine[start : start + batch]
         images = torch.from_numpy(np.ascontiguousarray(read(index), dtype=np.float32)).to(device)
-        images, wrong = preparation.clean(images)
+        images, unusable = preparation.clean(images)
         rings_of = basis.expand(resize_images(images, basis.box_px)) * (preparation.box_px / basis.box_px) ** 2
-        packed[index] = rings_of.cpu().numpy()
-        bad[index] = wrong.cpu().numpy()
+        packed[place] = rings_of.cpu().numpy()
+        wrong[place] = unusable.cpu().numpy()
         ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2).double().cpu()
-        good = torch.from_numpy(~bad[index])
+        good = torch.from_numpy(~wrong[place])
         which = torch.from_numpy(groups[index])[good]
         power.index_add_(0, which, ring_power[good])
         count.index_add_(0, which, torch.ones(len(which), dtype=torch.float64))
         if progress is not None:
-            progress(int(index[-1]) + 1)
-    overall = power.sum(0) / count.sum().clamp_min(1)
-    group_power = torch.where(count[:, None] > 0, power / count.clamp_min(1)[:, None], overall)
+            progress(min((start + batch) * processes.size, n))
+    seen = processes.add(_GroupPower(power=power, count=count))
+    overall = seen.power.sum(0) / seen.count.sum().clamp_min(1)
+    group_power = torch.where(seen.count[:, None] > 0, seen.power / seen.count.clamp_min(1)[:, None], overall)
+    bad = np.empty(n, bool)
+    bad[np.concatenate(shares)] = processes.gather(_Bad(bad=wrong)).bad
     return PreparedParticles(
         preparation=preparation,
         basis=basis,
-        packed=packed,
+        packed=packed if processes.size == 1 else _OwnRows(packed, processes),
         ctf=ctf,
         noise_group=groups,
         group_power=group_power.float().to(device),

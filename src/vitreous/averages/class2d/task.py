@@ -29,6 +29,7 @@ from vitreous.matching import (
     wiener,
 )
 from vitreous.particles import ParticleSet
+from vitreous.processes import ALONE, Processes
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
 
@@ -81,7 +82,9 @@ class Class2DRun:
         memory_bytes: int,
         store: Path | None,
         threads: int,
+        processes: Processes,
     ):
+        self.processes = processes
         self.particles = particles
         self.settings = settings
         self.device = device
@@ -111,10 +114,11 @@ class Class2DRun:
                 rings=wanted,
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
-                store=None if self.plan.prepared_in_memory or self.store is None else self.store / f"rings{wanted}.dat",
+                store=self._file(wanted),
                 device=self.device,
                 threads=self.threads,
                 memory_bytes=self.plan.memory_bytes,
+                processes=self.processes,
                 progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
             )
             good = np.flatnonzero(~self._data.bad)
@@ -130,13 +134,19 @@ class Class2DRun:
         good = np.flatnonzero(~data.bad)
         return deal(good, self.settings.folds, seed, held_out=held_out_size(len(good)))
 
+    def _file(self, rings: int) -> Path | None:
+        """Where prepared images are kept that do not fit into memory; every process has its own."""
+        if self.plan.prepared_in_memory or self.store is None:
+            return None
+        return self.store / f"rings{rings}_{self.processes.rank}.dat"
+
     @property
     def _most_rings(self) -> int:
         return self.preparation.working_basis(1 << 20).rings
 
     def _init(self, seed: int) -> State:
         data = self.data(RINGS_AT_START)
-        return initial_state(data, self.settings, self.dealt(data, seed).folds, seed)
+        return initial_state(data, self.settings, self.dealt(data, seed).folds, seed, self.processes)
 
     def _step(self, state: State) -> tuple[State, dict[str, Any]]:
         room = state.room
@@ -149,6 +159,7 @@ class Class2DRun:
             self.settings,
             self.dealt(data, state.seed).folds,
             self.plan.offset_range_A,
+            processes=self.processes,
             progress=lambda done, of: self.on_progress(done, of, "matching"),
         )
 
@@ -165,6 +176,7 @@ class Class2DRun:
             self.plan.offset_range_A,
             self.particles.read,
             self.on_progress,
+            self.processes,
         )
 
     def snapshot(self, state: State) -> dict[str, Any]:
@@ -271,6 +283,7 @@ def prepare_run(
     memory_bytes: int = 4 << 30,
     store: Path | None = None,
     threads: int | None = None,
+    processes: Processes = ALONE,
 ) -> Class2DRun:
     """Check settings against particles and lay out the work; nothing is read from the images yet.
 
@@ -279,7 +292,15 @@ def prepare_run(
     Raises ValueError for settings that do not fit the particles.
     """
     threads = torch.get_num_threads() if threads is None else threads
-    return Class2DRun(particles, settings, device=device, memory_bytes=memory_bytes, store=store, threads=threads)
+    return Class2DRun(
+        particles,
+        settings,
+        device=device,
+        memory_bytes=memory_bytes,
+        store=store,
+        threads=threads,
+        processes=processes,
+    )
 
 
 def class2d(
@@ -288,6 +309,7 @@ def class2d(
     *,
     device: str = "cpu",
     memory_bytes: int = 4 << 30,
+    processes: Processes = ALONE,
     on_step: Callable[[dict[str, Any]], None] | None = None,
     **overrides: Any,
 ) -> Class2DResult:
@@ -296,7 +318,7 @@ def class2d(
     ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
     """
     chosen = replace(settings or Class2D(), **overrides)
-    prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes)
+    prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
     return result

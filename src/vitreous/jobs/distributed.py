@@ -1,0 +1,97 @@
+"""Several processes by PyTorch's own engine: ``torchrun --nproc-per-node 2 -m vitreous class2d ...``.
+
+``torchrun`` says in the environment who is who and where the first process listens; gloo joins processors, NCCL CUDA
+devices. Every process runs the same job on its share of the particles, and the first one owns the folder and the screen
+(:mod:`vitreous.processes` says what a method sees of it).
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from vitreous.processes import ALONE, Processes, joined
+
+__all__ = ["Distributed", "ProcessLostError", "processes_of_this_job"]
+
+T = TypeVar("T")
+TIMEOUT = timedelta(hours=12)  # one process may read or write for long while the others wait
+
+
+class ProcessLostError(OSError):
+    """Another process of the job has ended before its time."""
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """One of several processes; made by :func:`processes_of_this_job`."""
+
+    rank: int
+    size: int
+
+    def add(self, sums: T) -> T:
+        """A frozen dataclass of tensors, each summed over all processes."""
+        out: Any = sums
+        total = {f.name: getattr(out, f.name).contiguous().clone() for f in fields(out)}
+        with _explained():
+            for tensor in total.values():
+                dist.all_reduce(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
+        return replace(out, **total)
+
+    def gather(self, found: T) -> T:
+        """A frozen dataclass of arrays, each joined along its first axis, in the order of the processes."""
+        parts: list[Any] = [None] * self.size
+        with _explained():
+            dist.all_gather_object(parts, found)
+        return joined(parts)
+
+    def from_first(self, value: T) -> T:
+        """What the first process says, whatever the others do."""
+        box = [value]
+        with _explained():
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """A broken connection means that a process has gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLostError(
+            "another process of this job has ended: its own message says why (or it was killed); the same command with "
+            f"--resume goes on from the last complete iteration, with any number of processes [{_first_line(error)}]"
+        ) from error
+
+
+def _first_line(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+@contextmanager
+def processes_of_this_job(environment: Mapping[str, str] = os.environ) -> Iterator[Processes]:
+    """The processes that torchrun has started for this job; alone where it has not.
+
+    With CUDA every process takes the device of its number on its machine.
+    """
+    size = int(environment.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(environment.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    else:
+        backend = "gloo"
+    with _explained():
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    try:
+        yield Distributed(rank=dist.get_rank(), size=size)
+    finally:
+        dist.destroy_process_group()
