@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, refinement_chain
 from vitreous.jobs.history import read_history
-from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
@@ -26,6 +24,8 @@ from vitreous.jobs.report.page import (
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.surface import surface
 from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, refinement_chain
+from vitreous.jobs.results.initial import InitialFolder, read_initial
 from vitreous.mixtures import TraceSummary, worst_verdict
 
 __all__ = ["initial_page", "write_initial_report"]

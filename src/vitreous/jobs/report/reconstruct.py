@@ -6,13 +6,13 @@ import numpy as np
 
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.reconstruct_folder import ReconstructFolder, read_reconstruction
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import MOST_PAIRS, directions_chart, pairs, slices
 from vitreous.jobs.report.page import Charts, Columns, Drawing, KeyFigure, Page, Section, Slices
 from vitreous.jobs.report.surface import surface
 from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.reconstruct import ReconstructFolder, read_reconstruction
 
 __all__ = ["reconstruct_page", "write_reconstruct_report"]
 
