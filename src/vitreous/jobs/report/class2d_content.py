@@ -41,7 +41,7 @@ class ReportContent:
     @property
     def box(self) -> int:
         """Box in pixels."""
-        return self.averages.shape[-1]
+        return int(self.averages.shape[-1])
 
 
 def read_content(folder: str | Path) -> ReportContent:
@@ -95,7 +95,8 @@ def _distributions(data: Table, used: np.ndarray) -> dict[str, np.ndarray]:
     """What there is to draw as histograms: defocus (um), shift (A), in-plane angle (deg), probability."""
 
     def column(name: str) -> np.ndarray:
-        return data.numbers(name)[used]
+        values: np.ndarray = data.numbers(name)[used]
+        return values
 
     found: dict[str, np.ndarray] = {}
     if {"rlnDefocusU", "rlnDefocusV"} <= set(data.names):

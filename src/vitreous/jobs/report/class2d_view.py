@@ -64,7 +64,7 @@ def class_views(content: ReportContent) -> list[ClassView]:
                 effective=f"{effective:,.0f}" if math.isfinite(effective) else "",
                 average=picture(average, f"Average of class {k + 1}", fade=True),
                 halves=tuple(
-                    picture(half, f"Average of half {i}", fade=True)
+                    picture(half, f"Average of half {i} of class {k + 1}", fade=True)
                     for i, half in enumerate(content.halves[k] if content.halves is not None else (), start=1)
                 ),
                 examples=tuple((_example(image, number), number) for image, number in examples),
@@ -211,7 +211,9 @@ def convergence(content: ReportContent) -> list[Drawing]:
     return drawings
 
 
-def _trace(points: list[tuple[float, float]], heading: str, unit: str, limits: tuple | None) -> str:
+def _trace(
+    points: list[tuple[float, float]], heading: str, unit: str, limits: tuple[float | None, float | None] | None
+) -> str:
     x, y = np.array(points, dtype=float).T
     low, high = limits or (None, None)
     vertical = axis(float(y.min()) if low is None else low, float(y.max()) if high is None else high, unit, count=4)

@@ -1,6 +1,7 @@
 """The report of a ``mixture`` job: what was given and the mixture side by side, and how the fit converged."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.maps import CHAIN_HINT, slices
+from vitreous.jobs.report.maps import CHAIN_HINT, MapSlices, slices
 from vitreous.jobs.report.page import (
     Charts,
     Columns,
@@ -16,7 +17,6 @@ from vitreous.jobs.report.page import (
     KeyFigure,
     Page,
     Panel,
-    Picture,
     Rows,
     Section,
     Slices,
@@ -99,7 +99,7 @@ def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> tu
     return (Columns(left=(left,), right=(right,)),)
 
 
-def _slices(what: str, values: np.ndarray) -> tuple[str, tuple[tuple[str, Picture], ...]]:
+def _slices(what: str, values: np.ndarray) -> MapSlices:
     if len(values) == 1:
         return what, (("xy", picture(in_equal_sides(values[0]), what)),)
     return slices(what, in_equal_sides(values))
@@ -139,7 +139,7 @@ def _traces(path: Path) -> list[Drawing]:
     return drawings
 
 
-def _every_step(history: list[dict], key: str) -> np.ndarray:
+def _every_step(history: list[dict[str, Any]], key: str) -> np.ndarray:
     """One value per step: a block of Gibbs steps has a list of them under the plural."""
     plural = {"log_posterior": "log_posteriors", "sigma_A": "sigmas_A"}[key]
     return np.concatenate([np.atleast_1d(entry.get(plural, entry[key])) for entry in history]).astype(float)
@@ -153,7 +153,7 @@ def _trace(values: np.ndarray, title: str) -> str:
     return curves([Curve(x=steps, y=values)], x=horizontal, y=vertical, title=title)
 
 
-def _places(sampling: list[dict]) -> str:
+def _places(sampling: list[dict[str, Any]]) -> str:
     traces = np.concatenate([entry["log_densities"] for entry in sampling]).T
     steps = np.arange(1, traces.shape[1] + 1, dtype=float)
     return curves(

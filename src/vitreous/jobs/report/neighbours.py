@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitreous.averages.neighbours import NeighbourExamples
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.progress import describe_duration
@@ -52,7 +53,7 @@ def _example_section(found: NeighboursFolder) -> Section:
         hint="Particles drawn at random, those with the most alike neighbours first. Left: the particle, centred, as "
         f"it was recorded and smoothed to {detail_A:.0f} Å. Middle: average of the particle and its neighbours. "
         "Right: its nearest neighbours, aligned to it and smoothed.",
-        panels=() if found.examples is None else (_examples(found),),
+        panels=() if found.examples is None else (_examples(found.examples),),
     )
 
 
@@ -126,10 +127,8 @@ def _key_figures(found: NeighboursFolder, manifest: Manifest | None) -> list[Key
     return figures
 
 
-def _examples(found: NeighboursFolder) -> TileRows:
+def _examples(given: NeighbourExamples) -> TileRows:
     """Every example: the particle, averages with its neighbours, and the neighbours, from left to right."""
-    given = found.examples
-    assert given is not None
     rows = []
     for i, particle in enumerate(given.particle):
         image, name = given.images[i].astype(np.float64), f"particle {particle + 1:,}"
@@ -173,7 +172,7 @@ def _averages(found: NeighboursFolder) -> Gallery:
                 pictures=(picture(found.averages[i], f"Average of particle {particle[i]:,}", fade=True),),
                 name=_resolution(found.resolution_A[i]),
                 figure=f"{particle[i]:,}",
-                notes=(f"{affinity[i]:.2f}",),
+                notes=(f"affinity {affinity[i]:.2f}",),
             )
             for i in np.argsort(-affinity, kind="stable")
         )
