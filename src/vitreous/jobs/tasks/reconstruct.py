@@ -16,11 +16,10 @@ from vitreous.mixtures import (
     KnownPoses,
     KnownPosesResult,
     KnownPosesState,
-    UnseenCone,
     known_poses_algorithm,
-    unseen_cone,
 )
 from vitreous.particles import ParticleSet, read_particles
+from vitreous.quality import UnseenCone, unseen_cone
 from vitreous.rotations import euler_to_matrix, symmetry_matrices
 
 __all__ = ["TASK", "PosedImages", "run_reconstruct"]
