@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.initial_folder import read_initial, write_initial
 from vitreous.jobs.report.initial import write_initial_report
+from vitreous.jobs.results.initial import read_initial, write_initial
 from vitreous.mixtures import Mixture, project, to_volume
 from vitreous.models import InitialModelResult, one_conformation, project_map
 from vitreous.particles import Table, Volume, read_particles, read_star, write_mrc_stack, write_star

@@ -16,11 +16,11 @@ from vitreous.jobs.manifest import read_manifest as read_manifest
 from vitreous.jobs.progress import Reporter as Reporter
 from vitreous.jobs.progress import describe_duration as describe_duration
 from vitreous.jobs.progress import reporting as reporting
-from vitreous.jobs.relion_output import SearchSettings as SearchSettings
-from vitreous.jobs.relion_output import write_final as write_final
-from vitreous.jobs.relion_output import write_iteration as write_iteration
-from vitreous.jobs.report import Examples as Examples
-from vitreous.jobs.report import write_examples as write_examples
+from vitreous.jobs.results.class2d import Examples as Examples
+from vitreous.jobs.results.class2d import write_examples as write_examples
+from vitreous.jobs.results.class2d_relion import SearchSettings as SearchSettings
+from vitreous.jobs.results.class2d_relion import write_final as write_final
+from vitreous.jobs.results.class2d_relion import write_iteration as write_iteration
 from vitreous.jobs.select import SelectionError as SelectionError
 from vitreous.jobs.select import SelectResult as SelectResult
 from vitreous.jobs.select import select_particles as select_particles

@@ -24,13 +24,13 @@ Interrupted
     When ``RELION_JOB_ABORT_NOW`` has appeared in the folder."""
 
 
-def function_of(task: Task[Any, Any, Any, Any], name: str | None = None) -> Callable[..., Path | None]:
+def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
     """``run_X(source, output, settings=None, options=None, *, command, ...)``, with the source's fields as keywords.
 
     The kind of the settings chooses the method. Returns the path of the report; None after a dry run. Raises what
     :func:`vitreous.jobs.run_task.run_task` does.
     """
-    name = name or f"run_{task.name}"
+    name = task.function or f"run_{task.name}"
     signature = _signature(task, command=f"vitreous.{name}")
 
     def job(*args: Any, **kwargs: Any) -> Path | None:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, refinement_chain
 from vitreous.jobs.history import read_history
-from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
@@ -14,6 +12,8 @@ from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, TURN_HINT, directi
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, refinement_chain
+from vitreous.jobs.results.initial import InitialFolder, read_initial
 from vitreous.mixtures import TraceSummary, worst_verdict
 
 __all__ = ["initial_page", "write_initial_report"]
@@ -69,7 +69,7 @@ def _models(found: InitialFolder) -> tuple[Panel, ...]:
             heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages"
             panels.append(Text(heading=heading))
         title = f"Surface of conformation {number}" if several else "Surface of the posterior mean"
-        panels.append(map_panel(one.mean, *views, title=title))
+        panels.append(map_panel(one.mean, *views, title=title, what="Posterior mean" if one.variance else "Map"))
     return tuple(panels)
 
 

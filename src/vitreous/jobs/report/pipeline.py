@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.maps import TURN_HINT, map_panel
 from vitreous.jobs.report.page import Gallery, Links, Page, Section, Tile, picture
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.initial import read_initial
 
 __all__ = ["STAGES", "pipeline_page", "write_pipeline_report"]
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.reconstruct_folder import ReconstructFolder, read_reconstruction
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Section
 from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.reconstruct import ReconstructFolder, read_reconstruction
 
 __all__ = ["reconstruct_page", "write_reconstruct_report"]
 

@@ -9,7 +9,7 @@ import pytest
 import starfile
 from made_up import BOX, CLASSES, PARTICLES, PIXEL, SEARCH, made_up_particles, made_up_result
 
-from vitreous.jobs.relion_output import write_final, write_iteration
+from vitreous.jobs.results.class2d_relion import write_final, write_iteration
 from vitreous.particles import Table, read_particles, write_star
 
 

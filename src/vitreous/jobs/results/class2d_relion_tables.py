@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.averages.result import Class2DResult
-from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.particles import StarFile, Table
 
 __all__ = [

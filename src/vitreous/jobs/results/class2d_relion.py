@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.averages.result import Class2DResult
-from vitreous.jobs.relion_tables import (
+from vitreous.jobs.results.class2d_relion_tables import (
     SearchSettings,
     model_blocks,
     noise_groups,
