@@ -27,7 +27,7 @@ class Processes(Protocol):
         """How many there are."""
 
     def add(self, sums: T) -> T:
-        """A frozen dataclass of tensors, each summed over all processes."""
+        """A frozen dataclass of tensors, or of tuples of them, each summed over all processes."""
 
     def gather(self, found: T) -> T:
         """A frozen dataclass of arrays, each joined along its first axis, in the order of the processes."""

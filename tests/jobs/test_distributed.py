@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class2d_in_processes import classified
+from methods_in_processes import BAD, result_of
 from several import run_in_processes
 
 from vitreous.processes import ALONE, by_process, joined
 
-SCRIPT = Path(__file__).with_name("class2d_in_processes.py")
+SCRIPT = Path(__file__).with_name("methods_in_processes.py")
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,40 @@ def test_every_particle_has_one_process_whatever_it_is_asked_for():
     assert joined([Found(a=s) for s in shares]).a.tolist() == np.concatenate(shares).tolist()
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    ended = run_in_processes(SCRIPT, 2, str(folder))
+@pytest.fixture(scope="module", params=["class2d", "neighbours"])
+def found(request, tmp_path_factory):
+    """(method, arrays of both processes, those of one process alone)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    ended = run_in_processes(SCRIPT, 2, request.param, str(folder))
     assert [code for code, _, _ in ended] == [0, 0], ended
-    return [dict(np.load(folder / f"rank{rank}.npz")) for rank in (0, 1)]
+    return (
+        request.param,
+        [dict(np.load(folder / f"rank{rank}.npz")) for rank in (0, 1)],
+        result_of(request.param, ALONE),
+    )
 
 
-def test_all_processes_end_with_the_same_bits(both):
-    first, second = both
+def test_all_processes_end_with_the_same_bits(found):
+    _, (first, second), _ = found
     assert first.keys() == second.keys()
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
-def test_two_processes_agree_with_one(both):
+def test_two_processes_agree_with_one(found):
     """Sums in another order differ by rounding; a particle between two classes may tip over, hardly any does."""
-    alone, _ = classified(ALONE)
-    found = both[0]
-    assert (found["class_number"] == alone.class_number).mean() > 0.98
-    same = found["class_number"] == alone.class_number
-    turn = (found["psi_deg"] - alone.psi_deg + 180) % 360 - 180
+    method, (two, _), alone = found
+    assert two["weight"][BAD] == alone.weight[BAD] == 0
+    if method == "neighbours":
+        assert (two["neighbours"] == alone.neighbours).mean() > 0.97
+        np.testing.assert_allclose(two["affinity"], alone.affinity, atol=0.02)
+        np.testing.assert_allclose(two["frc"], alone.frc, atol=0.02)
+        np.testing.assert_allclose(two["averages"], alone.averages, atol=0.02 * np.abs(alone.averages).max())
+        return
+    same = two["class_number"] == alone.class_number
+    assert same.mean() > 0.98
+    turn = (two["psi_deg"] - alone.psi_deg + 180) % 360 - 180
     assert np.quantile(np.abs(turn[same]), 0.98) < 0.2
-    np.testing.assert_allclose(found["population"], alone.population, atol=6)
-    difference = np.abs(found["averages"] - alone.averages).max((1, 2))
+    np.testing.assert_allclose(two["population"], alone.population, atol=6)
+    difference = np.abs(two["averages"] - alone.averages).max((1, 2))
     assert (difference < 0.05 * alone.averages.max((1, 2))).all()
-    assert found["weight"][5] == alone.weight[5] == 0

@@ -4,69 +4,31 @@ import base64
 import json
 import re
 import zlib
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from made_up import CLASSES, made_up_job
+from parsed_page import ParsedPage
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.report import write_report
-
-VOID = {"meta", "input", "img", "br", "hr", "link"}
-
-
-class Page(HTMLParser):
-    """Collects elements and complains about tags that do not match."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> without its start"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] not in ("script", "style"):
-            self.words.append(data)
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+from vitreous.jobs.report import write_class2d_report
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     folder = made_up_job(tmp_path_factory.mktemp("report"))
-    return write_report(folder).read_text(encoding="utf-8")
+    return write_class2d_report(folder).read_text(encoding="utf-8")
 
 
 def test_it_is_well_formed_and_starts_as_html(full):
     assert full.startswith("<!DOCTYPE html>")
-    page = Page(full)
+    page = ParsedPage(full)
     identities = [a["id"] for _, a in page.elements if a.get("id")]
     assert len(identities) == len(set(identities))
 
 
 def test_every_class_can_be_selected_and_opened(full):
-    page = Page(full)
+    page = ParsedPage(full)
     boxes = [a["value"] for a in page.of("input") if a.get("type") == "checkbox"]
     assert boxes == [str(k + 1) for k in range(CLASSES)]
     assert [a["data-open"] for a in page.of("button") if "data-open" in a] == boxes
@@ -74,14 +36,14 @@ def test_every_class_can_be_selected_and_opened(full):
 
 
 def test_captions_have_number_share_resolution_and_effective_number(full):
-    text = Page(full).text
+    text = ParsedPage(full).text
     assert "18.3 Å 1 30 51.7 % effective 24" in text
     assert "no signal 4 5" in text
     assert "empty 5 0 0.0 %" in text
 
 
 def test_it_loads_nothing_from_anywhere(full):
-    page = Page(full)
+    page = ParsedPage(full)
     for _, attributes in page.elements:
         for name in ("src", "href", "action", "poster", "srcset"):
             value = attributes.get(name) or ""
@@ -91,7 +53,7 @@ def test_it_loads_nothing_from_anywhere(full):
 
 
 def test_pictures_are_decodable_png(full):
-    addresses = [a["src"] for a in Page(full).of("img") if a["src"]]
+    addresses = [a["src"] for a in ParsedPage(full).of("img") if a["src"]]
     assert len(addresses) >= 3 * CLASSES + 4
     for address in addresses:
         assert address is not None
@@ -104,7 +66,7 @@ def test_pictures_are_decodable_png(full):
 
 
 def test_every_picture_drawing_and_control_has_a_name(full):
-    page = Page(full)
+    page = ParsedPage(full)
     assert all(a.get("alt") for a in page.of("img"))
     assert all(a.get("aria-label") for a in page.of("svg"))
 
@@ -117,7 +79,7 @@ def test_the_script_knows_the_classes_and_the_command(full):
 
 
 def test_sections_figures_and_provenance(full):
-    text = Page(full).text
+    text = ParsedPage(full).text
     assert "58 particles in 4 classes; the sharpest average reaches 12.8 Å." in text
     for word in ("Log-likelihood", "Particles that changed class", "Class populations", "Defocus", "Shift"):
         assert word in text
@@ -133,7 +95,7 @@ def test_text_from_outside_is_escaped(full):
 
 
 def test_noise_is_called_noise(tmp_path):
-    text = Page(write_report(made_up_job(tmp_path, found_signal=False)).read_text(encoding="utf-8")).text
+    text = ParsedPage(write_class2d_report(made_up_job(tmp_path, found_signal=False)).read_text(encoding="utf-8")).text
     assert "Nothing was found" in text
     assert "58 particles, and no common signal among them." in text
     assert "best resolution" not in text
@@ -143,7 +105,7 @@ def test_optional_files_may_be_missing(tmp_path):
     folder = made_up_job(tmp_path)
     for name in ("run_class_halves.mrcs", "examples.npz", "history.jsonl", "job.json"):
         (folder / name).unlink()
-    text = Page(write_report(folder).read_text(encoding="utf-8")).text
+    text = ParsedPage(write_class2d_report(folder).read_text(encoding="utf-8")).text
     assert "58 particles in 4 classes" in text
     assert "half-sets" not in text
     assert "Convergence" not in text
@@ -153,22 +115,22 @@ def test_sparse_histories_are_drawn_as_far_as_they_go(tmp_path):
     folder = made_up_job(tmp_path)
     lines = [{"iteration": 1}, {"iteration": 2, "log_likelihood": None}, {"iteration": 3, "populations": [1, 2]}, {}]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert "Log-likelihood" not in Page(write_report(folder).read_text(encoding="utf-8")).text
+    assert "Log-likelihood" not in ParsedPage(write_class2d_report(folder).read_text(encoding="utf-8")).text
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(JobFolderError, match="not the folder of a finished 2D classification"):
-        write_report(tmp_path)
+        write_class2d_report(tmp_path)
 
 
 def test_it_depends_on_the_folder_alone(tmp_path):
     folder = made_up_job(tmp_path)
-    first = write_report(folder).read_text(encoding="utf-8")
+    first = write_class2d_report(folder).read_text(encoding="utf-8")
     moved = folder.rename(tmp_path / "moved")
-    second = write_report(moved).read_text(encoding="utf-8")
+    second = write_class2d_report(moved).read_text(encoding="utf-8")
 
     def images(text):
-        return [a["src"] for a in Page(text).of("img")]
+        return [a["src"] for a in ParsedPage(text).of("img")]
 
     assert images(first) == images(second)
     assert np.char.find(second, str(moved)) >= 0

@@ -1,7 +1,6 @@
 """The surface on a page: what the script gets, and that it makes closed surfaces, in a real browser."""
 
 import base64
-import json
 import re
 import shutil
 import subprocess
@@ -9,7 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from vitreous.jobs.report.surface import content_reach, surface_panel, surface_script
+from vitreous.jobs.report.page import Columns, Page, Section
+from vitreous.jobs.report.surface import content_reach, surface
+from vitreous.jobs.report.writer import write_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -22,15 +23,9 @@ def ball(n: int, radius: float, hole: float = 0.0) -> np.ndarray:
     return outer - 1 / (1 + np.exp(2 * (r - hole))) if hole else outer
 
 
-def of_panel(panel: str) -> dict:
-    match = re.search(r'<script type="application/json">(.*?)</script>', panel)
-    assert match
-    return json.loads(match[1])
-
-
 def test_the_script_gets_the_density():
     density = ball(31, 6.0)
-    data = of_panel(surface_panel(density, 2.0, title="a ball"))
+    data = surface(density, 2.0, title="a ball").data
     values = np.frombuffer(base64.b64decode(data["values"]), "<u2").reshape((data["size"],) * 3)
     reach = content_reach(density)
     assert data["size"] == 2 * reach + 1 + 4
@@ -41,16 +36,16 @@ def test_the_script_gets_the_density():
 
 
 def test_large_maps_become_small():
-    data = of_panel(surface_panel(ball(140, 50.0), 1.0, title="a large ball"))
+    data = surface(ball(140, 50.0), 1.0, title="a large ball").data
     assert data["size"] <= 60
     assert data["pixel_A"] == 2.0
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
 def test_surfaces_are_closed(tmp_path):
-    panels = [surface_panel(ball(28, 8.3), 2.0, title="ball"), surface_panel(ball(40, 14.2, 7.1), 2.0, title="shell")]
-    page = tmp_path / "page.html"
-    page.write_text(f"<body>{''.join(panels)}<script>{surface_script()}</script></body>", encoding="utf-8")
+    left, right = surface(ball(28, 8.3), 2.0, title="ball"), surface(ball(40, 14.2, 7.1), 2.0, title="shell")
+    section = Section(name="surfaces", title="Surfaces", panels=(Columns(left=(left,), right=(right,)),))
+    page = write_page(tmp_path, Page(kind="test", headline="Two surfaces.", sections=(section,)))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
     options += ["--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
     done = subprocess.run(

@@ -7,7 +7,8 @@ from vitreous.jobs.lock import FolderInUseError
 from vitreous.jobs.manifest import Manifest, Run, new_manifest, read_manifest
 from vitreous.jobs.progress import Reporter, describe_duration, reporting
 from vitreous.jobs.relion_output import SearchSettings, write_final, write_iteration
-from vitreous.jobs.report import Examples, write_examples, write_report
+from vitreous.jobs.report import Examples, write_examples
+from vitreous.jobs.report import write_class2d_report as write_report
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
 
 __all__ = [

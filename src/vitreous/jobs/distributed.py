@@ -35,13 +35,9 @@ class Distributed:
     size: int
 
     def add(self, sums: T) -> T:
-        """A frozen dataclass of tensors, each summed over all processes."""
-        out: Any = sums
-        total = {f.name: getattr(out, f.name).contiguous().clone() for f in fields(out)}
+        """A frozen dataclass of tensors, or of tuples of them, each summed over all processes."""
         with _explained():
-            for tensor in total.values():
-                dist.all_reduce(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
-        return replace(out, **total)
+            return _added(sums)
 
     def gather(self, found: T) -> T:
         """A frozen dataclass of arrays, each joined along its first axis, in the order of the processes."""
@@ -56,6 +52,16 @@ class Distributed:
         with _explained():
             dist.broadcast_object_list(box, src=0)
         return box[0]
+
+
+def _added(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        out = value.contiguous().clone()
+        dist.all_reduce(torch.view_as_real(out) if out.is_complex() else out)
+        return out
+    if isinstance(value, tuple):
+        return tuple(_added(part) for part in value)
+    return replace(value, **{f.name: _added(getattr(value, f.name)) for f in fields(value)})
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.report import write_report
+from vitreous.jobs.report import write_class2d_report
 from vitreous.jobs.report.deconvolve import write_deconvolve_report
 from vitreous.jobs.report.denoise import write_denoise_report
 from vitreous.jobs.report.initial import write_initial_report
@@ -17,7 +17,7 @@ from vitreous.jobs.report.reconstruct import write_reconstruct_report
 __all__ = ["write_report_of"]
 
 WRITERS: dict[str, Callable[[str | Path], Path]] = {
-    "class2d": write_report,
+    "class2d": write_class2d_report,
     "deconvolve": write_deconvolve_report,
     "denoise": write_denoise_report,
     "neighbours": write_neighbours_report,

@@ -19,7 +19,7 @@ from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.progress import Reporter, follow, reporting
 from vitreous.jobs.relion_output import SearchSettings, write_final, write_iteration
-from vitreous.jobs.report import Examples, write_examples, write_report
+from vitreous.jobs.report import Examples, write_class2d_report, write_examples
 from vitreous.jobs.run_options import RunOptions, chosen_device, tell, use_threads
 from vitreous.jobs.run_snapshot import result_so_far
 from vitreous.jobs.run_summary import describe_result, describe_start, warnings_before
@@ -85,7 +85,7 @@ def run_class2d(
         options,
         command=command,
         work=lambda job: _work(job, layout),
-        write_report=write_report,
+        write_report=write_class2d_report,
         results="run_data.star, run_classes.mrcs, run_model.star",
     )
 

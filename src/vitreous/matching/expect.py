@@ -48,6 +48,22 @@ class Outcome:
     significant: np.ndarray
     log_evidence: np.ndarray
 
+    @classmethod
+    def of_none(cls) -> "Outcome":
+        """Of no particles: a process may have none of a small fold."""
+        none = np.zeros(0, np.float32)
+        return cls(
+            reference=np.zeros(0, np.int64),
+            psi_rad=none,
+            shift_px=np.zeros((0, 2), np.float32),
+            max_probability=none,
+            class_probability=none,
+            next_probability=none,
+            entropy=none,
+            significant=np.zeros(0, np.int64),
+            log_evidence=none,
+        )
+
     def alignments(self, particle: np.ndarray, pixel_size_A: float) -> Alignments:
         """The best hypotheses of particles (n,), whose working images have pixels of that size."""
         return Alignments.from_shifts(particle, self.reference, self.psi_rad, self.shift_px * pixel_size_A)
@@ -90,6 +106,8 @@ def expect_into(
     tile: int = TILE,
 ) -> Outcome:
     """As :func:`expect`, with the sums of every tile added to ``sums``, in the order of the tiles."""
+    if len(index) == 0:
+        return Outcome.of_none()
     n_references = references[1].count
     places = tiles_of(np.arange(len(index)), tile)
     blocks = plan.blocks(references, len(places[0]), int(SHIFTED_SHARE * particles.memory_bytes))

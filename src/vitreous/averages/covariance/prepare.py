@@ -24,6 +24,7 @@ from vitreous.fourier import FourierBessel, centred_irfft2, centred_rfft2, fouri
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters, add_noise_images, empty_noise_sums, noise_power
 from vitreous.particles import ParticleSet
+from vitreous.processes import ALONE, Processes, by_process
 from vitreous.quality import soft_disc
 
 __all__ = ["MatchedImages", "SteerablePlan", "prepare_matched", "steerable_plan", "working_images"]
@@ -113,9 +114,12 @@ def prepare_matched(
     ctf: CTFParameters | None,
     memory_bytes: int = 4 << 30,
     store: Path | None = None,
+    processes: Processes = ALONE,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> MatchedImages:
     """Survey up to 10,000 particles for noise and cutoff, then read every particle once.
+
+    Of several processes each reads its own particles, and has zeros in the place of the coefficients of others.
 
     ctf: of the particles, None to do without. Images are centred by their origin columns. Coefficients beyond a
     quarter of the memory go to the file ``store``. Progress receives (done, of, what). Raises ValueError when no
@@ -123,7 +127,7 @@ def prepare_matched(
     """
     n = len(particles)
     tell = progress or (lambda done, total, what: None)
-    survey = _survey(particles, plan, ctf, tell)
+    survey = _survey(particles, plan, ctf, processes, tell)
     plan = replace(plan, basis=survey.basis)
     basis, noise, plane = plan.basis, survey.noise_power, unknown_plane(survey.noise_power, plan.box_px)
     groups = None if ctf is None else defocus_groups(ctf, plan.pixel_size_A, basis.cutoff_per_px)
@@ -136,15 +140,19 @@ def prepare_matched(
         matched = np.memmap(store, np.complex64, "w+", shape=shape)
     moments = empty_moments(basis, 1 if groups is None else len(groups))
     bad, scale = np.zeros(n, bool), np.zeros(n, np.float32)
-    for index in _batches(np.arange(n), plan):
+    shares = by_process(np.arange(n), processes)
+    mine = shares[processes.rank]
+    for index in _batches(mine, plan):
         images, wrong, scale[index] = working_images(particles, plan, index)
-        mine = None if ctf is None else ctf.take(index)
-        rows = matched_coefficients(basis, images, mine, plan.pixel_size_A, noise, plane)
+        own_ctf = None if ctf is None else ctf.take(index)
+        rows = matched_coefficients(basis, images, own_ctf, plan.pixel_size_A, noise, plane)
         rows[wrong] = 0
         good = ~wrong
         moments = add_moments(moments, basis, rows[good], torch.from_numpy(group[index])[good])
         matched[index], bad[index] = rows.numpy(), wrong.numpy()
         tell(int(index[-1]) + 1, n, "reading particles")
+    every = processes.gather(_Read(bad=bad[mine], scale=scale[mine]))
+    bad[np.concatenate(shares)], scale[np.concatenate(shares)] = every.bad, every.scale
     return MatchedImages(
         plan=plan,
         matched=matched,
@@ -152,7 +160,7 @@ def prepare_matched(
         group=group,
         groups=groups,
         information=tuple(information),
-        moments=moments,
+        moments=processes.add(moments),
         noise_power=noise,
         background_power=survey.background_power,
         excess=survey.excess,
@@ -175,6 +183,12 @@ def working_images(
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Read:
+    bad: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Survey:
     basis: FourierBessel
     noise_power: torch.Tensor
@@ -186,6 +200,7 @@ def _survey(
     particles: ParticleSet,
     plan: SteerablePlan,
     ctf: CTFParameters | None,
+    processes: Processes,
     tell: Callable[[int, int, str], None],
 ) -> _Survey:
     """Background spectrum, and moments matched as if noise had power 1, of some images; noise and basis from both."""
@@ -197,7 +212,7 @@ def _survey(
     mask = 1 - soft_disc(plan.box_px, plan.radius_px, EDGE_PX)
     sums, moments = empty_noise_sums(1, plan.box_px), empty_moments(basis, 1 if groups is None else len(groups))
     plane = unknown_plane(torch.ones(plan.box_px // 2 + 1), plan.box_px)
-    for rows in _batches(np.arange(len(chosen)), plan):
+    for rows in _batches(by_process(np.arange(len(chosen)), processes)[processes.rank], plan):
         images, bad, _ = working_images(particles, plan, chosen[rows])
         if bad.all():
             continue
@@ -205,6 +220,7 @@ def _survey(
         z = matched_coefficients(basis, images, None if some is None else some.take(rows), pixel, 1.0, plane)
         moments = add_moments(moments, basis, z[~bad], torch.from_numpy(group[rows])[~bad])
         tell(int(rows[-1]) + 1, len(chosen), "measuring the noise")
+    sums, moments = processes.add(sums), processes.add(moments)
     count = float(sums.images.sum())
     if count == 0:
         raise ValueError(f"{particles.path}: no usable image among the {len(chosen)} that were looked at")

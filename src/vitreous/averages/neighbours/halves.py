@@ -5,6 +5,8 @@ tails reach beyond the resolution, so that their Fourier ring correlation stays 
 aligned matched coefficients share nothing but the signal.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -12,6 +14,7 @@ from vitreous.averages.neighbours.averaging import PAIRS_AT_ONCE, half_of_neighb
 from vitreous.averages.neighbours.pairs import into_frame
 from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.fourier import FourierBessel
+from vitreous.processes import ALONE, Processes
 
 __all__ = ["half_correlation"]
 
@@ -22,17 +25,18 @@ def half_correlation(
     lists: NeighbourLists,
     which: torch.Tensor,
     rows: np.ndarray,
+    processes: Processes = ALONE,
 ) -> torch.Tensor:
     """FRC (m, L // 2 + 1) of the halves of the averages of images ``which`` (m,) and their neighbours.
 
-    matched: (N, M) matched coefficients, of which image i of the lists is row ``rows[i]``. Sums over a ring take in
-    half of each of the rings beside it, as the members are few; the lowest ring, which the background took, gets at
-    least the value of the next.
+    matched: (N, M) matched coefficients, of which image i of the lists is row ``rows[i]``; of several processes each
+    has zeros in the rows of others. Sums over a ring take in half of each of the rings beside it, as the members are
+    few; the lowest ring, which the background took, gets at least the value of the next.
     """
     ring = (basis.frequencies * basis.box_px).round().long().clamp(max=basis.box_px // 2)
     parts = []
     for some in which.split(max(1, PAIRS_AT_ONCE // lists.index.shape[1])):
-        halves = _half_sums(matched, basis, lists, some, rows)
+        halves = processes.add(_half_sums(matched, basis, lists, some, rows)).sums
         products = torch.stack([(halves[a] * halves[b].conj()).real for a, b in ((0, 1), (0, 0), (1, 1))])
         sums = torch.zeros(3, len(some), basis.box_px // 2 + 1, dtype=torch.float64)
         sums.index_add_(2, ring, (products * basis.multiplicity).double())
@@ -50,7 +54,7 @@ def _half_sums(
     lists: NeighbourLists,
     which: torch.Tensor,
     rows: np.ndarray,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> "_Halves":
     def take(index: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.array(matched[rows[index.numpy()]]))
 
@@ -62,4 +66,11 @@ def _half_sums(
         lists.mirrored[which].flatten(),
     ).reshape(len(which), k, basis.size)
     half = half_of_neighbours(k)
-    return take(which) + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)
+    return _Halves(sums=(take(which) + moved[:, half == 0].sum(1), moved[:, half == 1].sum(1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Halves:
+    """Sums of aligned coefficients, (m, M) for each half."""
+
+    sums: tuple[torch.Tensor, torch.Tensor]

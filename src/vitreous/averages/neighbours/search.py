@@ -8,6 +8,7 @@ import torch
 from vitreous.averages.neighbours.profiles import exchange_mirror
 from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.matching.workers import ordered_map
+from vitreous.processes import ALONE, Processes, joined
 
 __all__ = ["candidate_cells", "nearest_profiles"]
 
@@ -25,7 +26,13 @@ class _Cell:
 
 
 def nearest_profiles(
-    features: torch.Tensor, k: int, *, threads: int = 1, exhaustive: int = EXHAUSTIVE, candidates: int = CANDIDATES
+    features: torch.Tensor,
+    k: int,
+    *,
+    threads: int = 1,
+    exhaustive: int = EXHAUSTIVE,
+    candidates: int = CANDIDATES,
+    processes: Processes = ALONE,
 ) -> NeighbourLists:
     """The k images of largest inner product with each of n, itself excepted: features (n, D) of unit length.
 
@@ -45,24 +52,50 @@ def nearest_profiles(
     for cell in cells:
         step = max(1, TILE_BYTES // (12 * len(cell.candidates)))
         work += [_Cell(members=part, candidates=cell.candidates) for part in cell.members.split(step)]
-    index = torch.empty(n, k, dtype=torch.int64)
-    mirrored, affinity = torch.empty(n, k, dtype=torch.bool), torch.empty(n, k)
 
-    def search(cell: _Cell) -> None:
+    def search(cell: _Cell) -> _Nearest:
         plain = features if len(cell.candidates) == n else features[cell.candidates]
         mine = features[cell.members]
         straight, turned = mine @ plain.T, exchange_mirror(mine) @ plain.T
         flipped = turned > straight
         best = torch.maximum(straight, turned)
         best[cell.members[:, None] == cell.candidates] = -1
-        affinity[cell.members], found = best.topk(k, dim=1)
-        index[cell.members] = cell.candidates[found]
-        mirrored[cell.members] = flipped.gather(1, found)
+        affinity, found = best.topk(k, dim=1)
+        return _Nearest(
+            image=cell.members.numpy(),
+            index=cell.candidates[found].numpy(),
+            mirrored=flipped.gather(1, found).numpy(),
+            affinity=affinity.numpy(),
+        )
 
-    for _ in ordered_map(search, work, threads):
-        pass
+    mine = [_none(k), *ordered_map(search, work[processes.rank :: processes.size], threads)]
+    found = processes.gather(joined(mine))
+    order = np.argsort(found.image)
+    index, mirrored, affinity = (
+        torch.from_numpy(values[order]) for values in (found.index, found.mirrored, found.affinity)
+    )
     return NeighbourLists(
         index=index, mirrored=mirrored, psi_rad=torch.full_like(affinity, torch.nan), affinity=affinity
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nearest:
+    """image: (m,) which; index, mirrored, affinity: (m, k), as in :class:`NeighbourLists`."""
+
+    image: np.ndarray
+    index: np.ndarray
+    mirrored: np.ndarray
+    affinity: np.ndarray
+
+
+def _none(k: int) -> _Nearest:
+    """Of no image: a process may have nothing to do."""
+    return _Nearest(
+        image=np.zeros(0, np.int64),
+        index=np.zeros((0, k), np.int64),
+        mirrored=np.zeros((0, k), bool),
+        affinity=np.zeros((0, k), np.float32),
     )
 
 

@@ -43,6 +43,7 @@ from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation, total, wrapped_deg
 from vitreous.particles import ParticleSet
+from vitreous.processes import ALONE, Processes
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
 
@@ -106,7 +107,9 @@ class NeighboursRun:
         memory_bytes: int,
         store: Path | None,
         threads: int,
+        processes: Processes,
     ):
+        self.processes = processes
         self.particles = particles
         self.settings = settings
         self.store = store
@@ -136,15 +139,27 @@ class NeighboursRun:
                 self._steerable,
                 ctf=self.ctf,
                 memory_bytes=self.plan.memory_bytes,
-                store=self.store,
+                store=self._file(),
+                processes=self.processes,
                 progress=self.on_progress,
             )
-            self._data = _principal_images(self.particles.path, matched, self.settings.components)
+            self._data = _principal_images(self.particles.path, matched, self.settings.components, self.processes)
             _check_enough(self.particles.path, len(self._data.good), "usable ", self.settings, self.plan.classes)
         return self._data
 
+    def _file(self) -> Path | None:
+        """Where coefficients are kept that do not fit into memory; every process has its own."""
+        if self.store is None or self.processes.size == 1:
+            return self.store
+        return self.store.with_name(f"{self.store.name}{self.processes.rank}")
+
     def _folds(self, seed: int, run_number: int) -> list[np.ndarray]:
         return deal_folds(len(self.data().images), self.settings.folds, seed, run_number)
+
+    @property
+    def _work(self) -> dict[str, Any]:
+        """By whom passes are done."""
+        return {"threads": self.threads, "processes": self.processes}
 
     def _init(self, seed: int) -> NeighboursState:
         self.data()
@@ -159,10 +174,10 @@ class NeighboursRun:
 
         if state.current is None:
             current = first_pass(
-                images, folds, self.plan.classes, seed=state.seed, run=number, threads=self.threads, progress=tell
+                images, folds, self.plan.classes, seed=state.seed, run=number, progress=tell, **self._work
             )
         else:
-            current = next_pass(images, folds, state.current, threads=self.threads, progress=tell)
+            current = next_pass(images, folds, state.current, progress=tell, **self._work)
         ended = current.passes >= self.settings.passes or current.changed < SETTLED
         members = class_members(current.parts)
         info = {
@@ -189,7 +204,7 @@ class NeighboursRun:
         profiles = []
         for number, parts in enumerate(state.finished):
             self.on_progress(number, len(state.finished), "profiles")
-            profiles.append(profile_images(data.images, self._folds(state.seed, number), parts, threads=self.threads))
+            profiles.append(profile_images(data.images, self._folds(state.seed, number), parts, **self._work))
         features = profile_features(profiles)
         angles = data.images.grid.angles
         evidence = torch.stack(
@@ -206,7 +221,7 @@ class NeighboursRun:
         """By the method asked for; classes give the evidence and the choice of averages in any case."""
         k = self.settings.neighbours
         if self.settings.method == "profiles":
-            lists = nearest_profiles(features, k, threads=self.threads)
+            lists = nearest_profiles(features, k, **self._work)
             return relative_rotations(profiles, features, lists)
         chain = exhaustive_neighbours if self.settings.method == "exhaustive" else mahalanobis_neighbours
         posteriors = image_posteriors_of(self.data().images)
@@ -220,7 +235,12 @@ class NeighboursRun:
         return basis.evaluate(from_principal(data.principal, basis, components))
 
 
-def _principal_images(path: Path, matched: MatchedImages, components: int) -> _Prepared:
+@dataclass(frozen=True, kw_only=True)
+class _Natural:
+    natural: np.ndarray
+
+
+def _principal_images(path: Path, matched: MatchedImages, components: int, processes: Processes) -> _Prepared:
     """Mean, covariance and principal components of the matched images, and the images in terms of these."""
     mean = estimate_mean(matched.moments, matched.information)
     prior = estimate_covariance(matched.moments, matched.information, mean)
@@ -232,16 +252,21 @@ def _principal_images(path: Path, matched: MatchedImages, components: int) -> _P
     basis = matched.plan.basis
     principal = principal_basis(prior, components)
     good = np.flatnonzero(~matched.bad)
-    natural = torch.empty(len(good), len(principal.orders), dtype=torch.complex64)
+    places = [np.flatnonzero(good % processes.size == rank) for rank in range(processes.size)]  # of every process
+    mine = places[processes.rank]
+    own = np.empty((len(mine), len(principal.orders)), np.complex64)
     expected = torch.einsum("gkl,l->gk", matched.information[0].double(), prior.mean)  # K mu, order 0 only
-    for rows in np.array_split(np.arange(len(good)), max(1, len(good) // 4096)):
-        z = torch.from_numpy(np.array(matched.matched[good[rows]]))
-        z[:, basis.blocks[0]] -= expected[torch.from_numpy(matched.group[good[rows]])].to(z.dtype)
+    for rows in np.array_split(np.arange(len(mine)), max(1, len(mine) // 4096)):
+        these = good[mine[rows]]
+        z = torch.from_numpy(np.array(matched.matched[these]))
+        z[:, basis.blocks[0]] -= expected[torch.from_numpy(matched.group[these])].to(z.dtype)
         parts = [z[:, b] @ v.to(z.dtype) for b, v in zip(basis.blocks, principal.vectors, strict=True)]
-        natural[torch.from_numpy(rows)] = torch.cat(parts, 1)
+        own[rows] = torch.cat(parts, 1).numpy()
+    natural = np.empty((len(good), own.shape[1]), np.complex64)
+    natural[np.concatenate(places)] = processes.gather(_Natural(natural=own)).natural
     precision = principal_blocks(principal, matched.information)
     images = PrincipalImages(
-        natural=natural,
+        natural=torch.from_numpy(natural),
         orders=principal.orders,
         precision=tuple(p.float() for p in precision if p.shape[1]),
         variance=principal.variances.float(),
@@ -274,7 +299,7 @@ def _result(
     found["log_evidence"][good] = evidence.numpy()
     found["weight"][good] = 1
     averages = average_neighbours(data.images, lists, chosen)
-    frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, chosen, good)
+    frc = half_correlation(data.matched.matched, data.matched.plan.basis, lists, chosen, good, job.processes)
     first = total(state.finished[0])
     groups = data.matched.groups
     return NeighboursResult(
@@ -366,6 +391,7 @@ def prepare_neighbours(
     memory_bytes: int = 4 << 30,
     store: Path | None = None,
     threads: int | None = None,
+    processes: Processes = ALONE,
 ) -> NeighboursRun:
     """Check settings against particles and lay out the work; nothing is read from the images yet.
 
@@ -373,7 +399,9 @@ def prepare_neighbours(
     uses. Raises ValueError for settings that do not fit the particles.
     """
     threads = torch.get_num_threads() if threads is None else threads
-    return NeighboursRun(particles, settings, memory_bytes=memory_bytes, store=store, threads=threads)
+    return NeighboursRun(
+        particles, settings, memory_bytes=memory_bytes, store=store, threads=threads, processes=processes
+    )
 
 
 def neighbours(
@@ -381,6 +409,7 @@ def neighbours(
     settings: Neighbours | None = None,
     *,
     memory_bytes: int = 4 << 30,
+    processes: Processes = ALONE,
     on_step: Callable[[dict[str, Any]], None] | None = None,
     **overrides: Any,
 ) -> NeighboursResult:
@@ -390,7 +419,7 @@ def neighbours(
     knowing of every pass. Raises ValueError for settings that do not fit.
     """
     chosen = replace(settings or Neighbours(), **overrides)
-    prepared = prepare_neighbours(particles, chosen, memory_bytes=memory_bytes)
+    prepared = prepare_neighbours(particles, chosen, memory_bytes=memory_bytes, processes=processes)
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
     return result

@@ -1,6 +1,8 @@
-"""The HTML report and the parts it is made of (drawings, pictures, page)."""
+"""The HTML reports and the parts they are made of: drawings, pictures, panels, pages."""
 
-from vitreous.jobs.report.content import Examples, ReportContent, read_content, write_examples
-from vitreous.jobs.report.writer import render, write_report
+from vitreous.jobs.report.class2d import write_class2d_report
+from vitreous.jobs.report.class2d_content import Examples, write_examples
+from vitreous.jobs.report.page import Page
+from vitreous.jobs.report.writer import render, write_page
 
-__all__ = ["Examples", "ReportContent", "read_content", "render", "write_examples", "write_report"]
+__all__ = ["Examples", "Page", "render", "write_class2d_report", "write_examples", "write_page"]

@@ -1,67 +1,56 @@
 """The report of a ``deconvolve`` job: averages before, after and masked, side by side."""
 
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
-import vitreous
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.manifest import now, read_manifest
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.writer import clock, provenance
-from vitreous.particles import open_stack, read_star, write_text_atomic
+from vitreous.jobs.report.page import Gallery, Page, Section, Tile, picture
+from vitreous.jobs.report.writer import write_page
+from vitreous.particles import open_stack, read_star
 
-__all__ = ["write_deconvolve_report"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One average as the page shows it."""
-
-    number: int
-    population: int
-    pictures: dict[str, str]  # what it shows -> address
+__all__ = ["deconvolve_page", "write_deconvolve_report"]
 
 
 def write_deconvolve_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``deconvolve`` folder from the files there, and return its path.
+    """Write ``report.html`` into a finished ``deconvolve`` folder; see :func:`deconvolve_page`."""
+    return write_page(folder, deconvolve_page(Path(folder)))
 
-    Raises JobFolderError when the folder lacks the results.
-    """
-    path = Path(folder)
-    if not (path / "deconvolved.star").is_file():
-        raise JobFolderError(f"{path} has no deconvolved.star: it is not the folder of a finished deconvolution")
-    page = files("vitreous.jobs.report") / "page"
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+
+def deconvolve_page(folder: Path) -> Page:
+    """The page of a finished ``deconvolve`` folder. Raises JobFolderError when the folder lacks the results."""
+    if not (folder / "deconvolved.star").is_file():
+        raise JobFolderError(f"{folder} has no deconvolved.star: it is not the folder of a finished deconvolution")
+    table = read_star(folder / "deconvolved.star")["particles"]
+    population = [int(value) for value in table["vtrPopulation"]]
+    return Page(
+        kind="deconvolution",
+        headline=f"{len(population)} averages without CTF and without negative values, "
+        f"from {sum(population):,} images.",
+        sections=(
+            Section(
+                name="averages",
+                title="Averages",
+                hint="Of every class: the mean of its aligned images as the microscope gave them; deconvolved; masked. "
+                "Each picture has its own grey scale; the background is the same grey in all.",
+                panels=(_triples(folder, [int(value) for value in table["rlnClassNumber"]], population),),
+            ),
+        ),
     )
-    template = environment.from_string((page / "deconvolve.html.j2").read_text(encoding="utf-8"))
-    manifest, rows = read_manifest(path), _rows(path)
-    text = template.render(
-        style=(page / "style.css").read_text(encoding="utf-8"),
-        title=str(path),
-        rows=rows,
-        particles=sum(row.population for row in rows),
-        messages=manifest.messages if manifest else (),
-        commands=[run.command for run in manifest.runs] if manifest else [],
-        tables=provenance(manifest),
-        version=vitreous.__version__,
-        written=clock(now()),
-    )
-    write_text_atomic(path / "report.html", text)
-    return path / "report.html"
 
 
-def _rows(path: Path) -> list[_Row]:
-    table = read_star(path / "deconvolved.star")["particles"]
+def _triples(folder: Path, numbers: list[int], population: list[int]) -> Gallery:
     names = {"before": "_plain", "deconvolved": "_unmasked", "masked": ""}
-    stacks = {what: open_stack(path / f"deconvolved{name}.mrcs") for what, name in names.items()}
-    rows = []
-    for i, (number, population) in enumerate(zip(table["rlnClassNumber"], table["vtrPopulation"], strict=True)):
-        images = {what: stack.read(np.array([i]))[0] for what, stack in stacks.items()}
-        pictures = {what: data_address(show(image, fade=False)) for what, image in images.items()}
-        rows.append(_Row(number=int(number), population=int(population), pictures=pictures))
-    return rows
+    stacks = {what: open_stack(folder / f"deconvolved{name}.mrcs") for what, name in names.items()}
+    return Gallery(
+        tiles=tuple(
+            Tile(
+                pictures=tuple(
+                    picture(stack.read(np.array([i]))[0], f"Class {number}, {what}") for what, stack in stacks.items()
+                ),
+                name=f"class {number}",
+                figure=f"{count:,}",
+            )
+            for i, (number, count) in enumerate(zip(numbers, population, strict=True))
+        )
+    )

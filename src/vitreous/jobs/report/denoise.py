@@ -1,37 +1,24 @@
 """The report of a ``denoise`` job: examples before and after, and what the filter is made of."""
 
-from dataclasses import dataclass, fields
-from importlib.resources import files
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-import vitreous
 from vitreous.averages.denoise import DenoiseModel
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.manifest import now, read_manifest
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.writer import clock, provenance
-from vitreous.particles import atomic_path, write_text_atomic
+from vitreous.jobs.report.page import Charts, Drawing, Gallery, KeyFigure, Page, Section, Tile, picture
+from vitreous.jobs.report.writer import write_page
+from vitreous.particles import atomic_path
 
-__all__ = ["read_model", "write_denoise_report", "write_model"]
+__all__ = ["denoise_page", "read_model", "write_denoise_report", "write_model"]
 
 MODEL = "denoised_model.npz"
 DECADES = 4  # of variance below the largest that are drawn
 SHOWN_ORDERS = 12  # curves of eigenvalues are drawn for so many angular orders
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Example:
-    """A particle as the page shows it; number from 1."""
-
-    number: int
-    noisy: str
-    denoised: str
 
 
 def write_model(
@@ -56,38 +43,38 @@ def read_model(folder: str | Path) -> dict[str, np.ndarray]:
 
 
 def write_denoise_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``denoise`` folder from the files there, and return its path.
+    """Write ``report.html`` into a finished ``denoise`` folder; see :func:`denoise_page`."""
+    return write_page(folder, denoise_page(Path(folder)))
 
-    Raises JobFolderError when the folder lacks the results.
-    """
-    path, kept = Path(folder), read_model(folder)
-    page = files("vitreous.jobs.report") / "page"
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+
+def denoise_page(folder: Path) -> Page:
+    """The page of a finished ``denoise`` folder. Raises JobFolderError when the folder lacks the results."""
+    kept = read_model(folder)
+    return Page(
+        kind="denoising",
+        headline=f"{len(kept['bad']):,} particle images, each as it probably looks without noise and CTF.",
+        key_figures=tuple(_key_figures(kept)),
+        sections=(
+            Section(
+                name="examples",
+                title="Examples",
+                hint="Particles from all over the file, as they are and denoised. A denoised image shows what the "
+                "particle has in common with the others; what is rare in the data, or too weak, is not in it.",
+                panels=(_examples(kept),),
+            ),
+            Section(
+                name="components",
+                title="Mean and components",
+                hint="The mean over all rotations, then the components of largest variance. Angular order 0 changes "
+                "the rings, order q has q-fold symmetry; every component above order 0 comes in all rotations.",
+                panels=(_components(kept),),
+            ),
+            Section(name="quality", title="Signal and noise", panels=(Charts(drawings=tuple(_charts(kept))),)),
+        ),
     )
-    template = environment.from_string((page / "denoise.html.j2").read_text(encoding="utf-8"))
-    manifest = read_manifest(path)
-    text = template.render(
-        style=(page / "style.css").read_text(encoding="utf-8"),
-        title=str(path),
-        particles=len(kept["bad"]),
-        key_figures=_key_figures(kept),
-        messages=manifest.messages if manifest else (),
-        examples=_examples(kept),
-        mean_image=data_address(show(kept["mean_image"], fade=False)),
-        eigenimages=_eigenimages(kept),
-        charts=_charts(kept),
-        commands=[run.command for run in manifest.runs] if manifest else [],
-        tables=provenance(manifest),
-        version=vitreous.__version__,
-        written=clock(now()),
-    )
-    write_text_atomic(path / "report.html", text)
-    return path / "report.html"
 
 
-def _key_figures(kept: dict[str, np.ndarray]) -> list[tuple[str, str, str]]:
-    """(name, figure, remark)."""
+def _key_figures(kept: dict[str, np.ndarray]) -> list[KeyFigure]:
     bad, groups = int(kept["bad"].sum()), int(kept["defocus_groups"])
     phase = float(kept["phase_error_rad"])
     return [
@@ -98,29 +85,34 @@ def _key_figures(kept: dict[str, np.ndarray]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _examples(kept: dict[str, np.ndarray]) -> list[_Example]:
+def _examples(kept: dict[str, np.ndarray]) -> Gallery:
     rows = zip(kept["example_number"], kept["example_noisy"], kept["example_denoised"], strict=True)
-    return [
-        _Example(
-            number=int(number),
-            noisy=data_address(show(noisy.astype(np.float32), fade=False)),
-            denoised=data_address(show(denoised.astype(np.float32), fade=False)),
+    return Gallery(
+        tiles=tuple(
+            Tile(
+                pictures=(
+                    picture(noisy.astype(np.float32), f"Particle {number} as it is"),
+                    picture(denoised.astype(np.float32), f"Particle {number} denoised"),
+                ),
+                name=f"particle {number:,}",
+            )
+            for number, noisy, denoised in rows
         )
-        for number, noisy, denoised in rows
-    ]
+    )
 
 
-def _eigenimages(kept: dict[str, np.ndarray]) -> list[tuple[str, str]]:
-    """(picture, caption) of the components with the largest variance."""
+def _components(kept: dict[str, np.ndarray]) -> Gallery:
+    """The mean, and the components with the largest variance."""
     largest = np.argsort(-kept["variances"], kind="stable")[: len(kept["eigenimages"])]
-    return [
-        (data_address(show(image, fade=False)), f"order {kept['orders'][c]}")
+    mean = Tile(pictures=(picture(kept["mean_image"], "Mean image"),), name="mean")
+    components = [
+        Tile(pictures=(picture(image, f"Component of order {kept['orders'][c]}"),), name=f"order {kept['orders'][c]}")
         for image, c in zip(kept["eigenimages"], largest, strict=True)
     ]
+    return Gallery(tiles=(mean, *components), small=True)
 
 
-def _charts(kept: dict[str, np.ndarray]) -> list[tuple[str, str]]:
-    """(heading, drawing)."""
+def _charts(kept: dict[str, np.ndarray]) -> list[Drawing]:
     pixel = float(kept["pixel_size_A"])
     drawings = [("Variance of components, by angular order", _spectrum(kept))] if len(kept["orders"]) else []
     return [

@@ -10,13 +10,13 @@ from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.maps import directions_chart, slices, write_page
-from vitreous.jobs.report.reference import reference_panel
-from vitreous.jobs.report.surface import surface_panel
+from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
+from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
+from vitreous.jobs.report.reference import reference_section
+from vitreous.jobs.report.writer import write_page
 from vitreous.mixtures import TraceSummary
 
-__all__ = ["write_initial_report"]
+__all__ = ["initial_page", "write_initial_report"]
 
 AGREES = 0.9  # of the poses
 CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
@@ -24,50 +24,95 @@ RESTART_HEAD = ("restart", "log posterior", "behind the best", "poses as in the 
 
 
 def write_initial_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``initial`` folder from the files there, and return its path.
+    """Write ``report.html`` into a finished ``initial`` folder; see :func:`initial_page`."""
+    return write_page(folder, initial_page(Path(folder)))
 
-    Raises JobFolderError when the folder lacks the results.
-    """
-    path = Path(folder)
-    found = read_initial(path)
+
+def initial_page(folder: Path) -> Page:
+    """The page of a finished ``initial`` folder. Raises JobFolderError when the folder lacks the results."""
+    found = read_initial(folder)
     agreeing = int((found.restarts.numbers("vtrAgreeingFraction") >= AGREES).sum())
-    return write_page(
-        path,
-        "initial.html.j2",
-        headline=_headline(path, found, agreeing),
-        key_figures=_key_figures(path, found, agreeing),
-        files="initial.mrc" if len(found.conformations) == 1 else "initial_conformation1.mrc",
-        models=_models(found),
-        pairs=_pairs(found),
-        restart_head=RESTART_HEAD,
-        restarts=_restart_rows(found),
-        choice_head=CHOICE_HEAD,
-        choice=_choice_rows(path),
-        chain_head=CHAIN_HEAD,
-        chain=chain_rows(_chain(path)),
-        reference=reference_panel(path),
-        charts=[*_traces(path), ("Viewing directions", directions_chart(found.rotations))],
+    stem = "initial" if len(found.conformations) == 1 else "initial_conformation1"
+    return Page(
+        kind="initial model",
+        headline=_headline(folder, found, agreeing),
+        key_figures=tuple(_key_figures(folder, found, agreeing)),
+        notes=(
+            "The hand is not determined: averages cannot tell this model from its mirror image. "
+            f"{stem}.mrc and {stem}_other_hand.mrc explain them equally well.",
+        ),
+        sections=(
+            Section(name="model", title="Model", hint=TURN_HINT, panels=_models(found)),
+            reference_section(folder),
+            _average_section(found),
+            _restart_section(folder, found),
+            _choice_section(folder),
+        ),
     )
 
 
-def _models(found: InitialFolder) -> list[tuple[str, str, list[tuple[str, list[tuple[str, str]]]]]]:
-    """(heading, surface, [(what, slices)]) of every conformation; the later ones with their difference from the first.
+def _models(found: InitialFolder) -> tuple[Panel, ...]:
+    """Surface and slices of every conformation; the later ones with their difference from the first.
 
     A single model needs no heading.
     """
-    models = []
+    panels: list[Panel] = []
     several, first = len(found.conformations) > 1, found.conformations[0]
     for number, one in enumerate(found.conformations, start=1):
-        views = [
-            ("Posterior mean", slices(one.mean.data)),
-            ("Standard deviation of the posterior", slices(np.sqrt(one.variance.data.clip(min=0.0)))),
-        ]
+        views = [slices("Standard deviation of the posterior", np.sqrt(one.variance.data.clip(min=0.0)))]
         if number > 1:
-            views.append(("Difference from conformation 1 (white: more here)", slices(one.mean.data - first.mean.data)))
-        heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages" if several else ""
+            difference = one.mean.data - first.mean.data
+            views.append(slices("Difference from conformation 1 (white: more here)", difference))
+        if several:
+            heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages"
+            panels.append(Text(heading=heading))
         title = f"Surface of conformation {number}" if several else "Surface of the posterior mean"
-        models.append((heading, surface_panel(one.mean.data, one.mean.pixel_size_A, title=title), views))
-    return models
+        panels.append(map_panel(one.mean, *views, title=title))
+    return tuple(panels)
+
+
+def _average_section(found: InitialFolder) -> Section:
+    left_out = max(0, len(found.averages) - MOST_PAIRS)
+    hint = "Left the average, right the projection of the model in the pose that was found; correlation of the two."
+    return Section(
+        name="averages",
+        title="Averages and the model in the same views",
+        hint=f"{hint} The {left_out} averages that agree best are not shown." if left_out else hint,
+        panels=(pairs(found.averages, found.projections, found.correlation, what="Average"),),
+    )
+
+
+def _restart_section(folder: Path, found: InitialFolder) -> Section:
+    together = ", for each conformation by itself, and the same averages show it" * (len(found.conformations) > 1)
+    chain = chain_rows(_chain(folder))
+    drawings = (*_traces(folder), ("Viewing directions", directions_chart(found.rotations)))
+    samples: tuple[Panel, ...] = (
+        Text(heading="Samples of the refinement", text=CHAIN_HINT),
+        Rows(head=CHAIN_HEAD, rows=tuple(chain)),
+    )
+    return Section(
+        name="restarts",
+        title="Restarts",
+        hint="Every restart begins with a random mixture and random poses. Two agree when one rotation (or one "
+        f"rotation and a reflection) takes nine poses in ten of the one to those of the other{together}. The log "
+        "posterior ranks them.",
+        panels=(
+            Rows(head=RESTART_HEAD, rows=tuple(_restart_rows(found))),
+            *(samples if chain else ()),
+            Charts(drawings=drawings),
+        ),
+    )
+
+
+def _choice_section(folder: Path) -> Section:
+    rows = tuple(_choice_rows(folder))
+    return Section(
+        name="components",
+        title="Number of Gaussians",
+        hint="A fifth of the averages was held out and predicted by short refinements with the others. The fewest "
+        "Gaussians were chosen whose log likelihood of the held-out averages is within one standard error of the best.",
+        panels=(Rows(head=CHOICE_HEAD, rows=rows),) if rows else (),
+    )
 
 
 def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
@@ -79,13 +124,14 @@ def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
         return f"{text}, which are all seen from about one direction: they do not determine the structure."
     if restarts == 1:
         return f"{text}; a single start, so that nothing says whether it is reproducible."
+    if agreeing == 1 and restarts == 2:
+        return f"{text}; the other restart does not agree with it."
     if agreeing == 1:
         return f"{text}; none of the other {restarts - 1} restarts agrees with it."
     return f"{text}; {agreeing} of {restarts} restarts agree."
 
 
-def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[tuple[str, str, str]]:
-    """(name, figure, remark)."""
+def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[KeyFigure]:
     manifest = read_manifest(path)
     settings = manifest.settings if manifest else {}
     summary = manifest.summary if manifest else {}
@@ -97,7 +143,7 @@ def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[tuple[
         ("restarts that agree", f"{agreeing} of {len(agree)}", f"{mirrored} of them with the other hand"),
         ("averages", f"{len(found.averages)}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("correlation", f"{found.correlation.mean():.3f}", "of averages and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
+        ("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"),
         ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
         _independent(_chain(path)),
         ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
@@ -110,18 +156,10 @@ def _chain(path: Path) -> dict[str, TraceSummary]:
     return refinement_chain(path, manifest.settings["samples"]) if manifest else {}
 
 
-def _independent(chain: dict[str, TraceSummary]) -> tuple[str, str, str]:
+def _independent(chain: dict[str, TraceSummary]) -> KeyFigure:
     least = min((summary.ess for summary in chain.values()), default=float("nan"))
     figure = f"{least:.0f}" if np.isfinite(least) else "unknown"
     return ("independent samples", figure, f"of the refinement; {chain_verdict(chain)}")
-
-
-def _pairs(found: InitialFolder) -> list[tuple[int, str, str, str]]:
-    """(number, average, projection, correlation)."""
-    return [
-        (i, data_address(show(a, largest=96, fade=False)), data_address(show(p, largest=96, fade=False)), f"{c:.3f}")
-        for i, (a, p, c) in enumerate(zip(found.averages, found.projections, found.correlation, strict=True), start=1)
-    ]
 
 
 def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
@@ -157,8 +195,8 @@ def _choice_rows(path: Path) -> list[tuple[str, ...]]:
     return []
 
 
-def _traces(path: Path) -> list[tuple[str, str]]:
-    """(heading, drawing) of the log posteriors over the rounds."""
+def _traces(path: Path) -> list[Drawing]:
+    """The log posteriors over the rounds."""
     history = read_history(path)
     first = [entry for entry in history if entry.get("stage") == "initial"]
     later = [entry for entry in history if entry.get("stage") == "refinement"]

@@ -1,50 +1,57 @@
-"""What the reports of maps share: slices, the sphere of viewing directions, the page around them."""
+"""What the reports of maps share: slices, pairs of image and projection, the sphere of viewing directions."""
 
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
-
-import jinja2
 import numpy as np
 
-import vitreous
 from vitreous.conventions import centre_index
-from vitreous.jobs.manifest import now, read_manifest
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.surface import surface_script
-from vitreous.jobs.report.writer import clock, provenance
-from vitreous.particles import write_text_atomic
+from vitreous.jobs.report.page import Columns, Gallery, Picture, Slices, Tile, picture
+from vitreous.jobs.report.surface import surface
+from vitreous.particles import Volume
 
-__all__ = ["directions_chart", "slices", "write_page"]
+__all__ = ["CHAIN_HINT", "MOST_PAIRS", "TURN_HINT", "MapSlices", "directions_chart", "map_panel", "pairs", "slices"]
 
-
-def write_page(folder: Path, template: str, **content: Any) -> Path:
-    """Render a template of the page folder with ``content`` and what every report says; returns the path."""
-    page = files("vitreous.jobs.report") / "page"
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    manifest = read_manifest(folder)
-    text = environment.from_string((page / template).read_text(encoding="utf-8")).render(
-        style="".join((page / name).read_text(encoding="utf-8") for name in ("style.css", "maps.css")),
-        script=surface_script(),
-        title=str(folder),
-        messages=manifest.messages if manifest else (),
-        commands=[run.command for run in manifest.runs] if manifest else [],
-        tables=provenance(manifest),
-        version=vitreous.__version__,
-        written=clock(now()),
-        **content,
-    )
-    write_text_atomic(folder / "report.html", text)
-    return folder / "report.html"
+TURN_HINT = (
+    "Drag the surface, or use the arrow keys, to turn it. Slices are through the centre; each picture has its own grey "
+    "scale."
+)
+CHAIN_HINT = (
+    "Successive samples are alike. Effective samples: how many independent ones they are worth; one in: how many steps "
+    "give one of those. R-hat compares the two halves of the chain; above 1.1 it still drifts."
+)
+MOST_PAIRS = 60  # on a page; of more images those are shown that agree least
 
 
-def slices(volume: np.ndarray) -> list[tuple[str, str]]:
-    """(name, picture) of the three slices of a map [z, y, x] through its centre."""
+MapSlices = tuple[str, tuple[tuple[str, Picture], ...]]
+
+
+def map_panel(volume: Volume, *views: MapSlices, title: str = "Surface of the posterior mean") -> Columns:
+    """The surface of a map beside slices: those of the map, and more of the same kind."""
+    mean = slices("Posterior mean", volume.data)
+    return Columns(left=(surface(volume.data, volume.pixel_size_A, title=title),), right=(Slices(maps=(mean, *views)),))
+
+
+def slices(what: str, volume: np.ndarray) -> MapSlices:
+    """The heading ``what``, and (name, picture) of the three slices of a map [z, y, x] through its centre."""
     z, y, x = (centre_index(length) for length in volume.shape)
-    pictures = {"xy": volume[z], "xz": volume[:, y], "yz": volume[:, :, x]}
-    return [(name, data_address(show(picture, fade=False))) for name, picture in pictures.items()]
+    planes = {"xy": volume[z], "xz": volume[:, y], "yz": volume[:, :, x]}
+    return what, tuple((name, picture(plane, f"{what}, {name} slice")) for name, plane in planes.items())
+
+
+def pairs(images: np.ndarray, projections: np.ndarray, correlation: np.ndarray, *, what: str) -> Gallery:
+    """Images (n, L, L) beside projections with their correlation (n,), in the order of the file; of many the worst."""
+    worst = np.sort(np.argsort(correlation, kind="stable")[:MOST_PAIRS])
+    return Gallery(
+        tiles=tuple(
+            Tile(
+                pictures=(
+                    picture(images[i], f"{what} {i + 1}", largest=96),
+                    picture(projections[i], f"Projection {i + 1}", largest=96),
+                ),
+                name=f"{i + 1}",
+                figure=f"{correlation[i]:.3f}",
+            )
+            for i in worst.tolist()
+        )
+    )
 
 
 def directions_chart(rotations: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """The report of a ``mixture`` job: what was given and the mixture side by side, and how the fit converged."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,42 +11,69 @@ from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.maps import slices, write_page
-from vitreous.jobs.report.surface import content_reach, surface_panel
+from vitreous.jobs.report.maps import CHAIN_HINT, MapSlices, slices
+from vitreous.jobs.report.page import (
+    Charts,
+    Columns,
+    Drawing,
+    KeyFigure,
+    Page,
+    Panel,
+    Rows,
+    Section,
+    Slices,
+    Text,
+    picture,
+)
+from vitreous.jobs.report.surface import content_reach, surface
+from vitreous.jobs.report.writer import write_page
 from vitreous.particles import read_star
 
-__all__ = ["write_mixture_report"]
+__all__ = ["mixture_page", "write_mixture_report"]
 
 NAMES = {"map": "The map, as it was fitted", "image": "The image, as it was fitted", "points": "The points, blurred"}
 FEWEST_STEPS = 3  # of a curve
 
 
 def write_mixture_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``mixture`` folder from the files there, and return its path.
+    """Write ``report.html`` into a finished ``mixture`` folder; see :func:`mixture_page`."""
+    return write_page(folder, mixture_page(Path(folder)))
 
-    Raises JobFolderError when the folder lacks the results.
-    """
-    path = Path(folder)
-    found, manifest = read_mixture(path), read_manifest(path)
+
+def mixture_page(folder: Path) -> Page:
+    """The page of a finished ``mixture`` folder. Raises JobFolderError when the folder lacks the results."""
+    found, manifest = read_mixture(folder), read_manifest(folder)
     summary = manifest.summary if manifest else {}
-    kind = summary.get("input", "map")
-    pictures = _pictures(found, kind)
-    correlation = summary.get("correlation", float("nan"))
-    mixture = found.mixture
-    chain = mixture_chain(path)
-    return write_page(
-        path,
-        "mixture.html.j2",
-        what=kind,
+    kind, mixture = summary.get("input", "map"), found.mixture
+    return Page(
+        kind="mixture of Gaussians",
         headline=f"{len(mixture):,} Gaussians of {mixture.sigma_A:.2f} Å; correlation with the {kind} "
-        f"{correlation:.4f}.",
-        key_figures=_key_figures(found, manifest),
-        surfaces=_surfaces(pictures, found.target.pixel_size_A),
-        slices=[(name, _slices(values)) for name, values in pictures],
-        charts=[*_traces(path), (f"Fourier correlation of {kind} and mixture", _fourier_correlation(path))],
-        chain_head=CHAIN_HEAD,
-        chain=chain_rows(chain),
+        f"{summary.get('correlation', float('nan')):.4f}.",
+        key_figures=tuple(_key_figures(found, manifest)),
+        sections=(_density_section(found, kind), _convergence_section(folder, kind)),
+    )
+
+
+def _density_section(found: MixtureFolder, kind: str) -> Section:
+    pictures = _pictures(found, kind)
+    surfaces = _surfaces(pictures, found.target.pixel_size_A)
+    turn = "Drag a surface, or use the arrow keys, to turn it. Slices are through the centre; each picture has its own"
+    return Section(
+        name="model",
+        title=f"{kind.capitalize()} and mixture",
+        hint=f"{turn} grey scale." if surfaces else "Each picture has its own grey scale.",
+        panels=(*surfaces, Slices(maps=tuple(_slices(name, values) for name, values in pictures))),
+    )
+
+
+def _convergence_section(folder: Path, kind: str) -> Section:
+    chain = chain_rows(mixture_chain(folder))
+    samples: tuple[Panel, ...] = (Text(text=CHAIN_HINT), Rows(head=CHAIN_HEAD, rows=tuple(chain)))
+    correlation = (f"Fourier correlation of {kind} and mixture", _fourier_correlation(folder))
+    return Section(
+        name="convergence",
+        title="Convergence and agreement",
+        panels=(*(samples if chain else ()), Charts(drawings=(*_traces(folder), correlation))),
     )
 
 
@@ -58,26 +86,26 @@ def _pictures(found: MixtureFolder, kind: str) -> list[tuple[str, np.ndarray]]:
     else:
         pictures.append((f"Posterior mean{alike}", found.compared.data))
         pictures.append(("Standard deviation of the posterior", np.sqrt(found.variance.data.clip(min=0.0))))
-    return [*pictures, ("The first less the second", found.target.data - found.compared.data)]
+    return [*pictures, ("Difference: the first minus the second", found.target.data - found.compared.data)]
 
 
-def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> list[str]:
-    """The first two as surfaces of one extent; nothing for an image."""
+def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> tuple[Columns, ...]:
+    """The first two as surfaces of one extent, side by side; nothing for an image."""
     if len(pictures[0][1]) == 1:
-        return []
+        return ()
     shown = [(name, in_equal_sides(values)) for name, values in pictures[:2]]
     reach = max(content_reach(values) for _, values in shown)
-    return [surface_panel(values, pixel_size_A, title=name, reach_px=reach) for name, values in shown]
+    left, right = (surface(values, pixel_size_A, title=name, reach_px=reach) for name, values in shown)
+    return (Columns(left=(left,), right=(right,)),)
 
 
-def _slices(values: np.ndarray) -> list[tuple[str, str]]:
+def _slices(what: str, values: np.ndarray) -> MapSlices:
     if len(values) == 1:
-        return [("xy", data_address(show(in_equal_sides(values[0]), fade=False)))]
-    return slices(in_equal_sides(values))
+        return what, (("xy", picture(in_equal_sides(values[0]), what)),)
+    return slices(what, in_equal_sides(values))
 
 
-def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[tuple[str, str, str]]:
-    """(name, figure, remark)."""
+def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[KeyFigure]:
     summary = manifest.summary if manifest else {}
     sides = found.target.data.shape[-found.mixture.dimension :]
     resolution = summary.get("resolution_of_agreement_A")
@@ -85,7 +113,7 @@ def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[tuple[
         ("Gaussians", f"{len(found.mixture):,}", f"of {found.mixture.sigma_A:.2f} Å"),
         ("correlation", f"{summary.get('correlation', float('nan')):.4f}", "over all grid points"),
         ("agreement", f"{resolution:.1f} Å" if resolution else "none", "where the Fourier correlation is 0.5"),
-        ("grid", " x ".join(map(str, reversed(sides))), f"{found.target.pixel_size_A:.2f} Å"),
+        ("grid", " × ".join(map(str, reversed(sides))), f"{found.target.pixel_size_A:.2f} Å"),
     ]
     if "gain_per_count" in summary:
         remark = f"log posterior per count in the last of {summary['steps']} steps"
@@ -95,8 +123,8 @@ def _key_figures(found: MixtureFolder, manifest: Manifest | None) -> list[tuple[
     return [*figures, ("independent samples", shown, f"of the log posterior; {summary.get('convergence', 'unknown')}")]
 
 
-def _traces(path: Path) -> list[tuple[str, str]]:
-    """(heading, drawing) over all EM and Gibbs steps."""
+def _traces(path: Path) -> list[Drawing]:
+    """Figures over all EM and Gibbs steps."""
     history = read_history(path)
     if not history:
         return []
@@ -111,7 +139,7 @@ def _traces(path: Path) -> list[tuple[str, str]]:
     return drawings
 
 
-def _every_step(history: list[dict], key: str) -> np.ndarray:
+def _every_step(history: list[dict[str, Any]], key: str) -> np.ndarray:
     """One value per step: a block of Gibbs steps has a list of them under the plural."""
     plural = {"log_posterior": "log_posteriors", "sigma_A": "sigmas_A"}[key]
     return np.concatenate([np.atleast_1d(entry.get(plural, entry[key])) for entry in history]).astype(float)
@@ -125,7 +153,7 @@ def _trace(values: np.ndarray, title: str) -> str:
     return curves([Curve(x=steps, y=values)], x=horizontal, y=vertical, title=title)
 
 
-def _places(sampling: list[dict]) -> str:
+def _places(sampling: list[dict[str, Any]]) -> str:
     traces = np.concatenate([entry["log_densities"] for entry in sampling]).T
     steps = np.arange(1, traces.shape[1] + 1, dtype=float)
     return curves(

@@ -1,81 +1,96 @@
 """The report of a ``neighbours`` job: examples, averages, classes, and how alike the neighbours are."""
 
 import math
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
-import vitreous
+from vitreous.averages.neighbours import NeighbourExamples
 from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
 from vitreous.jobs.history import read_history
-from vitreous.jobs.manifest import Manifest, now, read_manifest
+from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.neighbours_folder import NeighboursFolder, open_neighbours_folder
 from vitreous.jobs.progress import describe_duration
-from vitreous.jobs.report.images import data_address, low_pass, show
+from vitreous.jobs.report.images import low_pass
 from vitreous.jobs.report.neighbours_charts import class_charts, convergence, neighbour_charts, spectra
-from vitreous.jobs.report.writer import clock, provenance
-from vitreous.particles import write_text_atomic
+from vitreous.jobs.report.page import Charts, Gallery, KeyFigure, Page, Picture, Section, Tile, TileRows, picture
+from vitreous.jobs.report.writer import write_page
 
-__all__ = ["write_neighbours_report"]
+__all__ = ["neighbours_page", "write_neighbours_report"]
 
 EXAMPLE_CYCLES = 10  # per box: single particles are shown without the frequencies that carry noise only
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Tile:
-    """A picture with words under it."""
-
-    picture: str
-    name: str
-    figures: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Example:
-    """One particle: its pictures with their captions, and those of its neighbours."""
-
-    particle: tuple[_Tile, ...]
-    averages: tuple[_Tile, ...]
-    neighbours: tuple[_Tile, ...]
+NOTHING_FOUND = (
+    "Averages of other particles explain a particle hardly better than the mean image of all does. This is what pure "
+    "noise gives. Neighbours are then close to random, and what the averages show is noise.",
+    "Worth checking: that the particles are centred, that the contrast is right (particles bright), the particle "
+    "diameter, the pixel size and the CTF.",
+)
 
 
 def write_neighbours_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``neighbours`` folder from the files there, and return its path.
+    """Write ``report.html`` into a finished ``neighbours`` folder; see :func:`neighbours_page`."""
+    return write_page(folder, neighbours_page(Path(folder)))
 
-    Raises JobFolderError when the folder lacks the results.
-    """
+
+def neighbours_page(folder: Path) -> Page:
+    """The page of a finished ``neighbours`` folder. Raises JobFolderError when the folder lacks the results."""
     found = open_neighbours_folder(folder)
-    manifest, history = read_manifest(found.path), read_history(found.path)
-    page = files("vitreous.jobs.report") / "page"
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((page / "neighbours.html.j2").read_text(encoding="utf-8"))
-    text = template.render(
-        style=(page / "style.css").read_text(encoding="utf-8"),
-        title=str(found.path),
+    manifest = read_manifest(found.path)
+    return Page(
+        kind="neighbours",
         headline=_headline(found),
-        key_figures=_key_figures(found, manifest),
-        found_signal=_found_signal(manifest),
-        messages=manifest.messages if manifest else (),
-        examples=_examples(found),
-        detail=_detail(found),
-        averages=_averages(found),
-        classes=_classes(found),
-        neighbour_charts=neighbour_charts(found),
-        class_charts=class_charts(found),
-        convergence=convergence(history),
-        spectra=spectra(found),
-        commands=[run.command for run in manifest.runs] if manifest else [],
-        tables=provenance(manifest),
-        version=vitreous.__version__,
-        written=clock(now()),
-    ).lstrip()
-    write_text_atomic(found.path / "report.html", text)
-    return found.path / "report.html"
+        key_figures=tuple(_key_figures(found, manifest)),
+        nothing_found=() if _found_signal(manifest) else NOTHING_FOUND,
+        sections=(_example_section(found), _average_section(found), *_other_sections(found)),
+    )
+
+
+def _example_section(found: NeighboursFolder) -> Section:
+    detail_A = found.classes.shape[-1] * found.pixel_size_A / EXAMPLE_CYCLES
+    return Section(
+        name="examples",
+        title="Examples",
+        hint="Particles drawn at random, those with the most alike neighbours first. Left: the particle, centred, as "
+        f"it was recorded and smoothed to {detail_A:.0f} Å. Middle: average of the particle and its neighbours. "
+        "Right: its nearest neighbours, aligned to it and smoothed.",
+        panels=() if found.examples is None else (_examples(found.examples),),
+    )
+
+
+def _average_section(found: NeighboursFolder) -> Section:
+    return Section(
+        name="averages",
+        title="Averages",
+        hint="Of particles as unlike each other as possible, by the mean affinity of their neighbours. Under each: its "
+        "resolution (FRC 0.143 of its halves), the number of the particle, the mean affinity.",
+        panels=(_averages(found),) if len(found.averages) else (),
+    )
+
+
+def _other_sections(found: NeighboursFolder) -> tuple[Section, ...]:
+    passes = tuple(convergence(read_history(found.path)))
+    return (
+        Section(
+            name="neighbours",
+            title="Neighbours",
+            hint="Affinity is the overlap of what two particles may show, 1 where the classes cannot tell them apart.",
+            panels=(Charts(drawings=tuple(neighbour_charts(found))),),
+        ),
+        Section(
+            name="classes",
+            title="Classes",
+            hint="Averages that every particle was compared with, and the particles in them (first classification). "
+            "A class stands for a view and for its mirror image.",
+            panels=(_classes(found), Charts(drawings=tuple(class_charts(found)))),
+        ),
+        Section(name="convergence", title="Convergence", panels=(Charts(drawings=passes),) if passes else ()),
+        Section(
+            name="spectra",
+            title="Spectra",
+            hint="Variances are those of the clean images, in units of the noise of a background pixel.",
+            panels=(Charts(drawings=tuple(spectra(found))),),
+        ),
+    )
 
 
 def _found_signal(manifest: Manifest | None) -> bool:
@@ -90,8 +105,7 @@ def _headline(found: NeighboursFolder) -> str:
     return f"{words}; a typical average reaches {np.median(good):.1f} Å." if len(good) else f"{words}."
 
 
-def _key_figures(found: NeighboursFolder, manifest: Manifest | None) -> list[tuple[str, str, str]]:
-    """(name, figure, remark) for the head of the page."""
+def _key_figures(found: NeighboursFolder, manifest: Manifest | None) -> list[KeyFigure]:
     used = found.weight > 0
     refused = int((~used).sum())
     figures = [("particles", f"{int(used.sum()):,}", f"{refused:,} more refused" if refused else "none refused")]
@@ -102,7 +116,7 @@ def _key_figures(found: NeighboursFolder, manifest: Manifest | None) -> list[tup
         remark = f"median of {len(found.averages)} averages"
         figures.append(("typical resolution", f"{np.median(good):.1f} Å", remark))
     never = float((found.times_neighbour[used] == 0).mean())
-    figures.append(("nobody's neighbour", f"{100 * never:.1f} %", "of the particles"))
+    figures.append(("never a neighbour", f"{100 * never:.1f} %", "of the particles, of any other"))
     summary = manifest.summary if manifest else {}
     if summary.get("evidence") is not None:
         figures.append(("evidence", f"{summary['evidence']:.1f}", "nats per particle"))
@@ -113,65 +127,72 @@ def _key_figures(found: NeighboursFolder, manifest: Manifest | None) -> list[tup
     return figures
 
 
-def _detail(found: NeighboursFolder) -> str:
-    """The detail to which single particles are shown."""
-    return f"{found.classes.shape[-1] * found.pixel_size_A / EXAMPLE_CYCLES:.0f} Å"
-
-
-def _examples(found: NeighboursFolder) -> list[_Example]:
-    """Every example with its pictures, from left to right."""
-    given = found.examples
-    if given is None:
-        return []
+def _examples(given: NeighbourExamples) -> TileRows:
+    """Every example: the particle, averages with its neighbours, and the neighbours, from left to right."""
     rows = []
     for i, particle in enumerate(given.particle):
-        image = given.images[i].astype(np.float64)
-        name, affinity = f"particle {particle + 1:,}", f"affinity {given.affinity[i]:.2f}"
+        image, name = given.images[i].astype(np.float64), f"particle {particle + 1:,}"
         own = (
-            _Tile(picture=data_address(show(image)), name=name, figures=("as recorded",)),
-            _Tile(picture=_smooth(image), name=name, figures=("smoothed",)),
+            Tile(pictures=(picture(image, f"{name} as recorded", fade=True),), name=name, notes=("as recorded",)),
+            Tile(pictures=(_smooth(image, f"{name} smoothed"),), name=name, notes=("smoothed",)),
         )
         averages = tuple(
-            _Tile(picture=data_address(show(average)), name=f"{size} neighbours", figures=(affinity,) * (s == last))
-            for last in [len(given.sizes) - 1]
-            for s, (size, average) in enumerate(zip(given.sizes, given.averages[i], strict=True))
+            Tile(
+                pictures=(picture(average, f"{name} averaged with {size} neighbours", fade=True),),
+                name=f"{size} neighbours",
+                notes=(f"affinity {given.affinity[i]:.2f}",) if size == given.sizes[-1] else (),
+            )
+            for size, average in zip(given.sizes, given.averages[i], strict=True)
         )
         others = tuple(
-            _Tile(picture=_smooth(aligned), name=f"{j + 1:,}", figures=("mirrored",) * bool(mirrored))
+            Tile(
+                pictures=(_smooth(aligned, f"neighbour {j + 1} of {name}"),),
+                name=f"{j + 1:,}",
+                notes=("mirrored",) if mirrored else (),
+            )
             for j, mirrored, aligned in zip(
                 given.neighbour[i], given.mirrored[i], given.neighbour_images[i], strict=True
             )
         )
-        rows.append(_Example(particle=own, averages=averages, neighbours=others))
-    return rows
+        rows.append((("Particle", own), ("Average with", averages), ("Nearest neighbours", others)))
+    return TileRows(rows=tuple(rows))
 
 
-def _smooth(image: np.ndarray) -> str:
-    return data_address(show(low_pass(image.astype(np.float64), EXAMPLE_CYCLES), largest=128))
+def _smooth(image: np.ndarray, alt: str) -> Picture:
+    return picture(low_pass(image.astype(np.float64), EXAMPLE_CYCLES), alt, largest=128, fade=True)
 
 
-def _averages(found: NeighboursFolder) -> list[_Tile]:
+def _averages(found: NeighboursFolder) -> Gallery:
     """Averages in the order of their affinity."""
     table = found.average_table["particles"]
     affinity, particle = table.numbers("vtrAffinity"), table.numbers("vtrParticle").astype(int)
-    return [
-        _Tile(
-            picture=data_address(show(found.averages[i])),
-            name=_resolution(found.resolution_A[i]),
-            figures=(f"{affinity[i]:.2f}", f"{particle[i]:,}"),
+    return Gallery(
+        tiles=tuple(
+            Tile(
+                pictures=(picture(found.averages[i], f"Average of particle {particle[i]:,}", fade=True),),
+                name=_resolution(found.resolution_A[i]),
+                figure=f"{particle[i]:,}",
+                notes=(f"affinity {affinity[i]:.2f}",),
+            )
+            for i in np.argsort(-affinity, kind="stable")
         )
-        for i in np.argsort(-affinity, kind="stable")
-    ]
+    )
 
 
 def _resolution(value: float) -> str:
     return f"{value:.1f} Å" if math.isfinite(value) and value < NO_RESOLUTION_A else "no signal"
 
 
-def _classes(found: NeighboursFolder) -> list[_Tile]:
+def _classes(found: NeighboursFolder) -> Gallery:
     """Classes in the order of their size."""
-    order = np.argsort(-found.class_members, kind="stable")
-    return [
-        _Tile(picture=data_address(show(found.classes[k])), name=f"{found.class_members[k]:,.0f}", figures=())
-        for k in order
-    ]
+    size = found.class_members
+    return Gallery(
+        tiles=tuple(
+            Tile(
+                pictures=(picture(found.classes[k], f"Class of {size[k]:,.0f} particles", fade=True),),
+                name=f"{size[k]:,.0f}",
+            )
+            for k in np.argsort(-size, kind="stable")
+        ),
+        small=True,
+    )

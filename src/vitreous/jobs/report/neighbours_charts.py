@@ -8,16 +8,15 @@ import numpy as np
 from vitreous.jobs.neighbours_folder import NeighboursFolder
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram
+from vitreous.jobs.report.page import Drawing
 
 __all__ = ["class_charts", "convergence", "neighbour_charts", "spectra"]
 
 MOST_BARS = 45
 DRAWN_VARIANCES = 1e-4  # of the largest one: smaller ones are not drawn
 
-Drawings = list[tuple[str, str]]  # (heading, SVG)
 
-
-def neighbour_charts(found: NeighboursFolder) -> Drawings:
+def neighbour_charts(found: NeighboursFolder) -> list[Drawing]:
     """Affinities, ranks, how often a particle is named, and the correlation of halves."""
     used = found.weight > 0
     return [
@@ -38,7 +37,7 @@ def neighbour_charts(found: NeighboursFolder) -> Drawings:
     ]
 
 
-def class_charts(found: NeighboursFolder) -> Drawings:
+def class_charts(found: NeighboursFolder) -> list[Drawing]:
     """Sizes of the classes, largest first."""
     size = np.sort(found.class_members)[::-1]
     line = Curve(x=np.arange(1.0, len(size) + 1), y=size, name="particles in a class")
@@ -52,7 +51,7 @@ def class_charts(found: NeighboursFolder) -> Drawings:
     return [("Class sizes", drawing)]
 
 
-def convergence(history: list[dict[str, Any]]) -> Drawings:
+def convergence(history: list[dict[str, Any]]) -> list[Drawing]:
     """Likelihood and changes of class by pass, a curve for every classification."""
     panels = (
         ("score", "Log-likelihood of a particle, tempered, up to a constant", "nats", 1.0),
@@ -78,7 +77,7 @@ def convergence(history: list[dict[str, Any]]) -> Drawings:
     return drawings
 
 
-def spectra(found: NeighboursFolder) -> Drawings:
+def spectra(found: NeighboursFolder) -> list[Drawing]:
     """Variances of the principal components, and the noise that they stand out from."""
     return [
         ("Variance of principal components: largest, second, ... of every angular order", _variances(found.figures)),

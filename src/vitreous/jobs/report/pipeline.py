@@ -2,54 +2,71 @@
 
 from pathlib import Path
 
-from vitreous.jobs.class2d_folder import open_class2d_folder
+from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.maps import slices, write_page
-from vitreous.jobs.report.reference import reference_panel
-from vitreous.jobs.report.surface import surface_panel
+from vitreous.jobs.report.maps import TURN_HINT, map_panel
+from vitreous.jobs.report.page import Gallery, Links, Page, Section, Tile, picture
+from vitreous.jobs.report.reference import reference_section
+from vitreous.jobs.report.writer import write_page
 
-__all__ = ["STAGES", "write_pipeline_report"]
+__all__ = ["STAGES", "pipeline_page", "write_pipeline_report"]
 
 STAGES = ("class2d", "deconvolve", "initial")
 TITLES = dict(zip(STAGES, ("2D classification", "Deconvolution", "Initial model"), strict=True))
 
 
 def write_pipeline_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``run`` folder from its stages, and return its path.
+    """Write ``report.html`` into a finished ``run`` folder; see :func:`pipeline_page`."""
+    return write_page(folder, pipeline_page(Path(folder)))
 
-    Raises JobFolderError when a stage lacks its results.
-    """
-    path = Path(folder)
-    manifest = read_manifest(path)
+
+def pipeline_page(folder: Path) -> Page:
+    """The page of a finished ``run`` folder, from its stages. Raises JobFolderError when a stage lacks its results."""
+    manifest = read_manifest(folder)
     if manifest is None:
-        raise JobFolderError(f"{path} has no job.json: it is not the folder of `vitreous run`")
-    model = read_initial(path / "initial")
-    classes = open_class2d_folder(path / "class2d")
-    chosen = set(manifest.summary.get("selected_classes", []))
+        raise JobFolderError(f"{folder} has no job.json: it is not the folder of `vitreous run`")
+    model = read_initial(folder / "initial")
+    classes = open_class2d_folder(folder / "class2d")
     agreeing = manifest.summary.get("initial_restarts_agreeing", "?")
-    return write_page(
-        path,
-        "run.html.j2",
-        headline=(
-            f"From {int(classes.population.sum()):,} particles to an initial model from {len(model.averages)} averages;"
-            f" {agreeing} of {len(model.restarts)} restarts agree."
+    return Page(
+        kind="from particles to an initial model",
+        headline=f"From {int(classes.population.sum()):,} particles to an initial model from {len(model.averages)} "
+        f"averages; {agreeing} of {len(model.restarts)} restarts agree.",
+        notes=("The hand of the model is not determined: averages cannot tell it from its mirror image.",),
+        sections=(
+            _stages(folder),
+            Section(name="model", title="Model", hint=TURN_HINT, panels=(map_panel(model.mean),)),
+            reference_section(folder / "initial"),
+            _averages(classes, set(manifest.summary.get("selected_classes", []))),
         ),
-        stages=[
-            (TITLES[name], f"{name}/report.html", _remark(stage))
-            for name in STAGES
-            if (stage := read_manifest(path / name)) is not None
-        ],
-        surface=surface_panel(model.mean.data, model.mean.pixel_size_A, title="Surface of the posterior mean"),
-        slices=slices(model.mean.data),
-        reference=reference_panel(path / "initial"),
-        averages=[
-            (k, data_address(show(average)), k in chosen, int(classes.population[k - 1]))
-            for k, average in enumerate(classes.averages, start=1)
-        ],
+        complete=False,
     )
+
+
+def _stages(folder: Path) -> Section:
+    links = tuple(
+        (TITLES[name], f"{name}/report.html", _remark(stage))
+        for name in STAGES
+        if (stage := read_manifest(folder / name)) is not None
+    )
+    hint = "Every stage has its own report, in its sub-folder."
+    return Section(name="stages", title="Stages", hint=hint, panels=(Links(links=links),))
+
+
+def _averages(classes: Class2DFolder, chosen: set[int]) -> Section:
+    tiles = tuple(
+        Tile(
+            pictures=(picture(average, f"Class {k}", fade=True),),
+            name=f"{k}",
+            figure=f"{int(classes.population[k - 1]):,}",
+            pale=k not in chosen,
+        )
+        for k, average in enumerate(classes.averages, start=1)
+    )
+    hint = "Those that were not used are pale."
+    return Section(name="averages", title="Class averages", hint=hint, panels=(Gallery(tiles=tiles, small=True),))
 
 
 def _remark(manifest: Manifest) -> str:

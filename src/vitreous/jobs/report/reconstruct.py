@@ -9,42 +9,55 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.reconstruct_folder import ReconstructFolder, read_reconstruction
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.images import data_address, show
-from vitreous.jobs.report.maps import directions_chart, slices, write_page
-from vitreous.jobs.report.surface import surface_panel
+from vitreous.jobs.report.maps import MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
+from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Section
+from vitreous.jobs.report.writer import write_page
 
-__all__ = ["write_reconstruct_report"]
-
-MOST_PAIRS = 60  # on the page; of more images those are shown that agree least
+__all__ = ["reconstruct_page", "write_reconstruct_report"]
 
 
 def write_reconstruct_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``reconstruct`` folder from the files there, and return its path.
+    """Write ``report.html`` into a finished ``reconstruct`` folder; see :func:`reconstruct_page`."""
+    return write_page(folder, reconstruct_page(Path(folder)))
 
-    Raises JobFolderError when the folder lacks the results.
-    """
-    path = Path(folder)
-    found = read_reconstruction(path)
+
+def reconstruct_page(folder: Path) -> Page:
+    """The page of a finished ``reconstruct`` folder. Raises JobFolderError when the folder lacks the results."""
+    found = read_reconstruction(folder)
     deviation = np.sqrt(found.variance.data.clip(min=0.0))
-    return write_page(
-        path,
-        "reconstruct.html.j2",
+    uncertain = slices("Standard deviation of the posterior", deviation)
+    return Page(
+        kind="reconstruction",
         headline=f"A map from {len(found.images)} images with known poses; they correlate with its projections at "
         f"{found.correlation.mean():.3f}.",
-        key_figures=_key_figures(path, found, deviation),
-        surface=surface_panel(found.mean.data, found.mean.pixel_size_A, title="Surface of the posterior mean"),
-        slices=[
-            ("Posterior mean", slices(found.mean.data)),
-            ("Standard deviation of the posterior", slices(deviation)),
-        ],
-        pairs=_pairs(found),
-        left_out=max(0, len(found.images) - MOST_PAIRS),
-        charts=[*_traces(path), ("Viewing directions", directions_chart(found.rotations))],
+        key_figures=tuple(_key_figures(folder, found, deviation)),
+        sections=(
+            Section(name="map", title="Map", hint=TURN_HINT, panels=(map_panel(found.mean, uncertain),)),
+            _image_section(found),
+            Section(
+                name="convergence",
+                title="Convergence and views",
+                hint="The log posterior should have come to rest before the samples; the first blocks are burn-in.",
+                panels=(
+                    Charts(drawings=(*_traces(folder), ("Viewing directions", directions_chart(found.rotations)))),
+                ),
+            ),
+        ),
     )
 
 
-def _key_figures(path: Path, found: ReconstructFolder, deviation: np.ndarray) -> list[tuple[str, str, str]]:
-    """(name, figure, remark)."""
+def _image_section(found: ReconstructFolder) -> Section:
+    left_out = max(0, len(found.images) - MOST_PAIRS)
+    hint = "Left the image, right the projection of the last sample in the pose that was given; correlation of the two."
+    return Section(
+        name="images",
+        title="Images and the map in the same views",
+        hint=f"{hint} The {left_out} images that agree best are not shown." if left_out else hint,
+        panels=(pairs(found.images, found.projections, found.correlation, what="Image"),),
+    )
+
+
+def _key_figures(path: Path, found: ReconstructFolder, deviation: np.ndarray) -> list[KeyFigure]:
     manifest = read_manifest(path)
     settings = manifest.settings if manifest else {}
     summary = manifest.summary if manifest else {}
@@ -53,27 +66,14 @@ def _key_figures(path: Path, found: ReconstructFolder, deviation: np.ndarray) ->
         ("images", f"{len(found.images):,}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("unseen cone", f"{summary.get('unseen_cone_deg', float('nan')):.0f}°", "half angle of the largest, no data"),
         ("correlation", f"{found.correlation.mean():.3f}", "of images and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
+        ("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"),
         ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
         ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
     ]
 
 
-def _pairs(found: ReconstructFolder) -> list[tuple[int, str, str, str]]:
-    """(number, image, projection, correlation), in the order of the file."""
-    worst = np.sort(np.argsort(found.correlation, kind="stable")[:MOST_PAIRS])
-    return [
-        (
-            i + 1,
-            *(data_address(show(v[i], largest=96, fade=False)) for v in (found.images, found.projections)),
-            f"{found.correlation[i]:.3f}",
-        )
-        for i in worst.tolist()
-    ]
-
-
-def _traces(path: Path) -> list[tuple[str, str]]:
-    """(heading, drawing) of log posterior and component size over the blocks of steps."""
+def _traces(path: Path) -> list[Drawing]:
+    """Log posterior and component size over the blocks of steps."""
     history = read_history(path)
     if len(history) < 2:
         return []

@@ -1,46 +1,50 @@
-"""The part of a report that compares the model with a reference map."""
+"""The section of a report that compares the model with a reference map."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.model_reference import ALIGNED, read_agreement
+from vitreous.jobs.model_truth import ModelTruth
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import slices
+from vitreous.jobs.report.page import Charts, Columns, Rows, Section, Slices
 from vitreous.particles import read_volume
 
-__all__ = ["reference_panel"]
+__all__ = ["reference_section"]
 
 HEAD = ("hand", "map", "correlation", "FSC 0.5")
 
 
-def reference_panel(folder: Path) -> dict[str, Any] | None:
-    """What the template shows of the comparison in an ``initial`` folder; None where there was none."""
+def reference_section(folder: Path) -> Section:
+    """The comparison in an ``initial`` folder; a section without panels where there was none."""
     manifest, read = read_manifest(folder), read_agreement(folder)
-    if manifest is None or read is None:
-        return None
-    found, field_A = read
+    reference = str(manifest.settings.get("reference") or "") if manifest else ""
+    hint = (
+        f"The model has been turned and shifted onto {reference or 'the reference'}, in both hands; it was made "
+        "without that map. Correlation and FSC are over the whole box, without a mask."
+    )
+    panels = () if manifest is None or read is None else (_panels(folder, reference, *read),)
+    return Section(name="reference", title="Against the reference", hint=hint, panels=panels)
+
+
+def _panels(folder: Path, reference: str, found: ModelTruth, field_A: float) -> Columns:
     maps = ["initial.mrc", "initial_other_hand.mrc"][:: -1 if found.other_hand else 1]
     better = (maps[0], f"{found.correlation:.3f}", _resolution(found.resolution_A))
     mirrored = (maps[1], f"{found.mirrored_correlation:.3f}", _resolution(found.mirrored_resolution_A))
-    return {
-        "name": manifest.settings.get("reference", "the reference"),
-        "head": HEAD,
-        "rows": [("better", *better), ("mirror image", *mirrored)],
-        "chart": _fsc(np.array(found.fsc), np.array(found.mirrored_fsc), field_A),
-        "slices": _slices(folder, manifest.settings.get("reference", "")),
-    }
-
-
-def _slices(folder: Path, reference: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """(heading, slices) of the aligned model, and of the reference where it still is."""
-    found = [("The model as the reference lies", slices(read_volume(folder / ALIGNED).data))]
-    if reference and Path(reference).is_file():
-        found.append(("The reference", slices(read_volume(reference).data)))
-    return found
+    chart = _fsc(np.array(found.fsc), np.array(found.mirrored_fsc), field_A)
+    views = [slices("The model as the reference lies", read_volume(folder / ALIGNED).data)]
+    if reference and Path(reference).is_file():  # it may have been moved since
+        views.append(slices("The reference", read_volume(reference).data))
+    return Columns(
+        left=(
+            Rows(head=HEAD, rows=(("better", *better), ("mirror image", *mirrored))),
+            Charts(drawings=(("Fourier shell correlation; pale: the mirror image", chart),)),
+        ),
+        right=(Slices(maps=tuple(views)),),
+    )
 
 
 def _fsc(better: np.ndarray, mirrored: np.ndarray, field_A: float) -> str:

@@ -1,23 +1,21 @@
 """An isosurface that a page draws itself: the density goes into the page, a small script does the rest."""
 
 import base64
-import json
-from html import escape
-from importlib.resources import files
 
 import numpy as np
 
 from vitreous.conventions import centre_index
+from vitreous.jobs.report.page import Surface
 
-__all__ = ["content_reach", "surface_panel", "surface_script"]
+__all__ = ["content_reach", "surface"]
 
 LARGEST = 56  # grid points per axis that the script gets
 FAINT = 0.02  # of the peak: what is below does not count as content
 ENCLOSED = 0.8  # share of the density within the surface that is shown first
 
 
-def surface_panel(density: np.ndarray, pixel_size_A: float, *, title: str, reach_px: int | None = None) -> str:
-    """HTML of a surface that can be turned and whose threshold can be moved; density [z, y, x]. Needs the script.
+def surface(density: np.ndarray, pixel_size_A: float, *, title: str, reach_px: int | None = None) -> Surface:
+    """A surface that can be turned and whose threshold can be moved; density [z, y, x].
 
     Shown is the cube within ``reach_px`` of the centre, by default what :func:`content_reach` finds.
     """
@@ -26,19 +24,8 @@ def surface_panel(density: np.ndarray, pixel_size_A: float, *, title: str, reach
     grid, pixel = _shrunk(_cropped(positive, reach), pixel_size_A)
     peak = float(grid.max()) or 1.0
     values = np.round(grid / peak * 65535).astype("<u2")
-    level = _level(grid / peak)
     data = {"size": len(grid), "pixel_A": round(pixel, 4), "values": base64.b64encode(values.tobytes()).decode()}
-    return (
-        f'<figure class="panel surface"><figcaption>{escape(title)}</figcaption>'
-        f'<canvas width="520" height="520" tabindex="0" role="img" aria-label="{escape(title)}"></canvas>'
-        f'<label class="slider">threshold <output></output><input type="range" min="2" max="90" step="0.5" '
-        f'value="{100 * level:.1f}"></label><script type="application/json">{json.dumps(data)}</script></figure>'
-    )
-
-
-def surface_script() -> str:
-    """The script that draws every panel of a page; once per page, at its end."""
-    return (files("vitreous.jobs.report") / "page" / "surface.js").read_text(encoding="utf-8")
+    return Surface(title=title, data=data, level=_level(grid / peak))
 
 
 def content_reach(density: np.ndarray) -> int:

@@ -1,5 +1,8 @@
-"""The report: one HTML file that needs nothing else, written from a job folder alone."""
+"""A page as one HTML file that needs nothing else."""
 
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -7,66 +10,71 @@ from typing import Any
 import jinja2
 
 import vitreous
-from vitreous.jobs.manifest import Manifest, now
-from vitreous.jobs.report import view
-from vitreous.jobs.report.content import ReportContent, read_content
+from vitreous.jobs.manifest import Manifest, now, read_manifest
+from vitreous.jobs.report.page import Columns, Page, Panel
 from vitreous.particles import write_text_atomic
 
-__all__ = ["clock", "provenance", "render", "write_report"]
+__all__ = ["render", "write_page"]
 
 LONG = 20  # numbers: a curve, of which there are drawings
+UNITS = {"A": "Å", "A2": "Å²", "deg": "°", "rad": "rad", "px": "px", "kV": "kV", "um": "µm", "s": "s"}
 
 
-def write_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``class2d`` folder from the files there, and return its path.
-
-    Raises
-    ------
-    JobFolderError
-        When the folder lacks the results.
-    """
+def write_page(folder: str | Path, page: Page) -> Path:
+    """Write ``report.html`` into the folder of a job, whole or not at all, and return its path."""
     path = Path(folder) / "report.html"
-    write_text_atomic(path, render(read_content(folder)))
+    write_text_atomic(path, render(folder, page))
     return path
 
 
-def render(content: ReportContent) -> str:
-    """The page for this content."""
-    page = files("vitreous.jobs.report") / "page"
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((page / "report.html.j2").read_text(encoding="utf-8"))
-    classes = view.class_views(content)
+def render(folder: str | Path, page: Page) -> str:
+    """The HTML of a page, with what ``job.json`` of the folder says: messages, commands, settings, provenance."""
+    path = Path(folder)
+    manifest = read_manifest(path)
+    assets = dict.fromkeys(["style.css", *_assets(panel for section in page.sections for panel in section.panels)])
+    template = _environment().get_template("base.html.j2")
     return template.render(
-        style=(page / "style.css").read_text(encoding="utf-8"),
-        script=(page / "report.js").read_text(encoding="utf-8"),
-        data=view.script_data(content, classes),
-        title=str(content.folder),
-        headline=view.headline(content),
-        key_figures=view.key_figures(content),
-        found_signal=content.found_signal,
-        messages=content.manifest.messages if content.manifest else (),
-        classes=classes,
-        example_resolution=view.example_resolution(content),
-        overview=view.overview(content),
-        convergence=view.convergence(content),
-        populations=view.populations(content),
-        distributions=view.distributions(content),
-        noise=view.noise(content),
-        commands=[run.command for run in content.manifest.runs] if content.manifest else [],
-        tables=provenance(content.manifest),
+        page=page,
+        folder=str(path),
+        styles=[_file(name) for name in assets if name.endswith(".css")],
+        scripts=[_file(name) for name in assets if name.endswith(".js")],
+        messages=[*page.notes, *(_with_unit(message) for message in (manifest.messages if manifest else ()))],
+        commands=[run.command for run in manifest.runs] if manifest else [],
+        tables=_provenance(manifest),
         version=vitreous.__version__,
-        written=clock(now()),
-    ).lstrip()
+        written=_clock(now()),
+    )
 
 
-def provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any]]]]:
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _file(name: str) -> str:
+    """A template, style or script of the folder ``page``."""
+    return (files("vitreous.jobs.report") / "page" / name).read_text(encoding="utf-8")
+
+
+def _assets(panels: Iterable[Panel]) -> Iterator[str]:
+    for panel in panels:
+        yield from panel.assets
+        if isinstance(panel, Columns):
+            yield from _assets((*panel.left, *panel.right))
+
+
+def _provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any]]]]:
     """(heading, rows) of settings and provenance."""
     if manifest is None:
         return []
     runs = [
-        (f"run {i}", f"{run.status}, {clock(run.started)} to {clock(run.ended) or 'unknown'}")
+        (f"run {i}", f"{run.status}, {_clock(run.started)} to {_clock(run.ended) or 'unknown'}")
         for i, run in enumerate(manifest.runs, start=1)
     ]
     origin = [("input", ", ".join(manifest.inputs)), ("seed", manifest.seed), *runs]
@@ -79,16 +87,20 @@ def provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any
     return [(heading, rows) for heading, rows in groups if rows]
 
 
-def clock(time: str | None) -> str:
+def _clock(time: str | None) -> str:
     """An ISO time for reading: date, time, without the zone."""
     return time[:19].replace("T", " ") if time else ""
+
+
+def _with_unit(message: str) -> str:
+    """A message, which is ASCII for the terminal and the log, with Å instead of A after a number."""
+    return re.sub(r"(?<=\d) ?A\b", " Å", message)
 
 
 def _named(name: str) -> str:
     """A setting's name for reading, its unit in brackets."""
     stem, _, unit = name.rpartition("_")
-    units = {"A": "Å", "A2": "Å²", "deg": "°", "px": "px", "kV": "kV", "um": "µm", "s": "s"}
-    return (f"{stem} ({units[unit]})" if stem and unit in units else name).replace("_", " ")
+    return (f"{stem} ({UNITS[unit]})" if stem and unit in UNITS else name).replace("_", " ")
 
 
 def _shown(value: Any) -> str:

@@ -1,8 +1,6 @@
-"""The report's content as what the page's template needs: sentences, pictures and drawings."""
+"""The content of a ``class2d`` folder as what its page shows: sentences, pictures and drawings."""
 
-import json
 import math
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +9,9 @@ import numpy as np
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.axes import Axis, axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram, scatter, stacked
-from vitreous.jobs.report.content import ReportContent
-from vitreous.jobs.report.images import data_address, low_pass, show
+from vitreous.jobs.report.class2d_content import ReportContent
+from vitreous.jobs.report.images import low_pass
+from vitreous.jobs.report.page import Drawing, KeyFigure, Picture, picture
 
 __all__ = [
     "ClassView",
@@ -25,7 +24,6 @@ __all__ = [
     "noise",
     "overview",
     "populations",
-    "script_data",
 ]
 
 THRESHOLD = 0.143
@@ -42,9 +40,9 @@ class ClassView:
     resolution: str
     resolution_A: float | None
     effective: str
-    picture: str
-    halves: tuple[str, ...]
-    examples: tuple[tuple[str, int], ...]
+    average: Picture
+    halves: tuple[Picture, ...]
+    examples: tuple[tuple[Picture, int], ...]  # with the number of the particle
     frc: str
 
 
@@ -64,18 +62,21 @@ def class_views(content: ReportContent) -> list[ClassView]:
                 resolution=_resolution(resolution, empty=not content.population[k]),
                 resolution_A=round(resolution, 2) if math.isfinite(resolution) else None,
                 effective=f"{effective:,.0f}" if math.isfinite(effective) else "",
-                picture=data_address(show(average)),
+                average=picture(average, f"Average of class {k + 1}", fade=True),
                 halves=tuple(
-                    data_address(show(half)) for half in (content.halves[k] if content.halves is not None else ())
+                    picture(half, f"Average of half {i} of class {k + 1}", fade=True)
+                    for i, half in enumerate(content.halves[k] if content.halves is not None else (), start=1)
                 ),
-                examples=tuple(
-                    (data_address(show(low_pass(image.astype(np.float64), EXAMPLE_CYCLES), largest=128)), number)
-                    for image, number in examples
-                ),
+                examples=tuple((_example(image, number), number) for image, number in examples),
                 frc=_frc_curve(content, k) if k < len(content.frc) else "",
             )
         )
     return views
+
+
+def _example(image: np.ndarray, number: int) -> Picture:
+    smooth = low_pass(image.astype(np.float64), EXAMPLE_CYCLES)
+    return picture(smooth, f"Particle {number}", largest=128, fade=True)
 
 
 def _resolution(resolution: float, *, empty: bool) -> str:
@@ -112,7 +113,7 @@ def headline(content: ReportContent) -> str:
     return f"{used:,} particles in {filled} {classes}; the sharpest average reaches {best:.1f} Å."
 
 
-def key_figures(content: ReportContent) -> list[tuple[str, str, str]]:
+def key_figures(content: ReportContent) -> list[KeyFigure]:
     """(name, figure, remark) for the head of the page."""
     good = np.isfinite(content.resolution_A) & (content.population > 0)
     share = content.population[good].sum() / max(content.population.sum(), 1)
@@ -140,7 +141,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
-def overview(content: ReportContent) -> list[tuple[str, str]]:
+def overview(content: ReportContent) -> list[Drawing]:
     """(heading, drawing): FRC curves together, particles against resolution, size against resolution."""
     drawings = []
     known = content.frc[np.isfinite(content.frc).all(axis=1)] if len(content.frc) else content.frc
@@ -189,7 +190,7 @@ def _cumulative(resolution_A: np.ndarray, population: np.ndarray) -> str:
     return curves([Curve(x=x, y=y)], x=horizontal, y=vertical, title="Particles against resolution")
 
 
-def convergence(content: ReportContent) -> list[tuple[str, str]]:
+def convergence(content: ReportContent) -> list[Drawing]:
     """(heading, drawing) for every figure that the iterations recorded, and the populations (the last, wide)."""
     panels = (
         ("log_likelihood", "Log-likelihood", "", 1.0, None),
@@ -210,7 +211,9 @@ def convergence(content: ReportContent) -> list[tuple[str, str]]:
     return drawings
 
 
-def _trace(points: list[tuple[float, float]], heading: str, unit: str, limits: tuple | None) -> str:
+def _trace(
+    points: list[tuple[float, float]], heading: str, unit: str, limits: tuple[float | None, float | None] | None
+) -> str:
     x, y = np.array(points, dtype=float).T
     low, high = limits or (None, None)
     vertical = axis(float(y.min()) if low is None else low, float(y.max()) if high is None else high, unit, count=4)
@@ -234,7 +237,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def distributions(content: ReportContent) -> list[tuple[str, str]]:
+def distributions(content: ReportContent) -> list[Drawing]:
     """(heading, drawing) of the histograms over particles."""
     turn = Axis(low=0, high=360, ticks=tuple((90.0 * i, f"{90 * i}°") for i in range(5)), label="angle")
     kinds: tuple[tuple[str, str, Axis | str], ...] = (
@@ -269,12 +272,3 @@ def noise(content: ReportContent) -> str:
         lines.append(Curve(x=content.frequency[1:], y=np.nanmedian(levels, axis=0), name="median"))
     vertical = axis(float(np.nanmin(levels)), float(np.nanmax(levels)), "log₁₀ relative power", count=4)
     return curves(lines, x=frequency_axis(float(content.frequency[-1])), y=vertical, title="Noise spectra")
-
-
-def script_data(content: ReportContent, views: list[ClassView]) -> str:
-    """What the page's script needs, as JSON that is safe inside a script element."""
-    data = {
-        "command": f"vitreous select {shlex.quote(str(content.folder))}",
-        "classes": [{"number": v.number, "n": v.population, "resolution": v.resolution_A} for v in views],
-    }
-    return json.dumps(data).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""What a report shows, read from the files of a job folder alone."""
+"""What the report of a ``class2d`` job shows, read from the files of its folder alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class ReportContent:
     @property
     def box(self) -> int:
         """Box in pixels."""
-        return self.averages.shape[-1]
+        return int(self.averages.shape[-1])
 
 
 def write_examples(folder: str | Path, examples: Examples) -> None:
@@ -130,7 +130,8 @@ def _distributions(data: Table, used: np.ndarray) -> dict[str, np.ndarray]:
     """What there is to draw as histograms: defocus (um), shift (A), in-plane angle (deg), probability."""
 
     def column(name: str) -> np.ndarray:
-        return data.numbers(name)[used]
+        values: np.ndarray = data.numbers(name)[used]
+        return values
 
     found: dict[str, np.ndarray] = {}
     if {"rlnDefocusU", "rlnDefocusV"} <= set(data.names):
