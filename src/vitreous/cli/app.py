@@ -87,4 +87,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _complain(text: str) -> None:
+    """On standard error; of several processes each says which it is."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        text = text.replace("vitreous: ", f"vitreous, process {os.environ.get('RANK', '?')}: ", 1)
     print(text, file=sys.stderr, flush=True)

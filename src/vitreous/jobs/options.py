@@ -71,7 +71,9 @@ def use_threads(options: RunOptions) -> int:
 
 
 def processors() -> int:
-    """How many the machine has."""
+    """How many this process may use: a batch system gives it some of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 

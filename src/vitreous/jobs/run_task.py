@@ -1,11 +1,12 @@
 """The frame of every job: folder, lock, records, resume, progress, files, report, closing words.
 
-Only here, and only in ``_in_folder``, ``_iterate`` and ``tell``, does a job touch its folder and the screen.
+Only here, and only in ``_in_folder``, ``_iterate`` and ``tell``, does a job touch its folder and the screen. Of several
+processes the first one does; the others iterate alongside, and hear from it where to begin and when to stop.
 """
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any, TypeVar
 
 import torch
 
-from vitreous.iterate import IterativeState, run
+from vitreous.iterate import Interrupted, IterativeState, run
+from vitreous.jobs.distributed import processes_of_this_job
 from vitreous.jobs.folder import STORE, Job, JobFinished, open_job
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.options import RunOptions, chosen_device, processors, tell, use_threads
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
 from vitreous.jobs.report import write_page
 from vitreous.jobs.task import Composed, Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
+from vitreous.processes import Processes
 
 __all__ = ["run_task"]
 
@@ -52,15 +55,19 @@ def run_task(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options, path, relay = options or RunOptions(), Path(output), _Relay()
-    resources = _resources(task, options, path, relay)
-    with torch.no_grad():
+    with processes_of_this_job() as processes, torch.no_grad():
+        resources = _resources(task, options, path, relay, processes)
         prepared = task.prepare(source, task.settings(settings), resources)
         screen = (*prepared.screen, *(f"note     {text}" for text in (*prepared.notes, *prepared.warnings)))
         method = task.method(prepared.settings)
         used = {"method": method, **asdict(prepared.settings)} if method else asdict(prepared.settings)
         plan = {**prepared.plan, "settings": used, "warnings": prepared.warnings}
         if options.dry_run:
-            tell(options, "\n".join(screen), "plan", plan)
+            if processes.rank == 0:
+                tell(options, "\n".join(screen), "plan", plan)
+            return None
+        if processes.rank > 0 and not isinstance(prepared, Composed):
+            _alongside(prepared, processes)
             return None
         manifest = new_manifest(
             task.name,
@@ -72,9 +79,18 @@ def run_task(
         if isinstance(prepared, Composed):
             work = partial(_compose, prepared=prepared, options=options, command=command)
         else:
-            within = _Work(title=task.title, prepared=prepared, screen=screen, plan=plan, options=options, relay=relay)
+            within = _Work(
+                title=task.title,
+                prepared=prepared,
+                screen=screen,
+                plan=plan,
+                options=options,
+                relay=relay,
+                processes=processes,
+            )
             work = partial(_iterate, work=within)
-        return _in_folder(task, path, manifest, options, command=command, work=work)
+        with _others_released(processes):
+            return _in_folder(task, path, manifest, options, command=command, work=work)
 
 
 def _in_folder(
@@ -122,9 +138,50 @@ class _Work:
     plan: dict[str, Any]
     options: RunOptions
     relay: _Relay
+    processes: Processes
 
 
-def _resources(task: Task[Any, Any, Any, Any], options: RunOptions, output: Path, relay: _Relay) -> Resources:
+@dataclass(frozen=True)
+class _Go:
+    """What the first process says when its folder is open: the state to go on from (None: from the beginning)."""
+
+    seed: int
+    state: Any
+
+
+def _alongside(prepared: Prepared[Any, Any], processes: Processes) -> None:
+    """What all processes but the first one do: the same steps, without folder and screen."""
+    word = processes.from_first(None)
+    if not isinstance(word, _Go):
+        return  # there is nothing to do, or the first process says what is wrong
+    with suppress(Interrupted):
+        run(
+            prepared.algorithm,
+            seed=word.seed,
+            state=word.state,
+            interrupted=lambda: bool(processes.from_first(False)),
+        )
+
+
+@contextmanager
+def _others_released(processes: Processes) -> Iterator[None]:
+    """The others wait for a word until the first process has its folder; they get one, whatever happens to it."""
+    if processes.size == 1:
+        yield
+        return
+    said = processes.words_said
+    try:
+        yield
+    finally:
+        if processes.words_said == said:
+            processes.from_first(None)
+
+
+def _resources(
+    task: Task[Any, Any, Any, Any], options: RunOptions, output: Path, relay: _Relay, processes: Processes
+) -> Resources:
+    if processes.size > 1 and "processes" not in task.uses:
+        raise ValueError(f"{task.name} works in one process; start it without torchrun")
     if options.device == "cuda" and "device" not in task.uses:
         raise ValueError(f"{task.name} runs on the processor; leave the device out, or say cpu")
     use_threads(options)
@@ -132,8 +189,9 @@ def _resources(task: Task[Any, Any, Any, Any], options: RunOptions, output: Path
     return Resources(
         device=device,
         memory_bytes=options.memory,
-        threads=options.threads or processors(),
+        threads=options.threads or max(1, processors() // processes.on_this_machine),
         store=output / STORE,
+        processes=processes,
         progress=relay,
     )
 
@@ -157,13 +215,14 @@ def _iterate(job: Job, *, work: _Work) -> str:
     ):
         _introduce(job, reporter, work, done)
         work.relay.to = follow(reporter)
+        go = work.processes.from_first(_Go(seed=job.manifest.seed, state=state))
         result, last = run(
             prepared.algorithm,
-            seed=job.manifest.seed,
-            state=state,
+            seed=go.seed,
+            state=go.state,
             on_step=lambda info: _record(job, reporter, work, info),
             save=lambda reached: _save(job, work, reached),
-            interrupted=job.abort_requested,
+            interrupted=lambda: work.processes.from_first(job.abort_requested()),
         )
         outcome = prepared.write(job.path, result, last)
     seconds = perf_counter() - start

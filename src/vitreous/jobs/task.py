@@ -11,6 +11,7 @@ from vitreous.iterate import Algorithm, IterativeState
 from vitreous.jobs.folder import Job
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.page import Page
+from vitreous.processes import Processes
 
 __all__ = [
     "Composed",
@@ -40,6 +41,7 @@ class Resources:
     device: str  # "cpu" or "cuda"
     memory_bytes: int
     threads: int
+    processes: Processes  # that share the particles
     store: Path  # folder for what does not fit into the memory; there while the job works, and removed at its end
     progress: Progress
 
@@ -106,7 +108,7 @@ class Task(Generic[I, C, S, R]):
     function: str = ""  # its name in Python, where that is not run_NAME
     about: str = ""  # what its command and its function say below the line of the table
     about_methods: str = ""
-    uses: frozenset[str] = frozenset()  # of the options of running device, memory, threads and every
+    uses: frozenset[str] = frozenset()  # of the options of running device, memory, threads and every; processes
     ignores: frozenset[str] = frozenset()  # those that its command accepts for the sake of scripts
     in_python: frozenset[str] = frozenset()  # settings that are no options of the command
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # further names of options, by field

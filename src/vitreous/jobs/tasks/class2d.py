@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vitreous.averages.class2d import Class2D, Class2DRun, prepare_run
 from vitreous.averages.class2d.em import State
@@ -72,7 +71,13 @@ def _prepare(source: ParticlesToClassify, settings: Class2D, resources: Resource
         settings = replace(settings, offset_range_A=source.offset_range_px * found.pixel_size_A)
     warnings = warnings_before(found, invert_contrast=settings.invert_contrast)
     run = prepare_run(
-        found, settings, device=resources.device, memory_bytes=resources.memory_bytes, store=resources.store
+        found,
+        settings,
+        device=resources.device,
+        memory_bytes=resources.memory_bytes,
+        store=resources.store,
+        threads=resources.threads,
+        processes=resources.processes,
     )
     run.on_progress = resources.progress
     return Prepared(
@@ -112,9 +117,9 @@ def _screen(run: Class2DRun, output: Path) -> tuple[str, ...]:
         f"seed {settings.seed}",
     ]
     where = "in memory" if plan.prepared_in_memory else f"on disk in {output}"
-    threads = torch.get_num_threads()
+    threads, processes = run.threads, run.processes.size
     work = [
-        f"{run.device}, {threads} thread{'s' if threads > 1 else ''}",
+        f"{run.device}, {threads} thread{'s' if threads > 1 else ''}{f' in each of {processes} processes' * (processes > 1)}",
         f"memory {describe_bytes(plan.memory_bytes)}",
         f"prepared images {describe_bytes(plan.prepared_bytes)} {where}",
         f"first pass {plan.first_pass_particles:,} particles",
@@ -139,7 +144,8 @@ def _chosen_values(run: Class2DRun) -> dict[str, Any]:
         "offset_range_used_A": plan.offset_range_A,
         "ctf_corrected": plan.has_ctf,
         "device": run.device,
-        "threads": torch.get_num_threads(),
+        "threads": run.threads,
+        "processes": run.processes.size,
     }
 
 
@@ -201,7 +207,7 @@ TASK = Task(
     files=FILES,
     results="run_data.star, run_classes.mrcs, run_model.star",
     page=class2d_page,
-    uses=frozenset({"device", "memory", "threads", "every"}),
+    uses=frozenset({"device", "memory", "threads", "every", "processes"}),
     aliases=ALIASES,
 )
 run_class2d = function_of(TASK)

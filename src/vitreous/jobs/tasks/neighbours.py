@@ -56,7 +56,14 @@ def _prepare(
     found = Particles(**{**vars(source), "particles": path}).open()
     chosen, notes = inherited(settings, path)
     warnings = warnings_before(found, invert_contrast=chosen.invert_contrast)
-    run = prepare_neighbours(found, chosen, memory_bytes=resources.memory_bytes, store=resources.store / STORE)
+    run = prepare_neighbours(
+        found,
+        chosen,
+        memory_bytes=resources.memory_bytes,
+        store=resources.store / STORE,
+        threads=resources.threads,
+        processes=resources.processes,
+    )
     run.on_progress = resources.progress
     return Prepared(
         settings=chosen,
@@ -159,7 +166,7 @@ TASK = Task(
     files=FILES,
     results="neighbours.star, averages.mrcs, data.star",
     page=neighbours_page,
-    uses=frozenset({"memory", "threads"}),
+    uses=frozenset({"memory", "threads", "processes"}),
     ignores=frozenset({"device", "every"}),
     aliases={"neighbours": ("-k",)},
 )
