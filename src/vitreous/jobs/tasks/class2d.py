@@ -118,8 +118,9 @@ def _screen(run: Class2DRun, output: Path) -> tuple[str, ...]:
     ]
     where = "in memory" if plan.prepared_in_memory else f"on disk in {output}"
     threads, processes = run.threads, run.processes.size
+    shared = f" in each of {processes} processes" if processes > 1 else ""
     work = [
-        f"{run.device}, {threads} thread{'s' if threads > 1 else ''}{f' in each of {processes} processes' * (processes > 1)}",
+        f"{run.device}, {threads} thread{'s' if threads > 1 else ''}{shared}",
         f"memory {describe_bytes(plan.memory_bytes)}",
         f"prepared images {describe_bytes(plan.prepared_bytes)} {where}",
         f"first pass {plan.first_pass_particles:,} particles",
