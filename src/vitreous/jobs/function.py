@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import reduce
 from inspect import Parameter, Signature
+from operator import or_
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -49,10 +51,7 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
 def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
     hints = get_type_hints(task.source)
     first, *others = fields(task.source)
-    kinds = tuple(task.methods.values())
-    settings = kinds[0]
-    for kind in kinds[1:]:
-        settings = settings | kind
+    settings: Any = reduce(or_, task.methods.values())
     given = [
         Parameter(f.name, KEYWORD, default=None if f.default is MISSING else f.default, annotation=hints[f.name])
         for f in others

@@ -8,18 +8,12 @@ import numpy as np
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.page import Charts, Drawing, Gallery, KeyFigure, Page, Section, Tile, picture
-from vitreous.jobs.report.writer import write_page
 from vitreous.jobs.results.denoise import read_model
 
-__all__ = ["denoise_page", "write_denoise_report"]
+__all__ = ["denoise_page"]
 
 DECADES = 4  # of variance below the largest that are drawn
 SHOWN_ORDERS = 12  # curves of eigenvalues are drawn for so many angular orders
-
-
-def write_denoise_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``denoise`` folder; see :func:`denoise_page`."""
-    return write_page(folder, denoise_page(Path(folder)))
 
 
 def denoise_page(folder: Path) -> Page:

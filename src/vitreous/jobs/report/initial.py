@@ -11,21 +11,15 @@ from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
 from vitreous.jobs.report.reference import reference_section
-from vitreous.jobs.report.writer import write_page
 from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, refinement_chain
 from vitreous.jobs.results.initial import InitialFolder, read_initial
 from vitreous.mixtures import TraceSummary, worst_verdict
 
-__all__ = ["initial_page", "write_initial_report"]
+__all__ = ["initial_page"]
 
 AGREES = 0.9  # of the poses
 CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
 RESTART_HEAD = ("restart", "{score}", "behind the best", "poses as in the best", "hand", "")
-
-
-def write_initial_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``initial`` folder; see :func:`initial_page`."""
-    return write_page(folder, initial_page(Path(folder)))
 
 
 def initial_page(folder: Path) -> Page:
