@@ -89,7 +89,7 @@ def _restart_section(folder: Path, found: InitialFolder) -> Section:
     return Section(
         name="restarts",
         title="Restarts",
-        hint="Every restart begins with a random mixture and random poses. Two agree when one rotation (or one "
+        hint="Every restart begins at random. Two agree when one rotation (or one "
         f"rotation and a reflection) takes nine poses in ten of the one to those of the other{together}. The "
         f"{found.score} ranks them.",
         panels=(

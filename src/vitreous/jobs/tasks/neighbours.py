@@ -126,6 +126,7 @@ def _chosen_values(run: NeighboursRun) -> dict[str, Any]:
         "classes_used": plan.classes,
         "ctf_corrected": run.ctf is not None,
         "threads": run.threads,
+        "processes": run.processes.size,
     }
 
 
