@@ -222,3 +222,10 @@ def test_wrong_settings_are_named(wrong):
 def test_groups_are_chosen_over_the_data_set(classified, result):
     mean = (classified.table["rlnDefocusU"] + classified.table["rlnDefocusV"]) / 2
     assert list(result.group_population) == list(np.bincount(defocus_groups(mean, 7)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_finds_the_same_averages(classified, result):
+    other = deconvolve(classified, particle_diameter_A=DIAMETER_A, device="cuda")
+    np.testing.assert_allclose(other.averages, result.averages, atol=0.02 * result.averages.max())

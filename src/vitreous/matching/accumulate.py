@@ -91,14 +91,26 @@ def merge_sums(a: Sums, b: Sums) -> Sums:
 def class_posteriors(rows: Rows, chosen: Chosen, n_images: int, n_references: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Posterior probabilities of references: (which ones (t,) ascending, for every image (n, t)).
 
-    They are all references where there are few, and else those that rows touch.
+    They are all references where there are few, and else those that rows with some weight touch.
     """
+    return _posteriors(*_weighty(rows, chosen), n_images, n_references)
+
+
+def _posteriors(
+    rows: Rows, weight: torch.Tensor, n_images: int, n_references: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     if n_references <= FEW_REFERENCES:
         reference, column = torch.arange(n_references, device=rows.reference.device), rows.reference
     else:
         reference, column = torch.unique(rows.reference, return_inverse=True)
-    out = torch.zeros(n_images, len(reference), device=chosen.weight.device)
-    return reference, out.index_put_((rows.image, column), chosen.weight.sum(1), accumulate=True)
+    out = torch.zeros(n_images, len(reference), device=weight.device)
+    return reference, out.index_put_((rows.image, column), weight.sum(1), accumulate=True)
+
+
+def _weighty(rows: Rows, chosen: Chosen) -> tuple[Rows, torch.Tensor]:
+    """The rows that have any weight, and their weights: a single choice leaves one row per image."""
+    kept = chosen.weight.amax(1) > 0
+    return (rows, chosen.weight) if kept.all() else (rows.take(kept), chosen.weight[kept])
 
 
 def tile_sums(
@@ -112,12 +124,13 @@ def tile_sums(
 ) -> TileSums:
     """The sums of a tile of images at the rings and harmonics of the grid."""
     part = tile.truncated(grid)
-    reference, posterior = class_posteriors(rows, chosen, len(tile), n_references)
-    distance = grid.shifts_px.square().sum(1)[rows.shift] * chosen.weight.sum(1)
+    rows, weight = _weighty(rows, chosen)
+    reference, posterior = _posteriors(rows, weight, len(tile), n_references)
+    distance = grid.shifts_px.square().sum(1)[rows.shift] * weight.sum(1)
     offset_square = torch.zeros(len(reference), device=distance.device)
     offset_square.index_add_(0, torch.searchsorted(reference, rows.reference), distance)
     sums = Sums(
-        signal=_signal(part, grid, rows, chosen, reference, chunk_bytes),
+        signal=_signal(part, grid, rows, weight, reference, chunk_bytes),
         power=posterior.T @ part.ctf_power[:, :, 0].real,
         members=posterior.sum(0),
         square_members=posterior.square().sum(0),
@@ -127,11 +140,11 @@ def tile_sums(
 
 
 def _signal(
-    part: ImageTile, grid: PoseGrid, rows: Rows, chosen: Chosen, reference: torch.Tensor, chunk_bytes: int
+    part: ImageTile, grid: PoseGrid, rows: Rows, weight: torch.Tensor, reference: torch.Tensor, chunk_bytes: int
 ) -> torch.Tensor:
     """(t, R, Q): images turned back are summed for every (reference, shift), then shifted back."""
     # The Fourier series of the weights along psi: sum_psi gamma e^{-i q psi}.
-    series = chosen.weight @ grid.analysis
+    series = weight @ grid.analysis
     series = torch.complex(series[:, : grid.harmonics], series[:, grid.harmonics :])
     n_shifts, chunk = len(grid.shifts_px), max(64, chunk_bytes // (8 * grid.rings * grid.harmonics))
     slots, slot = torch.unique(rows.reference * n_shifts + rows.shift, return_inverse=True)

@@ -66,6 +66,15 @@ class Rows:
     shift: torch.Tensor
     log_weight: torch.Tensor
 
+    def take(self, index: torch.Tensor) -> "Rows":
+        """Some of the rows."""
+        return Rows(
+            image=self.image[index],
+            reference=self.reference[index],
+            shift=self.shift[index],
+            log_weight=self.log_weight[index],
+        )
+
 
 def _norm_harmonics(tile: ImageTile, refs: References, image=slice(None), reference=slice(None)) -> torch.Tensor:
     """1/2 sum_r w D_p^* (|A|^2)_p for all pairs (n, K, H), or for paired index lists (m, H)."""

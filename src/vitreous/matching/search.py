@@ -18,7 +18,7 @@ meet these only.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 import torch
@@ -204,11 +204,9 @@ def _by_reference(block: ReferenceBlock, wanted: torch.Tensor) -> Iterator[tuple
 
 def _joined(found: list[Rows], floor: torch.Tensor) -> Rows:
     """All rows that reach the floor (n,) of their image, sorted by image."""
-    image, reference, shift = (torch.cat([getattr(r, name) for r in found]) for name in ("image", "reference", "shift"))
-    log_weight = torch.cat([r.log_weight for r in found])
-    kept = (log_weight.amax(1) >= floor[image]).nonzero().ravel()
-    kept = kept[torch.argsort(image[kept], stable=True)]
-    return Rows(image=image[kept], reference=reference[kept], shift=shift[kept], log_weight=log_weight[kept])
+    rows = Rows(**{f.name: torch.cat([getattr(r, f.name) for r in found]) for f in fields(Rows)})
+    kept = (rows.log_weight.amax(1) >= floor[rows.image]).nonzero().ravel()
+    return rows.take(kept[torch.argsort(rows.image[kept], stable=True)])
 
 
 def _survivors(

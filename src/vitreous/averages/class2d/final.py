@@ -5,7 +5,7 @@ reference has seen decide whether there is anything (:mod:`vitreous.matching.noi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -137,7 +137,8 @@ def finish(
         processes=processes,
         progress=partial(_say, progress, "averages"),
     )
-    return _result(state, data, found, alignments, averages, noise)
+    result = _result(state, data, found, alignments, averages, noise)
+    return replace(result, messages=[*result.messages, *plan.notes])
 
 
 def _say(progress: Progress, what: str, done: int, of: int) -> None:

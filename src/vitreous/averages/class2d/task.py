@@ -18,10 +18,12 @@ from vitreous.matching import (
     FIRST_RINGS,
     Dealt,
     ImagePreparation,
+    PoseGrid,
     PreparedParticles,
     aligned_images,
     deal,
     held_out_size,
+    most_shifts,
     padded,
     prepare_particles,
     signal_power,
@@ -253,6 +255,9 @@ def _plan(
     if settings.ctf and not has_ctf:
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
     offset = settings.offset_range_A or DEFAULT_OFFSET * box * pixel
+    reach_px = offset / (window_A / full.window_px)
+    finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings, memory_bytes))
+    notes += finest.notes
     flops = 25 * n * settings.classes * 30 * (8 * basis.packed_size / 2 + 2 * basis.harmonics**2)
     return Class2DPlan(
         n_particles=n,
