@@ -24,7 +24,6 @@ from vitreous.matching import (
     best_rows,
     expect,
     find_rows,
-    plan_search,
     prepare_particles,
     wiener,
 )
@@ -97,19 +96,21 @@ def _projections(data: PreparedParticles, volume: torch.Tensor, count: int) -> t
 
 def _one(data: PreparedParticles, projections: torch.Tensor, rings: int) -> dict[str, Any]:
     reach_px = RANGE_A / data.pixel_size_A
-    plan = plan_search(data.grid(rings, RANGE_A, len(projections)), reach_px)
+    plan = data.search(rings, RANGE_A)
     first, second = np.arange(0, len(data), 2), np.arange(1, len(data), 2)
     cut = projections[:, : plan.fine.rings, : plan.fine.harmonics]
     sums, _ = expect(data, first, plan, _references(plan, cut, reach_px, data), data.group_power)
     tau2 = (cut.abs().square() * plan.fine.basis.multiplicity).sum(2).mean(0)
-    coarse, fine = _references(plan, wiener(sums.signal, sums.power, tau2), reach_px, data)
+    references = _references(plan, wiener(sums.signal, sums.power, tau2), reach_px, data)
+    blocks = plan.blocks(references, TILE)
+    (everything,) = blocks.fine
     missed, lost, pruned_s, exhaustive_s = [], [], 0.0, 0.0
     for start in range(0, len(second), TILE):
         tile = data.tile(second[start : start + TILE], rings, data.group_power)
         begin = time.process_time()
-        pruned = find_rows(tile, plan, coarse, fine)
+        (pruned,) = find_rows([tile], plan, blocks)
         between = time.process_time()
-        exhaustive = best_rows(tile.truncated(fine.grid), fine, plan.keep, tile_scores=plan.tile_scores)
+        exhaustive = best_rows(tile.truncated(plan.fine), everything, plan.keep)
         pruned_s += between - begin
         exhaustive_s += time.process_time() - between
         (a, reference_a), (b, reference_b) = (_best(r, len(tile)) for r in (pruned, exhaustive))

@@ -9,7 +9,7 @@ from sets import adjusted_rand_index, ready, settings, simulate
 
 from vitreous.averages.class2d import class2d
 from vitreous.averages.class2d.em import class_log_prior
-from vitreous.matching import accumulate_fixed, best, deal, expect, left_out, stacked, total, visit
+from vitreous.matching import Alignments, accumulate_at, best, deal, expect, left_out, stacked, total, visit
 from vitreous.randomness import uniforms
 
 REACH_A = 12.0
@@ -37,7 +37,7 @@ def kmeans(particles, classes: int, rings: int, passes: int, against, seed: int)
     """K-means with alignment: (particles, labels, share of them that changed class in every pass)."""
     prepared, state = ready(particles, classes=classes, seed=seed)
     data, parts, folds = prepared.data(rings), state.parts, prepared.dealt(prepared.data(rings), seed).folds
-    match = nearest_average(data, data.search(rings, REACH_A, classes), state.noise_power)
+    match = nearest_average(data, data.search(rings, REACH_A), state.noise_power)
     label, changes = np.zeros(len(particles), int), []
     for _ in range(passes):
         parts, index, outcome = visit(folds, parts, match, against=against)
@@ -51,11 +51,12 @@ def stays(against, n: int = 160, classes: int = 16, rings: int = 10) -> float:
     particles, _ = simulate(n, 0, 4)
     prepared, state = ready(particles, classes=classes)
     data, folds = prepared.data(rings), deal(np.arange(n), 8, 1).folds
-    plan = data.search(rings, REACH_A, classes)
+    plan = data.search(rings, REACH_A)
     random = uniforms(9, "test", ids=np.arange(n), count=2)
     label = (random[:, 0] * classes).astype(np.int64)
     psi = 2 * np.pi * np.floor(random[:, 1] * plan.fine.n_psi) / plan.fine.n_psi
-    parts = tuple(accumulate_fixed(data, i, label[i], psi[i], classes, state.noise_power) for i in folds)
+    start = Alignments.from_shifts(np.arange(n), label, psi, np.zeros((n, 2)))
+    parts = tuple(accumulate_at(data, start.take(i), classes, state.noise_power) for i in folds)
     _, index, outcome = visit(folds, parts, nearest_average(data, plan, state.noise_power), against=against)
     return float((outcome.reference == label[index]).mean())
 

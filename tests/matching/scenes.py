@@ -5,7 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vitreous.matching import ImageTile, PoseGrid, References, RingBasis, disc_grid, make_references
+from vitreous.matching import (
+    ImageTile,
+    PoseGrid,
+    ReferenceBlock,
+    References,
+    RingBasis,
+    disc_grid,
+    in_blocks,
+    make_references,
+)
 from vitreous.matching.prepare import ImagePreparation, PreparedParticles
 from vitreous.optics import CTFParameters
 from vitreous.testing import Blobs, polar_points, twin_scores
@@ -28,6 +37,12 @@ def ctf_parameters(n: int, astigmatism_A: float) -> CTFParameters:
         phase_shift_deg=0 * ones,
         b_factor_A2=40.0 * ones,
     )
+
+
+def whole(references: References, images: int = 4, **options: int) -> ReferenceBlock:
+    """All references in one block."""
+    (block,) = in_blocks(references, images, **options)
+    return block
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scenes import OFFSET_SD_PX, Scene, make_scene, prepared
+from scenes import OFFSET_SD_PX, Scene, make_scene, prepared, whole
 
 from vitreous.matching import PoseGrid, RingBasis, best_rows, disc_grid, make_references, refine_poses
 from vitreous.matching.refine import _derivatives
@@ -37,7 +37,7 @@ def test_the_best_hypothesis_is_the_pose_of_the_conventions(j, shift):
     references = make_references(
         grid, harmonics(SHAPE.image(32)), ctf_harmonics=1, log_class_prior=torch.zeros(1), offset_sd_px=float("inf")
     )
-    rows = best_rows(tile, references, 0.0)
+    rows = best_rows(tile, whole(references, len(tile)), 0.0)
     top = int(rows.log_weight[0].argmax())
     assert top == j
     assert grid.shifts_px[rows.shift[0]].tolist() == list(shift)
@@ -93,7 +93,7 @@ def test_refinement_finds_poses_between_the_grid_points():
     references = make_references(
         grid, reference, ctf_harmonics=1, log_class_prior=torch.zeros(1), offset_sd_px=float("inf")
     )
-    rows = best_rows(tile, references, 0.0)
+    rows = best_rows(tile, whole(references, len(tile)), 0.0)
     start_psi, start_u = grid.psi[rows.log_weight.argmax(1)], grid.shifts_px[rows.shift]
     found_psi, found_u = refine_poses(
         tile, reference.expand(n, -1, -1), grid, start_psi, start_u, offset_sd_px=float("inf")

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from scenes import PIXEL_A, Scene, log_prior, make_scene
+from scenes import PIXEL_A, Scene, log_prior, make_scene, whole
 
 from vitreous.matching import PoseGrid, RingBasis, best_rows, make_references, row_maxima
 from vitreous.matching.score import reference_norms
@@ -37,7 +37,7 @@ def prepared_references(scene: Scene, grid: PoseGrid):
 def test_every_score_equals_the_twin(name):
     """float32 sums of a few hundred products: 2e-6 of the largest score."""
     scene, grid, twin = scene_with_twin(name)
-    rows = best_rows(scene.tile, prepared_references(scene, grid), keep=1e9)
+    rows = best_rows(scene.tile, whole(prepared_references(scene, grid)), keep=1e9)
     assert torch.equal(rows.image, torch.arange(twin.shape[0]).repeat_interleave(twin.shape[1] * twin.shape[2]))
     found = torch.full(twin.shape, torch.nan)
     found[rows.image, rows.reference, rows.shift] = rows.log_weight
@@ -47,7 +47,7 @@ def test_every_score_equals_the_twin(name):
 @pytest.mark.parametrize("name", CASES)
 def test_row_maxima_equal_the_twin(name):
     scene, grid, twin = scene_with_twin(name)
-    found = row_maxima(scene.tile, prepared_references(scene, grid)).numpy()
+    found = row_maxima(scene.tile, whole(prepared_references(scene, grid))).numpy()
     assert np.abs(found - twin.max(3)).max() < 4e-6 * np.abs(twin).max()
 
 
@@ -56,10 +56,11 @@ def test_row_maxima_equal_the_twin(name):
 def test_tiling_changes_nothing(name, tile_scores):
     scene, grid, twin = scene_with_twin(name)
     references = prepared_references(scene, grid)
-    maxima = row_maxima(scene.tile, references, tile_scores=tile_scores)
-    torch.testing.assert_close(maxima, row_maxima(scene.tile, references), atol=1e-3, rtol=0)
+    block = whole(references, len(twin), tile_scores=tile_scores)
+    maxima = row_maxima(scene.tile, block, tile_scores=tile_scores)
+    torch.testing.assert_close(maxima, row_maxima(scene.tile, whole(references)), atol=1e-3, rtol=0)
     keep = 12.0
-    rows = best_rows(scene.tile, references, keep, tile_scores=tile_scores)
+    rows = best_rows(scene.tile, block, keep, tile_scores=tile_scores)
     expected = set(zip(*np.nonzero(twin.max(3) >= twin.max((1, 2, 3))[:, None, None] - keep), strict=True))
     assert set(zip(*(t.tolist() for t in (rows.image, rows.reference, rows.shift)), strict=True)) == expected
     picked = twin[rows.image, rows.reference, rows.shift]
@@ -71,7 +72,7 @@ def test_a_known_score_spares_rows_that_cannot_matter():
     scene, grid, twin = scene_with_twin("no-ctf")
     references = prepared_references(scene, grid)
     best = torch.from_numpy(twin.max((1, 2, 3))).float()
-    one = references.take(torch.tensor([1]))
+    one = whole(references).single(1)
     rows = best_rows(scene.tile, one, 10.0, known=best)
     reached = twin[:, 1].max(2) >= twin.max((1, 2, 3))[:, None] - 10.0
     assert len(rows.image) == reached.sum()
@@ -180,7 +181,7 @@ def test_scores_of_white_noise_are_calibrated(astigmatism_A):
     references = make_references(
         grid, harmonics, ctf_harmonics=tile.ctf_power.shape[2], log_class_prior=torch.zeros(1), offset_sd_px=1.0
     )
-    scores = best_rows(tile, references, keep=1e9).log_weight[:, 0].double().numpy() + np.log(grid.n_psi)
+    scores = best_rows(tile, whole(references, n), keep=1e9).log_weight[:, 0].double().numpy() + np.log(grid.n_psi)
     assert scores.mean() == pytest.approx(-energy / 2, abs=4 * np.sqrt(energy / n))
     assert scores.var() == pytest.approx(energy, rel=4 * np.sqrt(2 / n) + 0.02)
 

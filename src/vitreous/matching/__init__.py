@@ -1,19 +1,31 @@
 """The core: scores over (reference, rotation, shift), choices, accumulators, the visit of folds."""
 
-from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, merge_sums, zero_sums
+from vitreous.matching.accumulate import (
+    Accumulator,
+    DenseSums,
+    Sums,
+    TileSums,
+    class_posteriors,
+    merge_sums,
+    tile_sums,
+    zero_sums,
+)
 from vitreous.matching.alignments import Alignments, wrapped_deg
+from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
-from vitreous.matching.expect import Outcome, accumulate_fixed, expect
+from vitreous.matching.expect import Outcome, expect, expect_into
+from vitreous.matching.fixed import accumulate_at, accumulate_into
 from vitreous.matching.folds import Against, Dealt, deal, left_out, own_half, padded, replaced, stacked, total
 from vitreous.matching.grid import PoseGrid, disc_grid
 from vitreous.matching.noise_test import NoiseRows, NoiseTest, held_out_size, noise_test
 from vitreous.matching.prepare import ImagePreparation, PreparedParticles, prepare_particles
+from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
 from vitreous.matching.refine import refine_poses, refined
 from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
-from vitreous.matching.score import ImageTile, References, Rows, best_rows, make_references, row_maxima
-from vitreous.matching.search import KEEP_NATS, SearchPlan, find_rows, plan_search
+from vitreous.matching.score import ImageTile, Rows, best_poses, best_rows, row_maxima
+from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
 from vitreous.matching.visit import Match, survey, visit
@@ -23,12 +35,15 @@ __all__ = [
     "FIRST_RINGS",
     "KEEP_NATS",
     "MIRROR_STATES",
+    "Accumulator",
     "Against",
     "Alignments",
     "Averages",
+    "Candidates",
     "Choice",
     "Chosen",
     "Dealt",
+    "DenseSums",
     "ImagePreparation",
     "ImageTile",
     "March",
@@ -38,25 +53,32 @@ __all__ = [
     "Outcome",
     "PoseGrid",
     "PreparedParticles",
+    "ReferenceBlock",
+    "ReferenceBlocks",
     "References",
     "RingBasis",
     "RotationGrid",
     "Rows",
+    "SearchBlocks",
     "SearchPlan",
     "Sums",
-    "accumulate",
-    "accumulate_fixed",
+    "TileSums",
+    "accumulate_at",
+    "accumulate_into",
     "aligned_images",
     "best",
+    "best_poses",
     "best_rows",
     "class_posteriors",
     "deal",
     "disc_grid",
     "expect",
+    "expect_into",
     "find_rows",
     "fourier_weights",
     "from_angles",
     "held_out_size",
+    "in_blocks",
     "left_out",
     "make_references",
     "merge_sums",
@@ -82,6 +104,7 @@ __all__ = [
     "stacked",
     "stochastic",
     "survey",
+    "tile_sums",
     "to_angles",
     "total",
     "turned_ctf",

@@ -1,23 +1,31 @@
 """One E-step over a batch of particles: score, choose, accumulate; and what is remembered of every particle."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from vitreous.matching.accumulate import Sums, accumulate, class_posteriors, merge_sums, zero_sums
+from vitreous.matching.accumulate import Accumulator, DenseSums, Sums, TileSums, class_posteriors, tile_sums
 from vitreous.matching.alignments import Alignments
+from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, soft
 from vitreous.matching.grid import PoseGrid
-from vitreous.matching.prepare import PreparedParticles
-from vitreous.matching.score import References, Rows
+from vitreous.matching.prepare import SHIFTED_SHARE, PreparedParticles
+from vitreous.matching.references import References
+from vitreous.matching.score import ImageTile, Rows
 from vitreous.matching.search import SearchPlan, find_rows
 from vitreous.matching.workers import ordered_map
 from vitreous.processes import joined
 
-__all__ = ["Outcome", "expect"]
+__all__ = ["Outcome", "expect", "expect_into"]
+
+T = TypeVar("T")
 
 TILE = 512  # particles matched at a time
+GROUP_SHARE = 1 / 8  # of the memory, for tiles that share the shifting of references
+ROWS_KEPT = 100  # hypotheses of an image that pass through a choice, to estimate memory with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +61,80 @@ def expect(
     noise_power: torch.Tensor,
     *,
     choice: Choice = soft,
+    candidates: Candidates | None = None,
     tile: int = TILE,
 ) -> tuple[Sums, Outcome]:
-    """Match particles ``index`` (m,) against references and accumulate them; bad particles must not be in ``index``.
+    """Match particles ``index`` (m,) against references and sum them up; bad particles must not be in ``index``.
 
-    Tiles are worked on by ``particles.threads`` threads; the result does not depend on how many.
+    candidates: of particle ``index[i]``, the references that it may show. Tiles are worked on by
+    ``particles.threads`` threads; the result does not depend on how many.
     """
-    coarse, fine = references
     grid = plan.fine
+    sums = DenseSums(references[1].count, grid.rings, grid.harmonics, particles.device)
+    outcome = expect_into(
+        sums, particles, index, plan, references, noise_power, choice=choice, candidates=candidates, tile=tile
+    )
+    return sums.sums, outcome
 
-    def one(part: np.ndarray) -> tuple[Sums, Outcome]:
-        images = particles.tile(part, grid.rings, noise_power)
-        rows = find_rows(images, plan, coarse, fine)
+
+def expect_into(
+    sums: Accumulator,
+    particles: PreparedParticles,
+    index: np.ndarray,
+    plan: SearchPlan,
+    references: tuple[References | None, References],
+    noise_power: torch.Tensor,
+    *,
+    choice: Choice = soft,
+    candidates: Candidates | None = None,
+    tile: int = TILE,
+) -> Outcome:
+    """As :func:`expect`, with the sums of every tile added to ``sums``, in the order of the tiles."""
+    n_references = references[1].count
+    places = _tiles(np.arange(len(index)), tile)
+    blocks = plan.blocks(references, len(places[0]), int(SHIFTED_SHARE * particles.memory_bytes))
+
+    def finish(found: tuple[ImageTile, Rows]) -> tuple[TileSums, Outcome]:
+        images, rows = found
         chosen = choice(rows, len(images))
-        empty = zero_sums(fine.count, grid.rings, grid.harmonics, particles.device)
-        return accumulate(empty, images, grid, rows, chosen), _outcome(rows, chosen, grid, len(images), fine.count)
+        new = tile_sums(images, plan.fine, rows, chosen, n_references)
+        return new, _outcome(rows, chosen, plan.fine, len(images), n_references)
 
-    sums = zero_sums(fine.count, grid.rings, grid.harmonics, particles.device)
+    def match(group: list[np.ndarray], threads: int) -> list[tuple[TileSums, Outcome]]:
+        tiles = [particles.tile(index[part], plan.fine.rings, noise_power) for part in group]
+        allowed = None if candidates is None else [_mask(candidates, part, particles.device) for part in group]
+        rows = find_rows(tiles, plan, blocks, allowed=allowed, threads=threads)
+        return list(ordered_map(finish, zip(tiles, rows, strict=True), threads))
+
     outcomes = []
-    for tile_sums, outcome in ordered_map(one, _tiles(index, tile), particles.threads):
-        sums = merge_sums(sums, tile_sums)
-        outcomes.append(outcome)
-    return sums, joined(outcomes)
+    for tiles_done in _by_groups(match, places, plan, particles, n_references, resident=blocks.resident):
+        for new, outcome in tiles_done:
+            sums.add(new)
+            outcomes.append(outcome)
+    return joined(outcomes)
+
+
+def _by_groups(
+    match: Callable[[list[np.ndarray], int], T], places: list[np.ndarray], plan: SearchPlan,
+    particles: PreparedParticles, n_references: int, *, resident: bool,
+) -> Iterator[T]:  # fmt: skip
+    """``match(tiles, threads)`` of groups of tiles.
+
+    Where all shifted references stay in memory a group is one tile, and threads take groups; otherwise a group is as
+    many tiles as the memory holds, for which every block of references is shifted once, and threads share its tiles.
+    """
+    if resident:
+        yield from ordered_map(lambda part: match([part], 1), places, particles.threads)
+        return
+    grid = plan.fine
+    per_image = 8 * grid.rings * grid.harmonics + 6 * n_references + ROWS_KEPT * 4 * grid.n_psi
+    size = max(1, int(GROUP_SHARE * particles.memory_bytes) // (per_image * len(places[0])))
+    for i in range(0, len(places), size):
+        yield match(places[i : i + size], particles.threads)
+
+
+def _mask(candidates: Candidates, places: np.ndarray, device: str) -> torch.Tensor:
+    return torch.from_numpy(candidates.mask(places)).to(device)
 
 
 def _tiles(index: np.ndarray, most: int) -> list[np.ndarray]:
@@ -88,45 +148,19 @@ def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: i
     best = torch.full((n,), -1.0, device=device).scatter_reduce_(0, rows.image, top, "amax")
     at = (top == best[rows.image]).nonzero().ravel()
     first = torch.full((n,), len(top), device=device).scatter_reduce_(0, rows.image[at], at, "amin")
-    posterior = class_posteriors(rows, chosen, n, n_references)
+    touched, posterior = class_posteriors(rows, chosen, n, n_references)
     reference = rows.reference[first]
-    others = posterior.scatter(1, reference[:, None], 0.0)
+    column = torch.searchsorted(touched, reference)[:, None]
+    others = posterior.scatter(1, column, 0.0)
     close = (rows.log_weight >= rows.log_weight[first].amax(1)[rows.image, None] - 10).sum(1)
     return Outcome(
         reference=reference.cpu().numpy(),
         psi_rad=grid.psi[psi[first]].cpu().numpy(),
         shift_px=grid.shifts_px[rows.shift[first]].cpu().numpy(),
         max_probability=best.cpu().numpy(),
-        class_probability=posterior.gather(1, reference[:, None])[:, 0].cpu().numpy(),
+        class_probability=posterior.gather(1, column)[:, 0].cpu().numpy(),
         next_probability=others.amax(1).cpu().numpy(),
         entropy=torch.special.entr(posterior).sum(1).cpu().numpy(),
         significant=torch.zeros(n, dtype=torch.long, device=device).index_add_(0, rows.image, close).cpu().numpy(),
         log_evidence=chosen.log_evidence.cpu().numpy(),
     )
-
-
-def accumulate_fixed(
-    particles: PreparedParticles,
-    index: np.ndarray,
-    reference: np.ndarray,
-    psi_rad: np.ndarray,
-    n_references: int,
-    noise_power: torch.Tensor,
-    *,
-    tile: int = 512,
-) -> Sums:
-    """Statistics of particles ``index`` (m,) at given classes and rotations (m,), unshifted, at all rings."""
-    basis, device = particles.basis, particles.device
-    sums = zero_sums(n_references, basis.rings, basis.harmonics, device)
-    for start in range(0, len(index), tile):
-        piece = slice(start, start + tile)
-        images = particles.tile(index[piece], basis.rings, noise_power)
-        label = torch.from_numpy(reference[piece]).to(device)
-        angle = torch.from_numpy(psi_rad[piece]).to(device)[:, None] * torch.arange(basis.harmonics, device=device)
-        turn = torch.polar(torch.ones_like(angle), -angle).to(torch.complex64)
-        ones = torch.ones(len(label), device=device)
-        sums.signal.index_add_(0, label, images.data * turn[:, None, :])
-        sums.power.index_add_(0, label, images.ctf_power[:, :, 0].real.contiguous())
-        sums.members.index_add_(0, label, ones)
-        sums.square_members.index_add_(0, label, ones)
-    return sums

@@ -33,11 +33,15 @@ def disc_grid(step: float, radius: float) -> torch.Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class PoseGrid:
-    """n_psi rotations x S shifts at the first ``rings`` rings of a basis. Shifts are (S, 2) x, y in pixels."""
+    """n_psi rotations x S shifts at the first ``rings`` rings of a basis.
+
+    shifts_px: (S, 2) x, y in pixels; notes: what a user must know about the grid, such as a step that was widened.
+    """
 
     basis: RingBasis
     n_psi: int
     shifts_px: torch.Tensor
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def for_rings(
@@ -53,16 +57,20 @@ class PoseGrid:
 
         The score of one reference is a trigonometric polynomial in psi whose degree is the highest harmonic, so
         2 Q - 1 rotations carry it; a shift step of a quarter of the shortest wavelength (not below 3/4 pixel) loses
-        less than 5% of the power at the outermost ring. The step widens where there would be more than
-        ``most_shifts``.
+        less than 5% of the power at the outermost ring. Where there would be more than ``most_shifts``, the step
+        widens, and ``notes`` say so.
         """
         cut = basis.truncated(rings)
-        step = max(basis.window_px / (4 * rings), 0.75)
-        shifts = disc_grid(step, offset_range_px)
+        wanted = step = max(basis.window_px / (4 * rings), 0.75)
+        shifts = all_shifts = disc_grid(step, offset_range_px)
         while most_shifts is not None and len(shifts) > max(1, most_shifts):
             step *= 1.1
             shifts = disc_grid(step, offset_range_px)
-        return cls(basis=cut, n_psi=4 * math.ceil(cut.harmonics / 2), shifts_px=shifts.to(device))
+        notes = () if step == wanted else (
+            f"the memory holds {len(shifts)} of {len(all_shifts)} shifts: they are {step:.1f} px apart in place of "
+            f"{wanted:.1f} px; allow more memory to search all of them",
+        )  # fmt: skip
+        return cls(basis=cut, n_psi=4 * math.ceil(cut.harmonics / 2), shifts_px=shifts.to(device), notes=notes)
 
     @property
     def rings(self) -> int:

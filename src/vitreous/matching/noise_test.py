@@ -16,7 +16,7 @@ import torch
 from vitreous.matching.accumulate import Sums
 from vitreous.matching.expect import expect
 from vitreous.matching.prepare import PreparedParticles
-from vitreous.matching.score import References
+from vitreous.matching.references import References
 from vitreous.matching.search import SearchPlan
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import normal_images

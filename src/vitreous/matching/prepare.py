@@ -22,12 +22,13 @@ from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
 from vitreous.processes import ALONE, Processes, by_process
 
-__all__ = ["ImagePreparation", "PreparedParticles", "prepare_particles"]
+__all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles"]
 
 DEFAULT_DIAMETER, LARGEST_DIAMETER = 7 / 8, 0.97  # of the box
 FEWEST_PX = 8  # across a particle
 BATCH_BYTES = 8 << 20
-BYTES_PER_SHIFTED = 60  # per ring harmonic of a shifted reference: itself, its blocks, its sums and transforms
+SHIFTED_SHARE = 1 / 2  # of the memory, for shifted references
+BYTES_PER_SHIFTED = 60  # per ring harmonic of a shifted reference: its matrices, and transforms while it is made
 ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
 
 
@@ -234,20 +235,33 @@ class PreparedParticles:
         k = torch.from_numpy(self.basis.k_per_px[:rings] / self.pixel_size_A).float().to(self.device)
         return ctf_1d(self.ctf.take(members), k).square().mean(0)
 
-    def grid(self, rings: int, offset_range_A: float, n_references: int) -> PoseGrid:
-        """The pose grid for a number of rings, with no more shifts than the memory holds of so many references."""
-        reach = offset_range_A / self.pixel_size_A
-        harmonics = int(self.basis.q_max[rings - 1]) + 1
-        most = self.memory_bytes // (2 * BYTES_PER_SHIFTED * n_references * rings * harmonics)
-        return PoseGrid.for_rings(self.basis, rings, reach, most_shifts=most, device=self.device)
+    def grid(self, rings: int, offset_range_A: float) -> PoseGrid:
+        """The pose grid for a number of rings.
 
-    def search(self, rings: int, offset_range_A: float, n_references: int, *, keep: float = KEEP_NATS) -> SearchPlan:
-        """How so many references are searched within a range of origins.
+        Shifted references are held in blocks, so the number of references does not matter. Only where the memory
+        does not hold the shifted copies of a single one does the step of the shifts widen, and the grid says so.
+        """
+        return PoseGrid.for_rings(
+            self.basis,
+            rings,
+            offset_range_A / self.pixel_size_A,
+            most_shifts=most_shifts(self.basis, rings, self.memory_bytes),
+            device=self.device,
+        )
+
+    def search(self, rings: int, offset_range_A: float, *, keep: float = KEEP_NATS) -> SearchPlan:
+        """How references are searched within a range of origins.
 
         keep: nats below the best hypothesis of a particle that are returned.
         """
-        grid = self.grid(rings, offset_range_A, n_references)
+        grid = self.grid(rings, offset_range_A)
         return plan_search(grid, offset_range_A / self.pixel_size_A, keep=keep)
+
+
+def most_shifts(basis: RingBasis, rings: int, memory_bytes: int) -> int:
+    """Shifted copies of one reference that the memory holds."""
+    harmonics = int(basis.q_max[rings - 1]) + 1
+    return max(1, int(SHIFTED_SHARE * memory_bytes) // (BYTES_PER_SHIFTED * rings * harmonics))
 
 
 def prepare_particles(

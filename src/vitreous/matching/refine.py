@@ -17,8 +17,9 @@ import torch
 from vitreous.matching.expect import Outcome
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import PreparedParticles
+from vitreous.matching.references import References
 from vitreous.matching.rings import to_angles
-from vitreous.matching.score import ImageTile, References
+from vitreous.matching.score import ImageTile
 
 __all__ = ["refine_poses", "refined"]
 

@@ -20,15 +20,15 @@ Half of the rotations come free: with U(psi) the sum over even q and V(psi) that
 psi + pi are U + V and U - V, so the maximum of both is U + |V|.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from vitreous.matching.grid import PoseGrid
+from vitreous.matching.references import TILE_SCORES, Band, ReferenceBlock, References, bands
 
-__all__ = ["ImageTile", "References", "Rows", "best_rows", "make_references", "reference_norms", "row_maxima"]
+__all__ = ["ImageTile", "Rows", "best_poses", "best_rows", "reference_norms", "row_maxima"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,41 +55,6 @@ class ImageTile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class References:
-    """K references prepared for a grid with S shifts.
-
-    harmonics: (K, R, Q) the references themselves; shifted: (K, S, R, Q) weighted by the ring weights and shifted;
-    power: (K, R, H) harmonics 0, 2, .. of |A|^2 times the ring weight; log_prior: (K, S).
-    """
-
-    grid: PoseGrid
-    harmonics: torch.Tensor
-    shifted: torch.Tensor
-    power: torch.Tensor
-    log_prior: torch.Tensor
-
-    def take(self, index: torch.Tensor) -> "References":
-        """Some of the references."""
-        return References(
-            grid=self.grid,
-            harmonics=self.harmonics[index],
-            shifted=self.shifted[index],
-            power=self.power[index],
-            log_prior=self.log_prior[index],
-        )
-
-    @property
-    def count(self) -> int:
-        """Number of references K."""
-        return self.shifted.shape[0]
-
-    @property
-    def shifts(self) -> int:
-        """Number of shifts S."""
-        return self.shifted.shape[1]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Rows:
     """m (image, reference, shift) rows with their log posteriors (unnormalised) over all rotations.
 
@@ -100,33 +65,6 @@ class Rows:
     reference: torch.Tensor
     shift: torch.Tensor
     log_weight: torch.Tensor
-
-
-def make_references(
-    grid: PoseGrid, harmonics: torch.Tensor, *, ctf_harmonics: int, log_class_prior: torch.Tensor, offset_sd_px: float
-) -> References:
-    """Prepare references (K, R, Q) for matching on a grid.
-
-    ctf_harmonics: H of the image tiles; log_class_prior: (K,); offset_sd_px: width of the Gaussian prior on the
-    origin, per axis, in pixels (inf: flat).
-    """
-    weight = grid.basis.ring_weight.to(harmonics.device)
-    shifted = grid.shift_references(harmonics * weight[:, None])
-    # Strong astigmatism may ask for more harmonics of |A|^2 than the rotations of a small grid resolve.
-    half = max(grid.n_psi, 2 * ctf_harmonics)
-    on_angles = torch.fft.irfft(harmonics, n=2 * half, norm="forward")
-    # |X|^2 has even harmonics only and those of Re^2 + Im^2; G^2 = |X|^2 + 2 Re Im adds others, hence both parts.
-    flipped = on_angles.roll(half, -1)
-    even, odd = (on_angles + flipped) / 2, (on_angles - flipped) / 2
-    spectrum = torch.fft.rfft(even.square() + odd.square(), norm="forward")[..., : 2 * ctf_harmonics : 2]
-    prior = torch.log_softmax(-grid.shifts_px.square().sum(1) / (2 * offset_sd_px**2), 0) - math.log(grid.n_psi)
-    return References(
-        grid=grid,
-        harmonics=harmonics,
-        shifted=shifted,
-        power=spectrum * weight[:, None],
-        log_prior=log_class_prior[:, None] + prior[None, :],
-    )
 
 
 def _norm_harmonics(tile: ImageTile, refs: References, image=slice(None), reference=slice(None)) -> torch.Tensor:
@@ -141,43 +79,18 @@ def reference_norms(tile: ImageTile, refs: References, image: torch.Tensor, refe
     return _norm_harmonics(tile, refs, image, reference)[:, 0].real
 
 
-@dataclass(frozen=True)
-class _Band:
-    """A run of harmonics of one parity, q = first, first + 2, .., that share their innermost ring."""
-
-    first: int
-    last: int
-    ring: int
-
-    @property
-    def q(self) -> slice:
-        return slice(self.first, self.last + 1, 2)
-
-
-def _bands(grid: PoseGrid, parity: int, count: int = 3) -> list[_Band]:
-    """Split the harmonics of one parity into a few bands; in each the empty inner rings are left out."""
-    harmonics = list(range(parity, grid.harmonics, 2))
-    size = -(-len(harmonics) // count)
-    q_max = grid.basis.q_max
-    chunks = [harmonics[i : i + size] for i in range(0, len(harmonics), size)]
-    return [_Band(c[0], c[-1], int((q_max < c[0]).sum())) for c in chunks]
-
-
-def _real_blocks(tile: ImageTile, band: _Band) -> torch.Tensor:
+def _real_blocks(tile: ImageTile, band: Band) -> torch.Tensor:
     """(q, n, 2 rings) real blocks (Re x, Im x) of the images."""
     x = tile.data[:, band.ring :, band.q].permute(2, 0, 1)
     return torch.cat([x.real, x.imag], 2)
 
 
-def _reference_blocks(shifted: torch.Tensor, band: _Band) -> torch.Tensor:
-    """(q, 2 rings, 2, K S) real blocks: the first of the 2 gives Re c, the second Im c, for conj(x) a."""
-    a = shifted[:, :, band.ring :, band.q].flatten(0, 1).permute(2, 1, 0)
-    return torch.stack([torch.cat([a.real, a.imag], 1), torch.cat([a.imag, -a.real], 1)], 2)
-
-
 @dataclass(frozen=True)
-class _Block:
-    """Some images against some references: c of even and of odd harmonics (2, q, m, columns), maxima (m, columns)."""
+class _Piece:
+    """Some images against some references: c of even and of odd harmonics (2, q, m, columns), maxima (m, columns).
+
+    references: their places in the block.
+    """
 
     images: slice
     references: slice
@@ -186,30 +99,28 @@ class _Block:
     maxima: torch.Tensor
 
 
-def _sweep(tile: ImageTile, refs: References, tile_scores: int) -> Iterator[_Block]:
-    """All images against all references in blocks of about ``tile_scores`` scores (images outer, references inner)."""
-    grid, n, n_refs, n_shifts = refs.grid, len(tile), refs.count, refs.shifts
+def _sweep(tile: ImageTile, block: ReferenceBlock, tile_scores: int) -> Iterator[_Piece]:
+    """All images against all references in pieces of about ``tile_scores`` scores (images outer, references inner)."""
+    refs = block.references
+    grid, n, n_shifts = refs.grid, len(tile), refs.shifts
     norm = _norm_harmonics(tile, refs)
-    half = grid.n_psi // 2
-    # 48 images amortise the reading of a reference block; more references then widen the product.
-    per_step = max(1, min(n_refs, tile_scores // (min(n, 48) * n_shifts * half)))
-    rows = max(1, min(n, tile_scores // (per_step * n_shifts * half)))
+    step_size = block.steps[0].references.stop
+    rows = max(1, min(n, tile_scores // (step_size * n_shifts * (grid.n_psi // 2))))
     waves = [_Wave(grid, parity) for parity in (0, 1)]
     images = [[_real_blocks(tile, band) for band in wave.bands] for wave in waves]
-    steps = [slice(k, min(k + per_step, n_refs)) for k in range(0, n_refs, per_step)]
-    blocks = [[[_reference_blocks(refs.shifted[s], b) for b in wave.bands] for wave in waves] for s in steps]
     for i in range(0, n, rows):
         part = slice(i, min(i + rows, n))
-        for step, block in zip(steps, blocks, strict=True):
-            c = [w.products(x, a, part) for w, x, a in zip(waves, images, block, strict=True)]
+        for step in block.steps:
+            c = [w.products(x, a, part) for w, x, a in zip(waves, images, step.matrices, strict=True)]
+            here = step.references
             if norm.shape[2] > 1:
-                extra = norm[part, step, 1 : c[0].shape[1]].permute(2, 0, 1).repeat_interleave(n_shifts, 2)
+                extra = norm[part, here, 1 : c[0].shape[1]].permute(2, 0, 1).repeat_interleave(n_shifts, 2)
                 c[0][0, 1 : 1 + len(extra)] -= extra.real
                 c[0][1, 1 : 1 + len(extra)] -= extra.imag
             u, v = (w.matrix @ x.flatten(0, 1).flatten(1) for w, x in zip(waves, c, strict=True))
-            bias = refs.log_prior[None, step] - norm[part, step, :1].real
+            bias = refs.log_prior[None, here] - norm[part, here, :1].real
             maxima = u.add_(v.abs_()).amax(0).reshape(bias.shape) + bias
-            yield _Block(part, step, c[0], c[1], maxima.flatten(1))
+            yield _Piece(part, here, c[0], c[1], maxima.flatten(1))
 
 
 def _half_synthesis(grid: PoseGrid, parity: int) -> torch.Tensor:
@@ -222,7 +133,7 @@ class _Wave:
     """The harmonics of one parity: their bands and their half of the synthesis."""
 
     def __init__(self, grid: PoseGrid, parity: int):
-        self.bands = _bands(grid, parity)
+        self.bands = bands(grid, parity)
         self.matrix = _half_synthesis(grid, parity)
 
     def products(self, x: list[torch.Tensor], a: list[torch.Tensor], part: slice) -> torch.Tensor:
@@ -237,52 +148,93 @@ class _Wave:
         return out
 
 
-def row_maxima(tile: ImageTile, refs: References, *, tile_scores: int = 1 << 19) -> torch.Tensor:
-    """Highest log posterior over psi for every (image, reference, shift): (n, K, S).
+def row_maxima(tile: ImageTile, block: ReferenceBlock, *, tile_scores: int = TILE_SCORES) -> torch.Tensor:
+    """Highest log posterior over psi for every (image, reference of the block, shift): (n, K, S).
 
     At most about ``tile_scores`` scores exist at once.
     """
+    refs = block.references
     out = torch.empty(len(tile), refs.count, refs.shifts, device=tile.data.device)
-    for block in _sweep(tile, refs, tile_scores):
-        out[block.images, block.references] = block.maxima.reshape(len(block.maxima), -1, refs.shifts)
+    for piece in _sweep(tile, block, tile_scores):
+        out[piece.images, piece.references] = piece.maxima.reshape(len(piece.maxima), -1, refs.shifts)
     return out
 
 
+def reference_maxima(tile: ImageTile, block: ReferenceBlock, *, tile_scores: int = TILE_SCORES) -> torch.Tensor:
+    """Highest log posterior over psi and shifts for every (image, reference of the block): (n, K)."""
+    refs = block.references
+    out = torch.empty(len(tile), refs.count, device=tile.data.device)
+    for piece in _sweep(tile, block, tile_scores):
+        out[piece.images, piece.references] = piece.maxima.reshape(len(piece.maxima), -1, refs.shifts).amax(2)
+    return out
+
+
+def best_poses(
+    tile: ImageTile, block: ReferenceBlock, *, tile_scores: int = TILE_SCORES
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best pose for every (image, reference of the block): log posterior, rotation, shift, (n, K) each.
+
+    Rotations and shifts are places in the grid (the first of equals).
+    """
+    refs = block.references
+    shape = (len(tile), refs.count)
+    value = torch.empty(shape, device=tile.data.device)
+    psi, shift = (torch.empty(shape, dtype=torch.long, device=tile.data.device) for _ in range(2))
+    for piece in _sweep(tile, block, tile_scores):
+        where = piece.images, piece.references
+        top, at = piece.maxima.reshape(len(piece.maxima), -1, refs.shifts).max(2)
+        image, column = (x.ravel() for x in torch.meshgrid(*(torch.arange(s) for s in top.shape), indexing="ij"))
+        scores = _all_rotations(piece, refs.grid, image.to(at.device), column.to(at.device) * refs.shifts + at.ravel())
+        value[where], shift[where], psi[where] = top, at, scores.argmax(1).reshape(top.shape)
+    return value, psi, shift
+
+
 def best_rows(
-    tile: ImageTile, refs: References, keep: float, *, known: torch.Tensor | None = None, tile_scores: int = 1 << 19
+    tile: ImageTile,
+    block: ReferenceBlock,
+    keep: float,
+    *,
+    known: torch.Tensor | None = None,
+    allowed: torch.Tensor | None = None,
+    tile_scores: int = TILE_SCORES,
 ) -> Rows:
     """All rows of every image within ``keep`` nats of its best one, evaluated at all rotations, sorted by image.
 
-    known: (n,) a log posterior that is known to be reached by some hypothesis of each image (among other references,
-    say); it only spares work.
+    The references of the rows are counted over all blocks. known: (n,) a log posterior that is known to be reached
+    by some hypothesis of each image (among other references, say); it only spares work. allowed: (n, K) bool, the
+    references of the block that an image may show.
     """
     empty = torch.full((len(tile),), -torch.inf, device=tile.data.device)
     best = empty if known is None else known.clone()
-    parts = []
-    for block in _sweep(tile, refs, tile_scores):
-        reached = torch.maximum(best[block.images], block.maxima.amax(1))
-        best[block.images] = reached
-        image, column = (block.maxima >= (reached - keep)[:, None]).nonzero(as_tuple=True)
-        scores = _all_rotations(block, refs.grid, image, column)
-        top = block.maxima[image, column]
+    shifts, parts = block.references.shifts, []
+    for piece in _sweep(tile, block, tile_scores):
+        if allowed is not None:
+            other = ~allowed[piece.images, piece.references]
+            piece.maxima.masked_fill_(other.repeat_interleave(shifts, 1), -torch.inf)
+        reached = torch.maximum(best[piece.images], piece.maxima.amax(1))
+        best[piece.images] = reached
+        near = piece.maxima >= (reached - keep)[:, None]
+        image, column = (near if allowed is None else near & (piece.maxima > -torch.inf)).nonzero(as_tuple=True)
+        scores = _all_rotations(piece, block.references.grid, image, column)
+        top = piece.maxima[image, column]
         # The bias is what turns the maximum of the products into the maximum of the log posterior.
         scores += (top - scores.amax(1))[:, None]
-        parts.append((image + block.images.start, column + block.references.start * refs.shifts, scores, top))
+        parts.append((image + piece.images.start, column + piece.references.start * shifts, scores, top))
     image, column, scores, top = (torch.cat([p[i] for p in parts]) for i in range(4))
     kept = (top >= best[image] - keep).nonzero().ravel()
     kept = kept[torch.argsort(image[kept], stable=True)]
     return Rows(
         image=image[kept],
-        reference=column[kept] // refs.shifts,
-        shift=column[kept] % refs.shifts,
+        reference=column[kept] // shifts + block.first,
+        shift=column[kept] % shifts,
         log_weight=scores[kept],
     )
 
 
-def _all_rotations(block: _Block, grid: PoseGrid, image: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+def _all_rotations(piece: _Piece, grid: PoseGrid, image: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
     """Products of chosen rows at all rotations, without the bias: (m, n_psi)."""
     parts = []
-    for parity, c in enumerate((block.even, block.odd)):
+    for parity, c in enumerate((piece.even, piece.odd)):
         chosen = c.flatten(2)[:, :, image * c.shape[3] + column]
         parts.append(chosen.flatten(0, 1).T @ _half_synthesis(grid, parity).T)
     return torch.cat([parts[0] + parts[1], parts[0] - parts[1]], 1)

@@ -11,21 +11,50 @@ with E of the best reference of that image. The bound is probabilistic: the best
 images in 1,000 (benchmarks, "pruning").
 Everything within ``keep`` nats of the best after the fine pass is returned: what is dropped has less than
 ``exp(-keep)`` of the best hypothesis' weight.
+
+Both passes go through the references block by block; several tiles of images then share the work of shifting a block,
+and the best score so far spares work in the next block. Where the references of an image are restricted, both passes
+meet these only.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
 from vitreous.matching.grid import PoseGrid
-from vitreous.matching.score import ImageTile, References, Rows, best_rows, make_references, reference_norms, row_maxima
+from vitreous.matching.references import (
+    TILE_SCORES,
+    ReferenceBlock,
+    ReferenceBlocks,
+    References,
+    in_blocks,
+    make_references,
+)
+from vitreous.matching.score import ImageTile, Rows, best_rows, reference_maxima, reference_norms
+from vitreous.matching.workers import ordered_map
 
-__all__ = ["KEEP_NATS", "SearchPlan", "find_rows", "plan_search"]
+__all__ = ["KEEP_NATS", "SearchBlocks", "SearchPlan", "find_rows", "plan_search"]
 
 KEEP_NATS = 10.0  # hypotheses with less than exp(-10) of the best one's weight are dropped
 COARSE_FROM_RINGS = 10  # with fewer rings the exhaustive pass costs less than the bookkeeping of two
 CROWDED = 0.3  # share of survivors above which one sweep over everything is faster
 COARSE_SHARE = 0.6  # of the rings: the coarse pass costs about COARSE_SHARE^6 of the fine one
+COARSE_MEMORY = 1 / 4  # of the memory for shifted references; the coarse ones of K references are an eighth of the fine
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchBlocks:
+    """The references of both passes in blocks; ``coarse`` is None where there is one pass."""
+
+    coarse: ReferenceBlocks | None
+    fine: ReferenceBlocks
+
+    @property
+    def resident(self) -> bool:
+        """Whether all shifted references stay in memory: then nothing is gained by taking several tiles at once."""
+        return self.fine.single and (self.coarse is None or self.coarse.single)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +70,12 @@ class SearchPlan:
     keep: float = KEEP_NATS
     coarse_keep: float = 6.0
     spread: float = 1.0
-    tile_scores: int = 1 << 19
+    tile_scores: int = TILE_SCORES
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user must know about the grids, such as shifts left out for want of memory."""
+        return self.fine.notes
 
     def references(
         self, harmonics: torch.Tensor, *, ctf_harmonics: int, log_class_prior: torch.Tensor, offset_sd_px: float
@@ -59,40 +93,112 @@ class SearchPlan:
 
         return (None if self.coarse is None else prepare(self.coarse)), prepare(self.fine)
 
+    def blocks(
+        self, references: tuple[References | None, References], images: int, memory_bytes: int | None = None
+    ) -> SearchBlocks:
+        """The references in blocks for tiles of ``images`` images: shifted copies fit in ``memory_bytes``.
+
+        Without a number of bytes all of them are in memory.
+        """
+        coarse, fine = references
+        share = None if memory_bytes is None else int(COARSE_MEMORY * memory_bytes)
+        rest = None if memory_bytes is None or share is None else memory_bytes - (share if coarse is not None else 0)
+        return SearchBlocks(
+            coarse=None
+            if coarse is None
+            else in_blocks(coarse, images, tile_scores=self.tile_scores, memory_bytes=share),
+            fine=in_blocks(fine, images, tile_scores=self.tile_scores, memory_bytes=rest),
+        )
+
 
 def plan_search(fine: PoseGrid, offset_range_px: float, **options: float) -> SearchPlan:
     """Choose the coarse grid for a fine one (none for a few rings)."""
     if fine.rings < COARSE_FROM_RINGS:
         return SearchPlan(fine=fine, **options)  # type: ignore[arg-type]
     device = str(fine.shifts_px.device)
-    coarse = PoseGrid.for_rings(fine.basis, max(5, round(COARSE_SHARE * fine.rings)), offset_range_px, device=device)
+    rings = max(5, round(COARSE_SHARE * fine.rings))
+    most = len(fine.shifts_px) if fine.notes else None
+    coarse = PoseGrid.for_rings(fine.basis, rings, offset_range_px, most_shifts=most, device=device)
     return SearchPlan(fine=fine, coarse=coarse, **options)  # type: ignore[arg-type]
 
 
-def find_rows(tile: ImageTile, plan: SearchPlan, coarse: References | None, fine: References) -> Rows:
-    """Rows of every image within ``plan.keep`` nats of its best hypothesis, sorted by image."""
-    part = tile.truncated(fine.grid)
-    if coarse is None:
-        return best_rows(part, fine, plan.keep, tile_scores=plan.tile_scores)
-    candidates = _survivors(tile, plan, coarse, fine)
-    if candidates.float().mean() > CROWDED:
-        return best_rows(part, fine, plan.keep, tile_scores=plan.tile_scores)
-    best = torch.full((len(tile),), -torch.inf, device=part.data.device)
-    found = []
-    # Reference by reference: all images that it may still explain, at all of its rotations and shifts.
-    for reference in candidates.any(0).nonzero().ravel():
-        members = candidates[:, reference].nonzero().ravel()
-        rows = best_rows(
-            part.take(members),
-            fine.take(reference[None]),
-            plan.keep,
-            known=best[members],
-            tile_scores=plan.tile_scores,
-        )
+def find_rows(
+    tiles: Sequence[ImageTile],
+    plan: SearchPlan,
+    blocks: SearchBlocks,
+    *,
+    allowed: Sequence[torch.Tensor] | None = None,
+    threads: int = 1,
+) -> list[Rows]:
+    """Rows of every image within ``plan.keep`` nats of its best hypothesis, sorted by image, for every tile.
+
+    allowed: for every tile the references (n, K) bool that its images may show. Tiles are shared by the threads.
+    """
+    searched = [
+        _Searched.of(t.truncated(plan.fine), None if allowed is None else allowed[i]) for i, t in enumerate(tiles)
+    ]
+    if blocks.coarse is not None:
+        for found, survivors in zip(searched, _survivors(searched, plan, blocks, threads), strict=True):
+            found.survivors = survivors
+    for block in blocks.fine:
+        for _ in ordered_map(partial(_search_block, plan=plan, block=block), searched, threads):
+            pass
+    return [found.rows for found in searched]
+
+
+@dataclass(kw_only=True)
+class _Searched:
+    """A tile and what has been found so far: best (n,) log posterior, rows within reach of it.
+
+    allowed: (n, K) bool, references that its images may show; survivors: those that may still win (None: all).
+    """
+
+    tile: ImageTile
+    best: torch.Tensor
+    allowed: torch.Tensor | None
+    survivors: torch.Tensor | None
+    found: list[Rows] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, tile: ImageTile, allowed: torch.Tensor | None) -> "_Searched":
+        best = torch.full((len(tile),), -torch.inf, device=tile.data.device)
+        return cls(tile=tile, best=best, allowed=allowed, survivors=allowed)
+
+    @property
+    def rows(self) -> Rows:
+        return self.found[0]
+
+    def add(self, rows: list[Rows], keep: float) -> None:
+        """Further rows, with their references counted over all blocks; rows out of reach are dropped."""
+        for new in rows:
+            self.best.scatter_reduce_(0, new.image, new.log_weight.amax(1), "amax")
+        everything = [*self.found, *rows]
+        self.found = everything if len(everything) == 1 else [_joined(everything, self.best - keep)]
+
+
+def _search_block(searched: _Searched, plan: SearchPlan, block: ReferenceBlock) -> None:
+    """The fine pass of a tile over one block."""
+    here = slice(block.first, block.first + block.references.count)
+    tile, best = searched.tile, searched.best
+    if searched.survivors is None or searched.survivors.float().mean() > CROWDED:
+        allowed = None if searched.allowed is None else searched.allowed[:, here]
+        rows = best_rows(tile, block, plan.keep, known=best, allowed=allowed, tile_scores=plan.tile_scores)
+        searched.add([rows], plan.keep)
+        return
+    rows_of = []
+    reached = best.clone()
+    for members, reference in _by_reference(block, searched.survivors[:, here]):
+        rows = best_rows(tile.take(members), reference, plan.keep, known=reached[members], tile_scores=plan.tile_scores)
         image = members[rows.image]
-        best.scatter_reduce_(0, image, rows.log_weight.amax(1), "amax")
-        found.append(replace(rows, image=image, reference=reference.expand(len(image))))
-    return _joined(found, best - plan.keep)
+        reached.scatter_reduce_(0, image, rows.log_weight.amax(1), "amax")
+        rows_of.append(replace(rows, image=image))
+    searched.add(rows_of, plan.keep)
+
+
+def _by_reference(block: ReferenceBlock, wanted: torch.Tensor) -> Iterator[tuple[torch.Tensor, ReferenceBlock]]:
+    """(images (m,), reference) for every reference of the block that some image wants, of wanted (n, K) bool."""
+    for k in wanted.any(0).nonzero().ravel().tolist():
+        yield wanted[:, k].nonzero().ravel(), block.single(k)
 
 
 def _joined(found: list[Rows], floor: torch.Tensor) -> Rows:
@@ -104,12 +210,37 @@ def _joined(found: list[Rows], floor: torch.Tensor) -> Rows:
     return Rows(image=image[kept], reference=reference[kept], shift=shift[kept], log_weight=log_weight[kept])
 
 
-def _survivors(tile: ImageTile, plan: SearchPlan, coarse: References, fine: References) -> torch.Tensor:
-    """(n, K) bool: references that may still win."""
-    scores = row_maxima(tile.truncated(coarse.grid), coarse, tile_scores=plan.tile_scores).amax(2)
-    top, best = scores.max(1)
-    part, inner = tile.truncated(fine.grid), tile.truncated(coarse.grid)
-    everyone = torch.arange(len(tile), device=scores.device)
-    outer = 2 * (reference_norms(part, fine, everyone, best) - reference_norms(inner, coarse, everyone, best))
-    margin = plan.coarse_keep + plan.spread * outer.clamp_min(0).sqrt()
-    return scores >= (top - margin)[:, None]
+def _survivors(
+    searched: list[_Searched], plan: SearchPlan, blocks: SearchBlocks, threads: int
+) -> Iterator[torch.Tensor]:
+    """(n, K) bool for every tile: references that may still win."""
+    assert blocks.coarse is not None
+    coarse, fine = blocks.coarse.references, blocks.fine.references
+    scores = [torch.empty(len(s.tile), coarse.count, device=s.best.device) for s in searched]
+    for block in blocks.coarse:
+        here = slice(block.first, block.first + block.references.count)
+        found = ordered_map(partial(_coarse_scores, plan=plan, block=block), searched, threads)
+        for all_scores, new in zip(scores, found, strict=True):
+            all_scores[:, here] = new
+    for part, all_scores in zip(searched, scores, strict=True):
+        top, best = all_scores.max(1)
+        everyone = torch.arange(len(top), device=top.device)
+        inner = part.tile.truncated(coarse.grid)
+        outer = 2 * (reference_norms(part.tile, fine, everyone, best) - reference_norms(inner, coarse, everyone, best))
+        margin = plan.coarse_keep + plan.spread * outer.clamp_min(0).sqrt()
+        yield all_scores >= (top - margin)[:, None]
+
+
+def _coarse_scores(searched: _Searched, plan: SearchPlan, block: ReferenceBlock) -> torch.Tensor:
+    """Highest log posterior of every image with every reference of a block, (n, K); -inf where not allowed."""
+    tile = searched.tile.truncated(block.references.grid)
+    if searched.allowed is None:
+        return reference_maxima(tile, block, tile_scores=plan.tile_scores)
+    wanted = searched.allowed[:, block.first : block.first + block.references.count]
+    if wanted.float().mean() > CROWDED:
+        return reference_maxima(tile, block, tile_scores=plan.tile_scores).masked_fill_(~wanted, -torch.inf)
+    scores = torch.full(wanted.shape, -torch.inf, device=tile.data.device)
+    for members, reference in _by_reference(block, wanted):
+        k = reference.first - block.first
+        scores[members, k] = reference_maxima(tile.take(members), reference, tile_scores=plan.tile_scores)[:, 0]
+    return scores

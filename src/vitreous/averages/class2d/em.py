@@ -37,7 +37,7 @@ from vitreous.matching import (
     References,
     SearchPlan,
     Sums,
-    accumulate_fixed,
+    accumulate_at,
     expect,
     pass_size,
     residual_noise,
@@ -115,8 +115,8 @@ def initial_state(
         index = by_process(fold, processes)[processes.rank]
         random = uniforms(seed, "initial classes", ids=index, count=2)
         label = np.minimum((random[:, 0] * n_classes).astype(np.int64), n_classes - 1)
-        own = accumulate_fixed(data, index, label, 2 * np.pi * random[:, 1], n_classes, noise)
-        parts.append(processes.add(own))
+        start = Alignments.from_shifts(index, label, 2 * np.pi * random[:, 1], np.zeros((len(index), 2)))
+        parts.append(processes.add(accumulate_at(data, start, n_classes, noise)))
     return State(
         iteration=0,
         seed=seed,
@@ -177,7 +177,7 @@ def one_pass(
 ) -> tuple[State, dict[str, Any]]:
     """Visit every fold once. progress receives (particles done, particles of this pass)."""
     sharpness = _sharpness(state.iteration)
-    plan = data.search(state.march.rings, offset_range_A, settings.classes, keep=KEEP_NATS / sharpness)
+    plan = data.search(state.march.rings, offset_range_A, keep=KEEP_NATS / sharpness)
     offset_sd, seen = offset_sd_px(state, data, offset_range_A), _seen(folds, settings, state.iteration)
     batch = sum(len(index) for index in seen)
 

@@ -102,7 +102,7 @@ def finish(
 ) -> Class2DResult:
     """The last pass and everything that the user gets."""
     rings = min(state.march.rings, data.basis.rings, ring_limit(data, settings.resolution_limit_A))
-    plan = data.search(rings, offset_range_A, settings.classes)
+    plan = data.search(rings, offset_range_A)
     offset_sd = offset_sd_px(state, data, offset_range_A)
     found = assign(
         state,
