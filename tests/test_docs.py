@@ -15,6 +15,7 @@ from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
+from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 
@@ -92,9 +93,6 @@ def commands(page: Path) -> list[tuple[str, list[str]]]:
 
 
 def test_commands_and_options_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("vitreous.cli", reason="the command line is not there yet")
-    from vitreous.cli.app import COMMANDS
-
     known = {command: options_of(command, capsys, monkeypatch) for command in COMMANDS}
     for page in PAGES:
         for command, options in commands(page):
@@ -105,9 +103,6 @@ def test_commands_and_options_exist(capsys: pytest.CaptureFixture[str], monkeypa
 def test_options_named_without_their_command_exist(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("vitreous.cli", reason="the command line is not there yet")
-    from vitreous.cli.app import COMMANDS
-
     known = set().union(*(options_of(command, capsys, monkeypatch) for command in COMMANDS))
     for page in PAGES:
         named = {option for line in code_lines(page) if line.startswith("--") for option in OPTION.findall(line)}
