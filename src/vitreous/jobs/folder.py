@@ -192,7 +192,9 @@ def _foreign_files(path: Path, earlier: Manifest | None, manifest: Manifest) -> 
 
 
 def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
-    return {found for pattern in patterns for found in path.glob(pattern)}
+    # A folder may come from somebody else: no pattern in its manifest leads out of it.
+    found = {file for pattern in patterns for file in path.glob(pattern)}
+    return {file for file in found if file.parent.resolve().is_relative_to(path.resolve())}
 
 
 def _remove(paths: Iterable[Path]) -> None:
