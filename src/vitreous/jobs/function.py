@@ -50,7 +50,7 @@ def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
     hints = get_type_hints(task.source)
     first, *others = fields(task.source)
     kinds = tuple(task.methods.values())
-    settings = kinds[0]
+    settings: Any = kinds[0]
     for kind in kinds[1:]:
         settings = settings | kind
     given = [

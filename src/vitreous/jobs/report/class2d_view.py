@@ -211,7 +211,9 @@ def convergence(content: ReportContent) -> list[Drawing]:
     return drawings
 
 
-def _trace(points: list[tuple[float, float]], heading: str, unit: str, limits: tuple | None) -> str:
+def _trace(
+    points: list[tuple[float, float]], heading: str, unit: str, limits: tuple[float | None, float | None] | None
+) -> str:
     x, y = np.array(points, dtype=float).T
     low, high = limits or (None, None)
     vertical = axis(float(y.min()) if low is None else low, float(y.max()) if high is None else high, unit, count=4)

@@ -1,6 +1,7 @@
 """The report of a ``mixture`` job: what was given and the mixture side by side, and how the fit converged."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,10 +140,10 @@ def _traces(path: Path) -> list[Drawing]:
     return drawings
 
 
-def _every_step(history: list[dict], key: str) -> np.ndarray:
+def _every_step(history: list[dict[str, Any]], key: str) -> np.ndarray:
     """One value per step: a block of Gibbs steps has a list of them under the plural."""
     plural = {"log_posterior": "log_posteriors", "sigma_A": "sigmas_A"}[key]
-    return np.concatenate([np.atleast_1d(entry.get(plural, entry[key])) for entry in history]).astype(float)
+    return np.concatenate([np.atleast_1d(entry[plural if plural in entry else key]) for entry in history]).astype(float)
 
 
 def _trace(values: np.ndarray, title: str) -> str:
@@ -153,7 +154,7 @@ def _trace(values: np.ndarray, title: str) -> str:
     return curves([Curve(x=steps, y=values)], x=horizontal, y=vertical, title=title)
 
 
-def _places(sampling: list[dict]) -> str:
+def _places(sampling: list[dict[str, Any]]) -> str:
     traces = np.concatenate([entry["log_densities"] for entry in sampling]).T
     steps = np.arange(1, traces.shape[1] + 1, dtype=float)
     return curves(

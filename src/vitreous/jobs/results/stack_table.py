@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -15,7 +16,7 @@ def write_stack_table(
 ) -> None:
     """Write ``path`` for the images of ``stack`` of shape (n, L, L), with further columns (n,) each."""
     count, box = shape[0], shape[-1]
-    optics: dict[str, list] = {
+    optics: dict[str, list[Any]] = {
         "rlnOpticsGroupName": ["opticsGroup1"],
         "rlnOpticsGroup": [1],
         "rlnImagePixelSize": [pixel_size_A],

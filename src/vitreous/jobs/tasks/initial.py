@@ -140,7 +140,8 @@ def _choice(info: Mapping[str, Any]) -> str | None:
 
 def _write(given: _Given, settings: Settings, folder: Path, result: InitialModelResult[Mixture]) -> Outcome:
     correlation = write_initial(folder, result, given.averages, given.images, given.ctf)
-    figures, against = {}, []
+    figures: dict[str, Any] = {}
+    against: list[str] = []
     if given.reference is not None:
         figures, against = compare_with_reference(folder, result.mean, given.reference, given.reference_name)
     views = doubt_about_views(given.images, result.rotations, settings.symmetry)

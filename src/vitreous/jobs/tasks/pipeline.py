@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -210,7 +210,7 @@ def _summarise(job: Job) -> None:
         job.describe(summary={f"initial_{k}": v for k, v in manifest.summary.items()}, messages=manifest.messages)
 
 
-TASK = Task(
+TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     name="run",
     title="run",
     about="Each stage is a job in a sub-folder, with its own report; one report shows the whole. With --method "
