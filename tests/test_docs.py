@@ -85,11 +85,8 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
     """(name, options) of every use of the command line in a document."""
-    found = []
-    for line in code_lines(page):
-        if match := re.match(r"(?:\$ )?vitreous ([a-z]\w*)(.*?)(?:\s#.*)?$", line):
-            found.append((match[1], OPTION.findall(match[2])))
-    return found
+    used = (re.match(r"(?:\$ )?vitreous ([a-z]\w*)(.*?)(?:\s#.*)?$", line) for line in code_lines(page))
+    return [(match[1], OPTION.findall(match[2])) for match in used if match]
 
 
 def test_commands_and_options_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

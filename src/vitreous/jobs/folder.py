@@ -85,7 +85,8 @@ class Job:
 
 def job_status(folder: str | Path) -> Status:
     """What a folder is: "absent" (or without traces of a job), "running" (its process lives), "interrupted"
-    (killed), "finished", "failed", "aborted", or "other" (results of something else)."""
+    (killed), "finished", "failed", "aborted", or "other" (results of something else).
+    """
     path = Path(folder)
     return "running" if holder(path) else _recorded_status(path)
 
