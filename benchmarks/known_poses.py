@@ -24,9 +24,9 @@ from benchmarks.fourier_inversion import fourier_inversion
 from benchmarks.record import REPOSITORY
 from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
-from vitreous.mixtures import KnownPoses, reconstruct_known, unseen_cone
+from vitreous.mixtures import KnownPoses, reconstruct_known
 from vitreous.particles import Table, image_name, read_volume, write_mrc_stack, write_star
-from vitreous.quality import resolution_at, shell_correlation
+from vitreous.quality import resolution_at, shell_correlation, unseen_cone
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
 from vitreous.simulate import Atoms, gaussian_density, read_atoms, volume_from_atoms
 

@@ -12,7 +12,6 @@ from vitreous.averages.neighbours import neighbours as neighbours
 from vitreous.averages.result import Class2DResult as Class2DResult
 from vitreous.jobs import select_particles as select_particles
 from vitreous.jobs.options import RunOptions as RunOptions
-from vitreous.jobs.run_simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
@@ -22,6 +21,7 @@ from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline
 from vitreous.jobs.tasks.reconstruct import run_reconstruct as run_reconstruct
+from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.table import write_report as write_report
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
 from vitreous.mixtures import InitialModel as InitialModel

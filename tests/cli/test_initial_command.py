@@ -9,9 +9,9 @@ import pytest
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages, read_averages
-from vitreous.jobs.initial_folder import read_initial
-from vitreous.jobs.model_reference import read_agreement
 from vitreous.jobs.options import RunOptions
+from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.reference import read_agreement
 from vitreous.jobs.select import select_particles
 from vitreous.jobs.tasks.initial import run_initial
 from vitreous.mixtures import (

@@ -9,7 +9,7 @@ import torch
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.reconstruct_folder import POSE_COLUMNS, read_reconstruction
+from vitreous.jobs.results.reconstruct import POSE_COLUMNS, read_reconstruction
 from vitreous.jobs.tasks.initial import run_initial
 from vitreous.jobs.tasks.reconstruct import run_reconstruct
 from vitreous.mixtures import InitialModel, KnownPoses, Mixture, evaluate, project, read_pseudo_atoms

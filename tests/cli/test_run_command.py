@@ -8,11 +8,10 @@ import pytest
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
-from vitreous.jobs.class2d_folder import open_class2d_folder
-from vitreous.jobs.initial_folder import read_initial
-from vitreous.jobs.model_reference import read_agreement
-from vitreous.jobs.model_truth import agreement_lines
 from vitreous.jobs.options import RunOptions
+from vitreous.jobs.results.class2d import open_class2d_folder
+from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.reference import agreement_lines, read_agreement
 from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, read_volume, write_volume

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.initial_folder import read_initial, write_initial
-from vitreous.jobs.report.initial import write_initial_report
+from vitreous.jobs.report import write_page
+from vitreous.jobs.report.initial import initial_page
+from vitreous.jobs.results.initial import read_initial, write_initial
 from vitreous.mixtures import Mixture, project, to_volume
 from vitreous.models import InitialModelResult, one_conformation, project_map
 from vitreous.particles import Table, Volume, read_particles, read_star, write_mrc_stack, write_star
@@ -63,8 +64,8 @@ def test_a_map_without_a_mixture_goes_through_its_folder(by_hand, tmp_path):
     assert found.score == "cross validated correlation"
     assert found.scores.tolist() == [0.75, 0.5]
     assert read_star(tmp_path / "initial_restarts.star")[""].numbers("vtrRefined").tolist() == [1, 0]
-    text = write_initial_report(tmp_path).read_text(encoding="utf-8")
-    for words in ("cross validated correlation", "1.000", "none of the other 1 restarts agrees"):
+    text = write_page(tmp_path, initial_page(tmp_path)).read_text(encoding="utf-8")
+    for words in ("cross validated correlation", "1.000", "the other restart does not agree with it"):
         assert words in text
     for words in ("Standard deviation of the posterior", "component size", "independent samples", ">nan"):
         assert words not in text

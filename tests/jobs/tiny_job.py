@@ -10,7 +10,6 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.function import function_of
 from vitreous.jobs.report.page import Gallery, Page, Section, Tile, picture
 from vitreous.jobs.sources import Particles
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
@@ -109,4 +108,3 @@ TASK = Task(
     page=mean_page,
     uses=frozenset({"threads"}),
 )
-run_mean = function_of(TASK)

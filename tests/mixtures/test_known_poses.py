@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from mixtures import random_mixture
 from vitreous.iterate import check_finite, run, state_from_arrays, state_to_arrays
@@ -20,7 +19,6 @@ from vitreous.mixtures import (
     rotate,
     sample_prior,
     symmetrise,
-    unseen_cone,
 )
 from vitreous.mixtures.gibbs_projections import default_prior
 from vitreous.mixtures.known.start import back_projected_start
@@ -175,19 +173,6 @@ def test_symmetry_is_exact_and_helps(offset_sd_A):
     density = evaluate(result.mixture, BOX, PIXEL)
     assert np.allclose(evaluate(rotate(result.mixture, group[1]), BOX, PIXEL), density, atol=1e-5 * density.max())
     assert correlation(result.mean.data, evaluate(truth, BOX, PIXEL)) > 0.95
-
-
-def test_unseen_cone():
-    about_y = Rotation.from_euler("y", np.arange(-60, 61, 5)[:, None], degrees=True).as_matrix()
-    tilts = unseen_cone(about_y, ONE)  # single-axis tilting: a wedge, whose largest cone is as wide
-    assert tilts.half_angle_deg == pytest.approx(30.0, abs=2.0)
-    assert abs(tilts.axis[2]) > 0.99
-    conical = Rotation.from_euler("ZY", [[a, 50.0] for a in range(0, 360, 10)], degrees=True).as_matrix()
-    assert unseen_cone(conical, ONE).half_angle_deg == pytest.approx(40.0, abs=2.0)
-    assert unseen_cone(conical[:1], ONE).half_angle_deg == pytest.approx(90.0, abs=2.0)
-    assert unseen_cone(random_rotations(500, seed=1).numpy(), ONE).half_angle_deg < 8.0
-    octahedral = symmetry_matrices("O").double().numpy()
-    assert unseen_cone(conical[:3], octahedral).half_angle_deg < 20.0
 
 
 GOOD = np.ones((3, 12, 12))

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import reduce
 from inspect import Parameter, Signature
+from operator import or_
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -24,13 +26,13 @@ Interrupted
     When ``RELION_JOB_ABORT_NOW`` has appeared in the folder."""
 
 
-def function_of(task: Task[Any, Any, Any, Any], name: str | None = None) -> Callable[..., Path | None]:
+def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
     """``run_X(source, output, settings=None, options=None, *, command, ...)``, with the source's fields as keywords.
 
     The kind of the settings chooses the method. Returns the path of the report; None after a dry run. Raises what
     :func:`vitreous.jobs.run_task.run_task` does.
     """
-    name = name or f"run_{task.name}"
+    name = task.function or f"run_{task.name}"
     signature = _signature(task, command=f"vitreous.{name}")
 
     def job(*args: Any, **kwargs: Any) -> Path | None:
@@ -49,10 +51,7 @@ def function_of(task: Task[Any, Any, Any, Any], name: str | None = None) -> Call
 def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
     hints = get_type_hints(task.source)
     first, *others = fields(task.source)
-    kinds = tuple(task.methods.values())
-    settings: Any = kinds[0]
-    for kind in kinds[1:]:
-        settings = settings | kind
+    settings: Any = reduce(or_, task.methods.values())
     given = [
         Parameter(f.name, KEYWORD, default=None if f.default is MISSING else f.default, annotation=hints[f.name])
         for f in others

@@ -80,7 +80,7 @@ def _may_live(owner: dict[str, Any]) -> bool:
         return False
     except PermissionError:
         return True
-    return owner["born"] == _born(owner["pid"])
+    return bool(owner["born"] == _born(owner["pid"]))
 
 
 def _born(pid: int) -> str | None:

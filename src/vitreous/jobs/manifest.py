@@ -88,8 +88,9 @@ def read_manifest(folder: str | Path) -> Manifest | None:
         content = json.loads(path.read_text())
         runs = tuple(Run(**run) for run in content.pop("runs"))
         content.pop("status")
-        lists: dict[str, Any] = {name: tuple(content.pop(name, ())) for name in ("inputs", "files", "messages")}
-        return Manifest(**content, **lists, runs=runs)
+        for name in ("inputs", "files", "messages"):
+            content[name] = tuple(content.get(name, ()))
+        return Manifest(**content, runs=runs)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a job manifest of this program ({error}); choose another folder") from error
 

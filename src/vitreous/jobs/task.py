@@ -103,6 +103,7 @@ class Task(Generic[I, C, S, R]):
     files: tuple[str, ...]  # patterns of what it may write, without the files of every job
     results: str  # the most important ones, as they are named at the end
     page: Callable[[Path], Page]
+    function: str = ""  # its name in Python, where that is not run_NAME
     about: str = ""  # what its command and its function say below the line of the table
     about_methods: str = ""
     uses: frozenset[str] = frozenset()  # of the options of running device, memory, threads and every

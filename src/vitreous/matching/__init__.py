@@ -11,6 +11,7 @@ from vitreous.matching.accumulate import (
     zero_sums,
 )
 from vitreous.matching.alignments import Alignments, wrapped_deg
+from vitreous.matching.assign import Balanced, balanced
 from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, expect, expect_into
@@ -28,6 +29,7 @@ from vitreous.matching.score import ImageTile, Rows, best_poses, best_rows, row_
 from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
+from vitreous.matching.table import ScoreTable, score_table
 from vitreous.matching.visit import Match, survey, visit
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "Against",
     "Alignments",
     "Averages",
+    "Balanced",
     "Candidates",
     "Choice",
     "Chosen",
@@ -59,6 +62,7 @@ __all__ = [
     "RingBasis",
     "RotationGrid",
     "Rows",
+    "ScoreTable",
     "SearchBlocks",
     "SearchPlan",
     "Sums",
@@ -66,6 +70,7 @@ __all__ = [
     "accumulate_at",
     "accumulate_into",
     "aligned_images",
+    "balanced",
     "best",
     "best_poses",
     "best_rows",
@@ -99,6 +104,7 @@ __all__ = [
     "ring_limit",
     "rotation_scores",
     "row_maxima",
+    "score_table",
     "signal_power",
     "soft",
     "stacked",

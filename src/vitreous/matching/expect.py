@@ -48,6 +48,22 @@ class Outcome:
     significant: np.ndarray
     log_evidence: np.ndarray
 
+    @classmethod
+    def of_none(cls) -> "Outcome":
+        """Of no particles: a process may have none of a small fold."""
+        none = np.zeros(0, np.float32)
+        return cls(
+            reference=np.zeros(0, np.int64),
+            psi_rad=none,
+            shift_px=np.zeros((0, 2), np.float32),
+            max_probability=none,
+            class_probability=none,
+            next_probability=none,
+            entropy=none,
+            significant=np.zeros(0, np.int64),
+            log_evidence=none,
+        )
+
     def alignments(self, particle: np.ndarray, pixel_size_A: float) -> Alignments:
         """The best hypotheses of particles (n,), whose working images have pixels of that size."""
         return Alignments.from_shifts(particle, self.reference, self.psi_rad, self.shift_px * pixel_size_A)
@@ -90,8 +106,10 @@ def expect_into(
     tile: int = TILE,
 ) -> Outcome:
     """As :func:`expect`, with the sums of every tile added to ``sums``, in the order of the tiles."""
+    if len(index) == 0:
+        return Outcome.of_none()
     n_references = references[1].count
-    places = _tiles(np.arange(len(index)), tile)
+    places = tiles_of(np.arange(len(index)), tile)
     blocks = plan.blocks(references, len(places[0]), int(SHIFTED_SHARE * particles.memory_bytes))
 
     def finish(found: tuple[ImageTile, Rows]) -> tuple[TileSums, Outcome]:
@@ -107,14 +125,14 @@ def expect_into(
         return list(ordered_map(finish, zip(tiles, rows, strict=True), threads))
 
     outcomes = []
-    for tiles_done in _by_groups(match, places, plan, particles, n_references, resident=blocks.resident):
+    for tiles_done in by_groups(match, places, plan, particles, n_references, resident=blocks.resident):
         for new, outcome in tiles_done:
             sums.add(new)
             outcomes.append(outcome)
     return joined(outcomes)
 
 
-def _by_groups(
+def by_groups(
     match: Callable[[list[np.ndarray], int], T], places: list[np.ndarray], plan: SearchPlan,
     particles: PreparedParticles, n_references: int, *, resident: bool,
 ) -> Iterator[T]:  # fmt: skip
@@ -137,7 +155,7 @@ def _mask(candidates: Candidates, places: np.ndarray, device: str) -> torch.Tens
     return torch.from_numpy(candidates.mask(places)).to(device)
 
 
-def _tiles(index: np.ndarray, most: int) -> list[np.ndarray]:
+def tiles_of(index: np.ndarray, most: int) -> list[np.ndarray]:
     """Nearly equal parts of at most ``most`` particles."""
     return np.array_split(index, max(1, -(-len(index) // most)))
 

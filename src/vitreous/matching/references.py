@@ -72,7 +72,18 @@ def make_references(
     ctf_harmonics: H of the image tiles; log_class_prior: (K,); offset_sd_px: width of the Gaussian prior on the
     origin, per axis, in pixels (inf: flat).
     """
-    weight = grid.basis.ring_weight.to(harmonics.device)
+    at_once = max(1, SHIFT_BYTES // (8 * grid.rings * max(grid.n_psi, 2 * ctf_harmonics)))
+    prior = torch.log_softmax(-grid.shifts_px.square().sum(1) / (2 * offset_sd_px**2), 0) - math.log(grid.n_psi)
+    return References(
+        grid=grid,
+        harmonics=harmonics,
+        power=torch.cat([_power(grid, part, ctf_harmonics) for part in harmonics.split(at_once)]),
+        log_prior=log_class_prior[:, None] + prior[None, :],
+    )
+
+
+def _power(grid: PoseGrid, harmonics: torch.Tensor, ctf_harmonics: int) -> torch.Tensor:
+    """Harmonics 0, 2, .. of |A|^2 times the ring weight, (K, R, H)."""
     # Strong astigmatism may ask for more harmonics of |A|^2 than the rotations of a small grid resolve.
     half = max(grid.n_psi, 2 * ctf_harmonics)
     on_angles = torch.fft.irfft(harmonics, n=2 * half, norm="forward")
@@ -80,13 +91,7 @@ def make_references(
     flipped = on_angles.roll(half, -1)
     even, odd = (on_angles + flipped) / 2, (on_angles - flipped) / 2
     spectrum = torch.fft.rfft(even.square() + odd.square(), norm="forward")[..., : 2 * ctf_harmonics : 2]
-    prior = torch.log_softmax(-grid.shifts_px.square().sum(1) / (2 * offset_sd_px**2), 0) - math.log(grid.n_psi)
-    return References(
-        grid=grid,
-        harmonics=harmonics,
-        power=spectrum * weight[:, None],
-        log_prior=log_class_prior[:, None] + prior[None, :],
-    )
+    return spectrum * grid.basis.ring_weight.to(harmonics.device)[:, None]
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ def find_rows(
     for block in blocks.fine:
         for _ in ordered_map(partial(_search_block, plan=plan, block=block), searched, threads):
             pass
+        del block  # else two blocks would be in memory while the next one is made
     return [found.rows for found in searched]
 
 
@@ -222,6 +223,7 @@ def _survivors(
         found = ordered_map(partial(_coarse_scores, plan=plan, block=block), searched, threads)
         for all_scores, new in zip(scores, found, strict=True):
             all_scores[:, here] = new
+        del block, found
     for part, all_scores in zip(searched, scores, strict=True):
         top, best = all_scores.max(1)
         everyone = torch.arange(len(top), device=top.device)

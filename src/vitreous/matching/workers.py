@@ -6,28 +6,36 @@ are independent. Results come back in the order of the tiles, so sums do not dep
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["at_the_same_time", "ordered_map"]
+__all__ = ["at_the_same_time", "one_thread", "ordered_map"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """``map(function, items)`` by a number of threads; PyTorch's own threads rest meanwhile."""
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's own threads rest: a product that several of them share may round otherwise than one does."""
     outside = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        yield
+    finally:
+        torch.set_num_threads(outside)
+
+
+def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """``map(function, items)`` by a number of threads; PyTorch's own threads rest meanwhile."""
+    with one_thread():
         if threads <= 1:
             yield from map(function, items)
         else:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 yield from pool.map(function, items)
-    finally:
-        torch.set_num_threads(outside)
 
 
 def at_the_same_time(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -52,10 +52,8 @@ from vitreous.mixtures.known import (
     KnownPoses,
     KnownPosesResult,
     KnownPosesState,
-    UnseenCone,
     known_poses_algorithm,
     reconstruct_known,
-    unseen_cone,
 )
 from vitreous.mixtures.model import (
     Mixture,
@@ -109,7 +107,6 @@ __all__ = [
     "RestartsState",
     "SamplingState",
     "TraceSummary",
-    "UnseenCone",
     "assign_image",
     "assign_map",
     "assign_points",
@@ -153,7 +150,6 @@ __all__ = [
     "symmetrise",
     "to_volume",
     "translate",
-    "unseen_cone",
     "worst_verdict",
     "write_map",
     "write_pseudo_atoms",

@@ -7,7 +7,7 @@ import numpy as np
 from vitreous.conventions import centre_index
 from vitreous.mixtures.counts import non_negative
 
-__all__ = ["Reduced", "checked_averages", "checked_stack", "overlaps", "reduce_images"]
+__all__ = ["Reduced", "checked_averages", "checked_stack", "pixel_shares", "reduce_images"]
 
 _FEWEST_VIEWS = 2
 
@@ -55,12 +55,12 @@ def reduce_images(images: np.ndarray, pixel_size_A: float, centres_A: np.ndarray
     pixel = pixel_size_A * old / new
     out = np.empty((len(images), new, new))
     for image, centre, row in zip(images, centres_A, out, strict=True):
-        along_x, along_y = (overlaps(old, pixel_size_A, new, pixel, c) for c in centre)
+        along_x, along_y = (pixel_shares(old, pixel_size_A, new, pixel, c) for c in centre)
         row[:] = along_y @ image @ along_x.T
     return Reduced(images=out, pixel_size_A=pixel)
 
 
-def overlaps(old: int, pixel_old: float, new: int, pixel_new: float, centre: float) -> np.ndarray:
+def pixel_shares(old: int, pixel_old: float, new: int, pixel_new: float, centre: float) -> np.ndarray:
     """Share of every old pixel in every new one along an axis: (new, old)."""
     middle_old = (np.arange(old) - centre_index(old)) * pixel_old - centre
     middle_new = ((np.arange(new) - centre_index(new)) * pixel_new)[:, None]

@@ -1,4 +1,6 @@
-"""How good is it: FRC and FSC, resolution, alignment and comparison of maps, classes against their truth."""
+"""How good is it: FRC and FSC, resolution, alignment and comparison of maps, classes against their truth,
+and which views there are.
+"""
 
 from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
 from vitreous.quality.class_truth import (
@@ -18,6 +20,7 @@ from vitreous.quality.correlation import (
     soft_ball,
     soft_disc,
 )
+from vitreous.quality.coverage import UnseenCone, unseen_cone
 from vitreous.quality.mass import border_of, bright_part, centres_of_mass
 from vitreous.quality.single_view import along_one_axis, doubt_about_views, repeated_view
 
@@ -25,6 +28,7 @@ __all__ = [
     "ClassTruth",
     "MapAgreement",
     "MapAlignment",
+    "UnseenCone",
     "align_maps",
     "along_one_axis",
     "border_of",
@@ -46,4 +50,5 @@ __all__ = [
     "shell_correlation",
     "soft_ball",
     "soft_disc",
+    "unseen_cone",
 ]

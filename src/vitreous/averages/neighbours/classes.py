@@ -205,7 +205,7 @@ def _match(
     """What images ``index`` give to the classes, and what was found of them."""
     probe = against(others)
     classes = len(probe.references)
-    sums, found = ClassSums.empty(images, classes), []
+    sums, found = ClassSums.empty(images, classes), [_Found(assigned=np.zeros(0, np.int64), evidence=np.zeros(0))]
     for part, outcome in ordered_map(
         partial(_expect, images, probe, own), tiles(index, classes, images.grid.angles), threads
     ):

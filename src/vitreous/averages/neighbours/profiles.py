@@ -66,12 +66,18 @@ def profile_images(
     processes: Processes = ALONE,
 ) -> Profiles:
     """Profiles of all images, each under averages that its own fold is not in."""
-    n = len(images)
+    n, classes = len(images), len(parts[0].signal)
+    kept = min(POSES, classes * MIRROR_STATES)
+    none = _Rows(  # a process may have no image of a small fold
+        log_likelihood=np.zeros((0, classes * MIRROR_STATES), np.float32),
+        best=np.zeros((0, kept), np.int64),
+        psi_rad=np.zeros((0, kept), np.float32),
+    )
 
     def match(others: ClassSums, _: Any, index: np.ndarray) -> tuple[Any, _Rows]:
         probe = probes(images, others)
         work = tiles(index, len(probe.references), images.grid.angles)
-        return _Nothing(), joined(list(ordered_map(partial(_profile, images, probe), work, threads)))
+        return _Nothing(), joined([none, *ordered_map(partial(_profile, images, probe), work, threads)])
 
     _, index, found = survey(enumerate(folds), parts, match, processes=processes)
 

@@ -42,6 +42,7 @@ from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation, total, wrapped_deg
+from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet
 from vitreous.processes import ALONE, Processes
 
@@ -213,9 +214,10 @@ class NeighboursRun:
         self.on_progress(0, 1, "neighbours")
         lists = self._lists(profiles, features, state.seed)
         self.on_progress(0, 1, "averages")
-        lists = refine_rotations(data.images, lists)
-        chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
-        return _result(self, state, lists, chosen, evidence)
+        with one_thread():
+            lists = refine_rotations(data.images, lists)
+            chosen = diverse_subset(features, evidence, min(self.settings.averages, len(features)))
+            return _result(self, state, lists, chosen, evidence)
 
     def _lists(self, profiles: list[Profiles], features: torch.Tensor, seed: int) -> NeighbourLists:
         """By the method asked for; classes give the evidence and the choice of averages in any case."""

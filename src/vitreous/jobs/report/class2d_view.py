@@ -64,7 +64,7 @@ def class_views(content: ReportContent) -> list[ClassView]:
                 effective=f"{effective:,.0f}" if math.isfinite(effective) else "",
                 average=picture(average, f"Average of class {k + 1}", fade=True),
                 halves=tuple(
-                    picture(half, f"Average of half {i}", fade=True)
+                    picture(half, f"Average of half {i} of class {k + 1}", fade=True)
                     for i, half in enumerate(content.halves[k] if content.halves is not None else (), start=1)
                 ),
                 examples=tuple((_example(image, number), number) for image, number in examples),

@@ -34,7 +34,8 @@ def show(image: np.ndarray, *, largest: int = 192, fade: bool = True) -> np.ndar
     grey = (image - ground) / reach
     if fade:
         grey *= 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 0.94) / 0.12, 0, 1))
-    return np.round(255 * np.clip(GROUND + grey, 0, 1)).astype(np.uint8)
+    levels: np.ndarray = np.round(255 * np.clip(GROUND + grey, 0, 1)).astype(np.uint8)
+    return levels
 
 
 def _radius(size: int) -> np.ndarray:

@@ -4,40 +4,22 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, refinement_chain
 from vitreous.jobs.history import read_history
-from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, directions_chart, pairs, slices
-from vitreous.jobs.report.page import (
-    Charts,
-    Columns,
-    Drawing,
-    KeyFigure,
-    Page,
-    Panel,
-    Rows,
-    Section,
-    Slices,
-    Text,
-)
+from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
+from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
 from vitreous.jobs.report.reference import reference_section
-from vitreous.jobs.report.surface import surface
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, refinement_chain
+from vitreous.jobs.results.initial import InitialFolder, read_initial
 from vitreous.mixtures import TraceSummary, worst_verdict
 
-__all__ = ["initial_page", "write_initial_report"]
+__all__ = ["initial_page"]
 
 AGREES = 0.9  # of the poses
 CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
 RESTART_HEAD = ("restart", "{score}", "behind the best", "poses as in the best", "hand", "")
-
-
-def write_initial_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``initial`` folder; see :func:`initial_page`."""
-    return write_page(folder, initial_page(Path(folder)))
 
 
 def initial_page(folder: Path) -> Page:
@@ -54,22 +36,12 @@ def initial_page(folder: Path) -> Page:
             f"{stem}.mrc and {stem}_other_hand.mrc explain them equally well.",
         ),
         sections=(
-            _model_section(found),
+            Section(name="model", title="Model", hint=TURN_HINT, panels=_models(found)),
             reference_section(folder),
             _average_section(found),
             _restart_section(folder, found),
             _choice_section(folder),
         ),
-    )
-
-
-def _model_section(found: InitialFolder) -> Section:
-    return Section(
-        name="model",
-        title="Model",
-        hint="Drag the surface, or use the arrow keys, to turn it. Slices are through the centre; each picture has "
-        "its own grey scale.",
-        panels=_models(found),
     )
 
 
@@ -81,7 +53,7 @@ def _models(found: InitialFolder) -> tuple[Panel, ...]:
     panels: list[Panel] = []
     several, first = len(found.conformations) > 1, found.conformations[0]
     for number, one in enumerate(found.conformations, start=1):
-        views = [slices("Posterior mean" if one.variance else "Map", one.mean.data)]
+        views = []
         if one.variance is not None:
             views.append(slices("Standard deviation of the posterior", np.sqrt(one.variance.data.clip(min=0.0))))
         if number > 1:
@@ -91,8 +63,7 @@ def _models(found: InitialFolder) -> tuple[Panel, ...]:
             heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages"
             panels.append(Text(heading=heading))
         title = f"Surface of conformation {number}" if several else "Surface of the posterior mean"
-        turned = surface(one.mean.data, one.mean.pixel_size_A, title=title)
-        panels.append(Columns(left=(turned,), right=(Slices(maps=tuple(views)),)))
+        panels.append(map_panel(one.mean, *views, title=title, what="Posterior mean" if one.variance else "Map"))
     return tuple(panels)
 
 
@@ -149,6 +120,8 @@ def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
         return f"{text}, which are all seen from about one direction: they do not determine the structure."
     if restarts == 1:
         return f"{text}; a single start, so that nothing says whether it is reproducible."
+    if agreeing == 1 and restarts == 2:
+        return f"{text}; the other restart does not agree with it."
     if agreeing == 1:
         return f"{text}; none of the other {restarts - 1} restarts agrees with it."
     return f"{text}; {agreeing} of {restarts} restarts agree."
@@ -168,7 +141,7 @@ def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[KeyFig
     if found.variance is not None:
         deviation = np.sqrt(found.variance.data.clip(min=0.0))
         relative = float(np.linalg.norm(deviation) / np.linalg.norm(found.mean.data))
-        figures.append(("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"))
+        figures.append(("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"))
     if "component_sigma_A" in summary:
         figures.append(("component size", f"{summary['component_sigma_A']:.1f} Å", "sigma of every Gaussian"))
         figures.append(_independent(_chain(path)))

@@ -3,10 +3,16 @@
 import numpy as np
 
 from vitreous.conventions import centre_index
-from vitreous.jobs.report.page import Gallery, Picture, Tile, picture
+from vitreous.jobs.report.page import Columns, Gallery, Picture, Slices, Tile, picture
+from vitreous.jobs.report.surface import surface
+from vitreous.particles import Volume
 
-__all__ = ["CHAIN_HINT", "MOST_PAIRS", "directions_chart", "pairs", "slices"]
+__all__ = ["CHAIN_HINT", "MOST_PAIRS", "TURN_HINT", "MapSlices", "directions_chart", "map_panel", "pairs", "slices"]
 
+TURN_HINT = (
+    "Drag the surface, or use the arrow keys, to turn it. Slices are through the centre; each picture has its own grey "
+    "scale."
+)
 CHAIN_HINT = (
     "Successive samples are alike. Effective samples: how many independent ones they are worth; one in: how many steps "
     "give one of those. R-hat compares the two halves of the chain; above 1.1 it still drifts."
@@ -14,7 +20,21 @@ CHAIN_HINT = (
 MOST_PAIRS = 60  # on a page; of more images those are shown that agree least
 
 
-def slices(what: str, volume: np.ndarray) -> tuple[str, tuple[tuple[str, Picture], ...]]:
+MapSlices = tuple[str, tuple[tuple[str, Picture], ...]]
+
+
+def map_panel(
+    volume: Volume,
+    *views: MapSlices,
+    title: str = "Surface of the posterior mean",
+    what: str = "Posterior mean",
+) -> Columns:
+    """The surface of a map beside slices: those of the map, and more of the same kind."""
+    mean = slices(what, volume.data)
+    return Columns(left=(surface(volume.data, volume.pixel_size_A, title=title),), right=(Slices(maps=(mean, *views)),))
+
+
+def slices(what: str, volume: np.ndarray) -> MapSlices:
     """The heading ``what``, and (name, picture) of the three slices of a map [z, y, x] through its centre."""
     z, y, x = (centre_index(length) for length in volume.shape)
     planes = {"xy": volume[z], "xz": volume[:, y], "yz": volume[:, :, x]}

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, mixture_chain
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.maps import CHAIN_HINT, slices
+from vitreous.jobs.report.maps import CHAIN_HINT, MapSlices, slices
 from vitreous.jobs.report.page import (
     Charts,
     Columns,
@@ -19,7 +17,6 @@ from vitreous.jobs.report.page import (
     KeyFigure,
     Page,
     Panel,
-    Picture,
     Rows,
     Section,
     Slices,
@@ -27,18 +24,14 @@ from vitreous.jobs.report.page import (
     picture,
 )
 from vitreous.jobs.report.surface import content_reach, surface
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, mixture_chain
+from vitreous.jobs.results.mixture import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.particles import read_star
 
-__all__ = ["mixture_page", "write_mixture_report"]
+__all__ = ["mixture_page"]
 
 NAMES = {"map": "The map, as it was fitted", "image": "The image, as it was fitted", "points": "The points, blurred"}
 FEWEST_STEPS = 3  # of a curve
-
-
-def write_mixture_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``mixture`` folder; see :func:`mixture_page`."""
-    return write_page(folder, mixture_page(Path(folder)))
 
 
 def mixture_page(folder: Path) -> Page:
@@ -100,7 +93,7 @@ def _surfaces(pictures: list[tuple[str, np.ndarray]], pixel_size_A: float) -> tu
     return (Columns(left=(left,), right=(right,)),)
 
 
-def _slices(what: str, values: np.ndarray) -> tuple[str, tuple[tuple[str, Picture], ...]]:
+def _slices(what: str, values: np.ndarray) -> MapSlices:
     if len(values) == 1:
         return what, (("xy", picture(in_equal_sides(values[0]), what)),)
     return slices(what, in_equal_sides(values))

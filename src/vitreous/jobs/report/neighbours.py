@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
+from vitreous.averages.neighbours import NeighbourExamples
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.neighbours_folder import NeighboursFolder, open_neighbours_folder
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.images import low_pass
 from vitreous.jobs.report.neighbours_charts import class_charts, convergence, neighbour_charts, spectra
 from vitreous.jobs.report.page import Charts, Gallery, KeyFigure, Page, Picture, Section, Tile, TileRows, picture
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A
+from vitreous.jobs.results.neighbours import NeighboursFolder, open_neighbours_folder
 
-__all__ = ["neighbours_page", "write_neighbours_report"]
+__all__ = ["neighbours_page"]
 
 EXAMPLE_CYCLES = 10  # per box: single particles are shown without the frequencies that carry noise only
 NOTHING_FOUND = (
@@ -24,11 +24,6 @@ NOTHING_FOUND = (
     "Worth checking: that the particles are centred, that the contrast is right (particles bright), the particle "
     "diameter, the pixel size and the CTF.",
 )
-
-
-def write_neighbours_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``neighbours`` folder; see :func:`neighbours_page`."""
-    return write_page(folder, neighbours_page(Path(folder)))
 
 
 def neighbours_page(folder: Path) -> Page:
@@ -52,7 +47,7 @@ def _example_section(found: NeighboursFolder) -> Section:
         hint="Particles drawn at random, those with the most alike neighbours first. Left: the particle, centred, as "
         f"it was recorded and smoothed to {detail_A:.0f} Å. Middle: average of the particle and its neighbours. "
         "Right: its nearest neighbours, aligned to it and smoothed.",
-        panels=() if found.examples is None else (_examples(found),),
+        panels=() if found.examples is None else (_examples(found.examples),),
     )
 
 
@@ -126,10 +121,8 @@ def _key_figures(found: NeighboursFolder, manifest: Manifest | None) -> list[Key
     return figures
 
 
-def _examples(found: NeighboursFolder) -> TileRows:
+def _examples(given: NeighbourExamples) -> TileRows:
     """Every example: the particle, averages with its neighbours, and the neighbours, from left to right."""
-    given = found.examples
-    assert given is not None
     rows = []
     for i, particle in enumerate(given.particle):
         image, name = given.images[i].astype(np.float64), f"particle {particle + 1:,}"
@@ -173,7 +166,7 @@ def _averages(found: NeighboursFolder) -> Gallery:
                 pictures=(picture(found.averages[i], f"Average of particle {particle[i]:,}", fade=True),),
                 name=_resolution(found.resolution_A[i]),
                 figure=f"{particle[i]:,}",
-                notes=(f"{affinity[i]:.2f}",),
+                notes=(f"affinity {affinity[i]:.2f}",),
             )
             for i in np.argsort(-affinity, kind="stable")
         )

@@ -2,25 +2,18 @@
 
 from pathlib import Path
 
-from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.report.maps import slices
-from vitreous.jobs.report.page import Columns, Gallery, Links, Page, Section, Slices, Tile, picture
+from vitreous.jobs.report.maps import TURN_HINT, map_panel
+from vitreous.jobs.report.page import Gallery, Links, Page, Section, Tile, picture
 from vitreous.jobs.report.reference import reference_section
-from vitreous.jobs.report.surface import surface
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.initial import read_initial
 
-__all__ = ["STAGES", "pipeline_page", "write_pipeline_report"]
+__all__ = ["STAGES", "pipeline_page"]
 
 STAGES = ("class2d", "deconvolve", "initial")
 TITLES = dict(zip(STAGES, ("2D classification", "Deconvolution", "Initial model"), strict=True))
-
-
-def write_pipeline_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``run`` folder; see :func:`pipeline_page`."""
-    return write_page(folder, pipeline_page(Path(folder)))
 
 
 def pipeline_page(folder: Path) -> Page:
@@ -38,7 +31,7 @@ def pipeline_page(folder: Path) -> Page:
         notes=("The hand of the model is not determined: averages cannot tell it from its mirror image.",),
         sections=(
             _stages(folder),
-            _model(model),
+            Section(name="model", title="Model", hint=TURN_HINT, panels=(map_panel(model.mean),)),
             reference_section(folder / "initial"),
             _averages(classes, set(manifest.summary.get("selected_classes", []))),
         ),
@@ -54,17 +47,6 @@ def _stages(folder: Path) -> Section:
     )
     hint = "Every stage has its own report, in its sub-folder."
     return Section(name="stages", title="Stages", hint=hint, panels=(Links(links=links),))
-
-
-def _model(model: InitialFolder) -> Section:
-    mean = surface(model.mean.data, model.mean.pixel_size_A, title="Surface of the posterior mean")
-    views = Slices(maps=(slices("Posterior mean", model.mean.data),))
-    return Section(
-        name="model",
-        title="Model",
-        hint="Drag the surface, or use the arrow keys, to turn it. Slices are through the centre.",
-        panels=(Columns(left=(mean,), right=(views,)),),
-    )
 
 
 def _averages(classes: Class2DFolder, chosen: set[int]) -> Section:

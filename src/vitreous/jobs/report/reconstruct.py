@@ -6,33 +6,27 @@ import numpy as np
 
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.reconstruct_folder import ReconstructFolder, read_reconstruction
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.maps import MOST_PAIRS, directions_chart, pairs, slices
-from vitreous.jobs.report.page import Charts, Columns, Drawing, KeyFigure, Page, Section, Slices
-from vitreous.jobs.report.surface import surface
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.report.maps import MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
+from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Section
+from vitreous.jobs.results.reconstruct import ReconstructFolder, read_reconstruction
 
-__all__ = ["reconstruct_page", "write_reconstruct_report"]
-
-
-def write_reconstruct_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``reconstruct`` folder; see :func:`reconstruct_page`."""
-    return write_page(folder, reconstruct_page(Path(folder)))
+__all__ = ["reconstruct_page"]
 
 
 def reconstruct_page(folder: Path) -> Page:
     """The page of a finished ``reconstruct`` folder. Raises JobFolderError when the folder lacks the results."""
     found = read_reconstruction(folder)
     deviation = np.sqrt(found.variance.data.clip(min=0.0))
+    uncertain = slices("Standard deviation of the posterior", deviation)
     return Page(
         kind="reconstruction",
         headline=f"A map from {len(found.images)} images with known poses; they correlate with its projections at "
         f"{found.correlation.mean():.3f}.",
         key_figures=tuple(_key_figures(folder, found, deviation)),
         sections=(
-            _map_section(found, deviation),
+            Section(name="map", title="Map", hint=TURN_HINT, panels=(map_panel(found.mean, uncertain),)),
             _image_section(found),
             Section(
                 name="convergence",
@@ -43,18 +37,6 @@ def reconstruct_page(folder: Path) -> Page:
                 ),
             ),
         ),
-    )
-
-
-def _map_section(found: ReconstructFolder, deviation: np.ndarray) -> Section:
-    views = (slices("Posterior mean", found.mean.data), slices("Standard deviation of the posterior", deviation))
-    mean = surface(found.mean.data, found.mean.pixel_size_A, title="Surface of the posterior mean")
-    return Section(
-        name="map",
-        title="Map",
-        hint="Drag the surface, or use the arrow keys, to turn it. Slices are through the centre; each picture has "
-        "its own grey scale.",
-        panels=(Columns(left=(mean,), right=(Slices(maps=views),)),),
     )
 
 
@@ -78,7 +60,7 @@ def _key_figures(path: Path, found: ReconstructFolder, deviation: np.ndarray) ->
         ("images", f"{len(found.images):,}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("unseen cone", f"{summary.get('unseen_cone_deg', float('nan')):.0f}°", "half angle of the largest, no data"),
         ("correlation", f"{found.correlation.mean():.3f}", "of images and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation by mean, root mean square"),
+        ("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"),
         ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
         ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
     ]

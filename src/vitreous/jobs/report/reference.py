@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.model_reference import ALIGNED, read_agreement
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import slices
 from vitreous.jobs.report.page import Charts, Columns, Rows, Section, Slices
+from vitreous.jobs.results.reference import ALIGNED, read_agreement
 from vitreous.particles import read_volume
 from vitreous.quality import MapAgreement
 

@@ -17,7 +17,7 @@ from vitreous.version import __version__
 __all__ = ["render", "write_page"]
 
 LONG = 20  # numbers: a curve, of which there are drawings
-UNITS = {"A": "Å", "A2": "Å²", "deg": "°", "px": "px", "kV": "kV", "um": "µm", "s": "s"}
+UNITS = {"A": "Å", "A2": "Å²", "deg": "°", "rad": "rad", "px": "px", "kV": "kV", "um": "µm", "s": "s"}
 
 
 def write_page(folder: str | Path, page: Page) -> Path:

@@ -15,30 +15,14 @@ from vitreous.averages.result import Class2DResult
 from vitreous.jobs.function import function_of
 from vitreous.jobs.history import read_history
 from vitreous.jobs.progress import describe_bytes, describe_duration
-from vitreous.jobs.relion_output import SearchSettings, write_final, write_iteration
-from vitreous.jobs.report import Examples, write_examples
 from vitreous.jobs.report.class2d import class2d_page
-from vitreous.jobs.run_snapshot import result_so_far
+from vitreous.jobs.results.class2d import FILES, Examples, write_examples
+from vitreous.jobs.results.class2d_relion import SearchSettings, Snapshot, write_final, write_iteration
 from vitreous.jobs.sources import Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class2d"]
 
-FILES = (
-    "run_it[0-9]*",
-    "run_classes.mrcs",
-    "run_class_halves.mrcs",
-    "run_data.star",
-    "run_model.star",
-    "run_optimiser.star",
-    "run_sampling.star",
-    "examples.npz",
-    "RELION_OUTPUT_NODES.star",
-    "selected.star",
-    "excluded.star",
-    "class_averages.star",
-    "backup_selection.star",
-)
 ALIASES = {  # RELION's names of our options
     "classes": ("--K",),
     "particle_diameter_A": ("--particle_diameter",),
@@ -159,7 +143,14 @@ def _chosen_values(run: Class2DRun) -> dict[str, Any]:
 
 
 def _write_iteration(run: Class2DRun, folder: Path, state: State) -> None:
-    snapshot, search = result_so_far(run, state), _search_settings(run, folder)
+    snapshot = Snapshot(
+        pixel_size_A=run.plan.pixel_size_A,
+        particle_diameter_A=run.plan.particle_diameter_A,
+        noise_power=np.ones((run.plan.noise_groups, run.plan.box_px // 2 + 1)),  # of the normalised background: white
+        noise_group=run.particles.optics_group,
+        **run.snapshot(state),
+    )
+    search = _search_settings(run, folder)
     write_iteration(folder, snapshot, run.particles, iteration=state.iteration, search=search)
 
 

@@ -8,27 +8,16 @@ import numpy as np
 
 from vitreous.averages.denoise import Denoise, DenoiseModel, DenoiseRun, DenoiseState, prepare_denoising
 from vitreous.jobs.function import function_of
-from vitreous.jobs.report.denoise import denoise_page, write_model
+from vitreous.jobs.report.denoise import denoise_page
+from vitreous.jobs.results.denoise import FILES, STACK, STAR, denoised_table, write_model
 from vitreous.jobs.sources import Particles
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.particles import MrcStackWriter, ParticleSet, Table, image_name, write_star
+from vitreous.particles import MrcStackWriter, write_star
 
-__all__ = ["TASK", "denoised_table", "run_denoise"]
+__all__ = ["TASK", "run_denoise"]
 
-STACK, STAR = "denoised.mrcs", "denoised.star"
 STORE = "coefficients.dat"  # coefficients that do not fit into memory
 EXAMPLES = 30
-CTF_COLUMNS = (
-    "rlnDefocusU",
-    "rlnDefocusV",
-    "rlnDefocusAngle",
-    "rlnPhaseShift",
-    "rlnCtfBfactor",
-    "rlnCtfScalefactor",
-    "rlnCtfImage",
-    "rlnCtfMaxResolution",
-    "rlnCtfFigureOfMerit",
-)
 
 
 def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prepared[DenoiseState, DenoiseModel]:
@@ -70,22 +59,6 @@ def _write(run: DenoiseRun, folder: Path, model: DenoiseModel, state: DenoiseSta
     return Outcome(words=words, summary=_figures(model, run), messages=tuple(model.messages))
 
 
-def denoised_table(particles: ParticleSet, *, ctf_corrected: bool, weight: np.ndarray) -> Table:
-    """The table of the denoised images: ``denoised.mrcs`` in the place of the raw images, all other columns kept.
-
-    ``vtrSourceImage`` names the raw image, ``vtrWeight`` (n,) is 0 for images that could not be used. Where the CTF
-    has been corrected its columns go, so that no program corrects it again; RELION has no word for "corrected".
-    """
-    table = particles.table.without(CTF_COLUMNS) if ctf_corrected else particles.table
-    return table.with_columns(
-        {
-            "vtrSourceImage": particles.table.text("rlnImageName"),
-            "vtrWeight": weight.astype(int),
-            "rlnImageName": [image_name(i, STACK) for i in range(len(particles))],
-        }
-    )
-
-
 def _examples(run: DenoiseRun, model: DenoiseModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers of some particles spread over the data, their raw images, their denoised images."""
     good = np.flatnonzero(~model.bad)
@@ -119,7 +92,7 @@ TASK = Task(
     source=Particles,
     methods={"": Denoise},
     prepare=_prepare,
-    files=(STACK, STAR, "denoised_model.npz"),
+    files=FILES,
     results=f"{STAR}, {STACK}",
     page=denoise_page,
     uses=frozenset({"memory", "threads"}),

@@ -9,11 +9,11 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
-from vitreous.jobs.convergence_of import chain_doubts, chain_figures, refinement_chain
 from vitreous.jobs.function import function_of
-from vitreous.jobs.initial_folder import write_initial
-from vitreous.jobs.model_reference import ALIGNED, compare_with_reference, read_reference
 from vitreous.jobs.report.initial import initial_page
+from vitreous.jobs.results.chains import chain_doubts, chain_figures, refinement_chain
+from vitreous.jobs.results.initial import FILES, write_initial
+from vitreous.jobs.results.reference import ALIGNED, compare_with_reference, read_reference
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.mixtures import (
     GaussianInitialModel,
@@ -209,18 +209,7 @@ TASK = Task(
     about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling. gmm-gaussian: Gaussian "
     "mixture with Gaussian noise, for averages with negative pixels, by Hamiltonian Monte Carlo.",
     prepare=_prepare,
-    files=(
-        "initial.mrc",
-        "initial_other_hand.mrc",
-        "initial_variance.mrc",
-        "initial.cif",
-        "initial_conformation[0-9]*",
-        "initial_averages.mrcs",
-        "initial_projections.mrcs",
-        "initial_data.star",
-        "initial_restarts.star",
-        ALIGNED,
-    ),
+    files=(*FILES, ALIGNED),
     results="initial*.mrc, initial*.cif, initial_data.star",
     page=initial_page,
     uses=frozenset({"threads"}),

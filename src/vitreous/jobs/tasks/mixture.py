@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import Algorithm
-from vitreous.jobs.convergence_of import chain_doubts, chain_figures, mixture_chain
 from vitreous.jobs.function import function_of
-from vitreous.jobs.mixture_folder import write_mixture
 from vitreous.jobs.mixture_input import MixtureInput, read_mixture_input
 from vitreous.jobs.report.mixture import mixture_page
+from vitreous.jobs.results.chains import chain_doubts, chain_figures, mixture_chain
+from vitreous.jobs.results.mixture import FILES, write_mixture
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.mixtures import (
     FitState,
@@ -142,15 +142,7 @@ TASK = Task(
     about_methods="em: the maximum of the posterior, by expectation maximisation. gibbs: samples of the posterior, "
     "with their mean and variance, by Gibbs sampling.",
     prepare=_prepare,
-    files=(
-        "mixture.mrc",
-        "mixture_mean.mrc",
-        "mixture_target.mrc",
-        "mixture_variance.mrc",
-        "mixture_correlation.star",
-        "mixture.cif",
-        "mixture.pdb",
-    ),
+    files=FILES,
     results="mixture.cif, mixture.mrc",
     page=mixture_page,
     aliases={"components": ("--K",)},

@@ -16,25 +16,15 @@ from vitreous.averages.neighbours import (
 )
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.jobs.function import function_of
-from vitreous.jobs.neighbours_folder import write_neighbours
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.report.neighbours import neighbours_page
+from vitreous.jobs.results.neighbours import FILES, write_neighbours
 from vitreous.jobs.sources import Particles, classified, inherited, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "CentredParticles", "run_neighbours"]
 
 STORE = "coefficients.dat"  # coefficients that do not fit into memory
-FILES = (
-    "neighbours.star",
-    "averages.mrcs",
-    "averages.star",
-    "classes.mrcs",
-    "classes.star",
-    "data.star",
-    "figures.npz",
-    "examples.npz",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

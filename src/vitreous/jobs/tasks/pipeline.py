@@ -9,13 +9,13 @@ import numpy as np
 
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
-from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.function import function_of
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.model_reference import read_reference
 from vitreous.jobs.options import RunOptions, tell
 from vitreous.jobs.report.pipeline import STAGES, pipeline_page
+from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.reference import read_reference
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
 from vitreous.jobs.task import Composed, Resources, Task
@@ -213,6 +213,7 @@ def _summarise(job: Job) -> None:
 TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     name="run",
     title="run",
+    function="run_pipeline",
     about="Each stage is a job in a sub-folder, with its own report; one report shows the whole. With --method "
     "gmm-gaussian the selected averages become a model as they are, without deconvolve. A stage that has finished is "
     "not done again when the job is resumed.",
@@ -226,4 +227,4 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     in_python=frozenset({"initial"}),
     aliases={"classes": ("--K",), "symmetry": ("--sym",)},
 )
-run_pipeline = function_of(TASK, name="run_pipeline")
+run_pipeline = function_of(TASK)

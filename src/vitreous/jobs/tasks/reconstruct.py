@@ -9,18 +9,17 @@ import torch
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.function import function_of
-from vitreous.jobs.reconstruct_folder import POSE_COLUMNS, write_reconstruction
 from vitreous.jobs.report.reconstruct import reconstruct_page
+from vitreous.jobs.results.reconstruct import FILES, POSE_COLUMNS, write_reconstruction
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.mixtures import (
     KnownPoses,
     KnownPosesResult,
     KnownPosesState,
-    UnseenCone,
     known_poses_algorithm,
-    unseen_cone,
 )
 from vitreous.particles import ParticleSet, read_particles
+from vitreous.quality import UnseenCone, unseen_cone
 from vitreous.rotations import euler_to_matrix, symmetry_matrices
 
 __all__ = ["TASK", "PosedImages", "run_reconstruct"]
@@ -181,14 +180,7 @@ TASK = Task(
     methods={"gmm": KnownPoses},
     about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling.",
     prepare=_prepare,
-    files=(
-        "reconstruction.mrc",
-        "reconstruction_variance.mrc",
-        "reconstruction.cif",
-        "reconstruction_images.mrcs",
-        "reconstruction_projections.mrcs",
-        "reconstruction_data.star",
-    ),
+    files=FILES,
     results="reconstruction.mrc, reconstruction_variance.mrc, reconstruction.cif",
     page=reconstruct_page,
     uses=frozenset({"threads"}),

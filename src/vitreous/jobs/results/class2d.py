@@ -8,9 +8,33 @@ import numpy as np
 from vitreous.jobs.folder import JobFolderError
 from vitreous.particles import StarFile, Table, open_stack, read_star
 
-__all__ = ["NO_RESOLUTION_A", "Class2DFolder", "open_class2d_folder"]
+__all__ = [
+    "FILES",
+    "NO_RESOLUTION_A",
+    "Class2DFolder",
+    "Examples",
+    "open_class2d_folder",
+    "read_examples",
+    "write_examples",
+]
 
 NO_RESOLUTION_A = 999.0  # what RELION writes for a class without resolution
+EXAMPLES = "examples.npz"
+FILES = (
+    "run_it[0-9]*",
+    "run_classes.mrcs",
+    "run_class_halves.mrcs",
+    "run_data.star",
+    "run_model.star",
+    "run_optimiser.star",
+    "run_sampling.star",
+    EXAMPLES,
+    "RELION_OUTPUT_NODES.star",
+    "selected.star",
+    "excluded.star",
+    "class_averages.star",
+    "backup_selection.star",
+)
 NEEDED = ("run_classes.mrcs", "run_model.star", "run_data.star")
 
 
@@ -51,6 +75,20 @@ class Class2DFolder:
         return np.where(column >= NO_RESOLUTION_A, np.inf, column)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Some particles, rotated and shifted onto their class average. m images of box L."""
+
+    images: np.ndarray  # (m, L, L)
+    class_number: np.ndarray  # (m,) from 1
+    particle: np.ndarray  # (m,) row in run_data.star, from 1
+
+    def of(self, number: int) -> list[tuple[np.ndarray, int]]:
+        """Image and particle number of the examples of one class."""
+        mine = np.flatnonzero(self.class_number == number)
+        return [(self.images[i], int(self.particle[i])) for i in mine]
+
+
 def open_class2d_folder(folder: str | Path) -> Class2DFolder:
     """Read the results in a job folder.
 
@@ -72,6 +110,25 @@ def open_class2d_folder(folder: str | Path) -> Class2DFolder:
         model=read_star(path / "run_model.star"),
         data=read_star(path / "run_data.star"),
     )
+
+
+def write_examples(folder: str | Path, examples: Examples) -> None:
+    """Keep example particles for the report (``examples.npz``, half precision)."""
+    np.savez_compressed(
+        Path(folder) / EXAMPLES,
+        images=examples.images.astype(np.float16),
+        class_number=examples.class_number,
+        particle=examples.particle,
+    )
+
+
+def read_examples(folder: str | Path) -> Examples | None:
+    """The example particles of a job folder, or None."""
+    path = Path(folder) / EXAMPLES
+    if not path.is_file():
+        return None
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return Examples(**{name: arrays[name] for name in ("images", "class_number", "particle")})
 
 
 def _read_stack(path: Path) -> np.ndarray:

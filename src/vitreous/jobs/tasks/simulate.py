@@ -20,6 +20,7 @@ BATCH = 512
 TRUTH_PREFIX = "vtrTrue"
 HIDDEN = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
 STACK = "particles.mrcs"
+FILES = (STACK, "particles.star", "truth.star", "volume_[0-9]*.mrc")
 
 
 def run_simulate(
@@ -49,7 +50,7 @@ def run_simulate(
     star = path / "particles.star"
     if options.dry_run:
         return star
-    manifest = new_manifest("simulate", asdict(settings), seed=settings.seed)
+    manifest = new_manifest("simulate", asdict(settings), seed=settings.seed, files=FILES)
     try:
         with open_job(path, manifest, command=command, resume=True, overwrite=options.overwrite) as job:
             _write(job, volumes, settings, device=device, json=options.json)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.model_truth import agreement_lines
 from vitreous.particles import Volume, read_volume, write_volume
 from vitreous.quality import MapAgreement, compare_maps
 
-__all__ = ["ALIGNED", "compare_with_reference", "read_agreement", "read_reference"]
+__all__ = ["ALIGNED", "agreement_lines", "compare_with_reference", "read_agreement", "read_reference"]
 
 ALIGNED = "initial_aligned.mrc"
 PREFIX = "reference_"  # of the figures in job.json
@@ -65,3 +64,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     return round(value, 4) if math.isfinite(value) else None
+
+
+def agreement_lines(found: MapAgreement, name: str = "the true volume") -> list[str]:
+    """For reading; ``name`` is what the model is compared with."""
+    better, other = ("initial_other_hand.mrc", "initial.mrc")[:: 1 if found.other_hand else -1]
+    return [
+        f"{better} agrees with {name} to {_resolution(found.resolution_A)} (FSC 0.5), correlation "
+        f"{found.correlation:.3f}",
+        f"{other}, the mirror image, to {_resolution(found.mirrored_resolution_A)}, correlation "
+        f"{found.mirrored_correlation:.3f}; averages do not tell which of the two is right",
+    ]
+
+
+def _resolution(value_A: float) -> str:
+    return f"{value_A:.1f} Å" if np.isfinite(value_A) else "no resolution at all"

@@ -6,23 +6,25 @@ the real or the imaginary part alone. White noise of sd 1, whose ``Class2DResult
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from vitreous.averages.result import Class2DResult
-from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.particles import StarFile, Table
 
 __all__ = [
     "Groups",
     "SearchSettings",
+    "Snapshot",
     "model_blocks",
     "noise_groups",
     "optimiser_blocks",
     "particle_columns",
     "sampling_blocks",
+    "snapshot_of",
 ]
 
 
@@ -39,6 +41,32 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What the files show of a classification at any moment: K classes of box L, n particles."""
+
+    pixel_size_A: float
+    particle_diameter_A: float
+    averages: np.ndarray  # (K, L, L)
+    distribution: np.ndarray  # (K,)
+    resolution_A: np.ndarray  # (K,), inf where nothing was found
+    class_number: np.ndarray  # (n,) from 1; 0: refused, or not seen yet
+    psi_deg: np.ndarray  # (n,)
+    origin_x_A: np.ndarray  # (n,)
+    origin_y_A: np.ndarray  # (n,)
+    max_probability: np.ndarray  # (n,)
+    log_likelihood: np.ndarray  # (n,)
+    noise_power: np.ndarray  # (groups, F)
+    noise_group: np.ndarray  # (n,)
+    measured: Class2DResult | None = None  # at the end: with what only the final pass measures
+
+
+def snapshot_of(result: Class2DResult) -> Snapshot:
+    """The end of a classification."""
+    shared = {f.name: getattr(result, f.name) for f in fields(Snapshot) if f.name != "measured"}
+    return Snapshot(**shared, measured=result)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Groups:
     """Groups of particles with a noise spectrum each. RELION tells them apart by ``rlnGroupName`` alone."""
 
@@ -47,7 +75,7 @@ class Groups:
     noise_power: np.ndarray  # (groups, F)
 
 
-def noise_groups(result: Class2DResult, particles: Table) -> Groups:
+def noise_groups(shown: Snapshot, particles: Table) -> Groups:
     """The groups that the particles name already, in order of appearance; otherwise the groups of the noise model."""
     if "rlnGroupName" in particles:
         column = particles.text("rlnGroupName").astype(str)
@@ -55,35 +83,41 @@ def noise_groups(result: Class2DResult, particles: Table) -> Groups:
         rank = np.argsort(np.argsort(first))
         names, member = names[np.argsort(first)], rank[member]
     else:
-        names = np.array([f"group_{g + 1:03d}" for g in range(len(result.noise_power))])
-        member = result.noise_group
-    power = [result.noise_power[result.noise_group[member == g]] for g in range(len(names))]
-    mean = result.noise_power.mean(axis=0)
+        names = np.array([f"group_{g + 1:03d}" for g in range(len(shown.noise_power))])
+        member = shown.noise_group
+    power = [shown.noise_power[shown.noise_group[member == g]] for g in range(len(names))]
+    mean = shown.noise_power.mean(axis=0)
     spectra = np.array([rows.mean(axis=0) if len(rows) else mean for rows in power])
     return Groups(names=tuple(str(name) for name in names), member=member, noise_power=spectra)
 
 
-def particle_columns(result: Class2DResult, groups: Groups) -> dict[str, np.ndarray]:
-    """Columns (n,) that a classification adds to the particles or replaces; ours come last."""
-    return {
-        "rlnClassNumber": result.class_number.astype(np.int64),
-        "rlnAnglePsi": _rounded(result.psi_deg, 6),
-        "rlnOriginXAngst": _rounded(result.origin_x_A, 6),
-        "rlnOriginYAngst": _rounded(result.origin_y_A, 6),
-        "rlnNormCorrection": np.ones(len(result.class_number)),
-        "rlnLogLikeliContribution": _rounded(result.log_likelihood, 6),
-        "rlnMaxValueProbDistribution": _rounded(result.max_probability, 8),
-        "rlnNrOfSignificantSamples": result.significant.astype(np.int64),
+def particle_columns(shown: Snapshot, groups: Groups) -> dict[str, np.ndarray]:
+    """Columns (n,) that a classification adds to the particles or replaces; ours, known at the end, come last."""
+    measured, none = shown.measured, np.zeros(len(shown.class_number), np.int64)
+    relions = {
+        "rlnClassNumber": shown.class_number.astype(np.int64),
+        "rlnAnglePsi": _rounded(shown.psi_deg, 6),
+        "rlnOriginXAngst": _rounded(shown.origin_x_A, 6),
+        "rlnOriginYAngst": _rounded(shown.origin_y_A, 6),
+        "rlnNormCorrection": np.ones(len(shown.class_number)),
+        "rlnLogLikeliContribution": _rounded(shown.log_likelihood, 6),
+        "rlnMaxValueProbDistribution": _rounded(shown.max_probability, 8),
+        "rlnNrOfSignificantSamples": none if measured is None else measured.significant.astype(np.int64),
         "rlnGroupNumber": groups.member.astype(np.int64) + 1,
         "rlnGroupName": np.array(groups.names)[groups.member],
-        "vtrEntropy": _rounded(result.entropy, 6),
-        "vtrEffectiveClasses": _rounded(result.effective_classes, 6),
-        "vtrWeight": result.weight.astype(np.float64),
+    }
+    if measured is None:
+        return relions
+    return {
+        **relions,
+        "vtrEntropy": _rounded(measured.entropy, 6),
+        "vtrEffectiveClasses": _rounded(measured.effective_classes, 6),
+        "vtrWeight": measured.weight.astype(np.float64),
     }
 
 
 def model_blocks(
-    result: Class2DResult, references: list[str], search: SearchSettings, *, groups: Groups, optics_groups: int
+    shown: Snapshot, references: list[str], search: SearchSettings, *, groups: Groups, optics_groups: int
 ) -> StarFile:
     """``_model.star``: figures of the whole, of every class (with its spectra), of every noise group.
 
@@ -91,10 +125,10 @@ def model_blocks(
     spectrum per group; ``model_optics_group_#`` (RELION 4 and 5) their mean over particles.
     """
     sizes = np.bincount(groups.member, minlength=len(groups.names))
-    general = _general(result, search) | {"rlnNrGroups": len(groups.names), "rlnNrOpticsGroups": optics_groups}
-    blocks = {"model_general": _pairs(general), "model_classes": _classes(result, references)}
-    for k in range(len(result.averages)):
-        blocks[f"model_class_{k + 1}"] = _class_spectra(result, k)
+    general = _general(shown, search) | {"rlnNrGroups": len(groups.names), "rlnNrOpticsGroups": optics_groups}
+    blocks = {"model_general": _pairs(general), "model_classes": _classes(shown, references)}
+    for k in range(len(shown.averages)):
+        blocks[f"model_class_{k + 1}"] = _class_spectra(shown, k)
     blocks["model_groups"] = Table.from_arrays(
         {
             "rlnGroupNumber": np.arange(1, len(sizes) + 1),
@@ -105,28 +139,28 @@ def model_blocks(
     )
     mean = np.average(groups.noise_power, axis=0, weights=np.maximum(sizes, 1e-9))
     for g, power in enumerate(groups.noise_power):
-        blocks[f"model_group_{g + 1}"] = _noise_spectrum(result, power)
+        blocks[f"model_group_{g + 1}"] = _noise_spectrum(shown, power)
     for g in range(optics_groups):
-        blocks[f"model_optics_group_{g + 1}"] = _noise_spectrum(result, mean)
+        blocks[f"model_optics_group_{g + 1}"] = _noise_spectrum(shown, mean)
     return blocks
 
 
-def _general(result: Class2DResult, search: SearchSettings) -> dict[str, Any]:
-    used = result.class_number > 0
-    best = float(np.min(result.resolution_A))
-    offsets = np.concatenate([result.origin_x_A[used], result.origin_y_A[used]])
+def _general(shown: Snapshot, search: SearchSettings) -> dict[str, Any]:
+    used = shown.class_number > 0
+    best = float(np.min(shown.resolution_A))
+    offsets = np.concatenate([shown.origin_x_A[used], shown.origin_y_A[used]])
     return {
         "rlnReferenceDimensionality": 2,
         "rlnDataDimensionality": 2,
-        "rlnOriginalImageSize": result.averages.shape[-1],
+        "rlnOriginalImageSize": shown.averages.shape[-1],
         "rlnCurrentResolution": best if np.isfinite(best) else NO_RESOLUTION_A,
-        "rlnCurrentImageSize": result.averages.shape[-1],
+        "rlnCurrentImageSize": shown.averages.shape[-1],
         "rlnPaddingFactor": 2.0,
         "rlnIsHelix": 0,
         "rlnFourierSpaceInterpolator": 1,
         "rlnMinRadiusNnInterpolation": 10,
-        "rlnPixelSize": result.pixel_size_A,
-        "rlnNrClasses": len(result.averages),
+        "rlnPixelSize": shown.pixel_size_A,
+        "rlnNrClasses": len(shown.averages),
         "rlnNrBodies": 1,
         "rlnTau2FudgeFactor": search.regularisation,
         "rlnNormCorrectionAverage": 1.0,
@@ -135,39 +169,44 @@ def _general(result: Class2DResult, search: SearchSettings) -> dict[str, Any]:
         "rlnSigmaPriorRotAngle": 0.0,
         "rlnSigmaPriorTiltAngle": 0.0,
         "rlnSigmaPriorPsiAngle": 0.0,
-        "rlnLogLikelihood": float(result.log_likelihood[used].sum()),
-        "rlnAveragePmax": float(result.max_probability[used].mean()) if used.any() else 0.0,
-        "vtrFoundSignal": int(result.found_signal),
+        "rlnLogLikelihood": float(shown.log_likelihood[used].sum()),
+        "rlnAveragePmax": float(shown.max_probability[used].mean()) if used.any() else 0.0,
+        **({} if shown.measured is None else {"vtrFoundSignal": int(shown.measured.found_signal)}),
     }
 
 
-def _classes(result: Class2DResult, references: list[str]) -> Table:
-    count = len(result.averages)
-    finite = np.isfinite(result.resolution_A)
+def _classes(shown: Snapshot, references: list[str]) -> Table:
+    count, measured = len(shown.averages), shown.measured
+    population = np.bincount(shown.class_number, minlength=count + 1)[1:]
+    finite = np.isfinite(shown.resolution_A)
     return Table.from_arrays(
         {
             "rlnReferenceImage": references,
-            "rlnClassDistribution": _rounded(result.distribution, 8),
+            "rlnClassDistribution": _rounded(shown.distribution, 8),
             "rlnAccuracyRotations": np.full(count, 999.0),
             "rlnAccuracyTranslationsAngst": np.full(count, 999.0),
-            "rlnEstimatedResolution": _rounded(np.where(finite, result.resolution_A, NO_RESOLUTION_A), 6),
+            "rlnEstimatedResolution": _rounded(np.where(finite, shown.resolution_A, NO_RESOLUTION_A), 6),
             "rlnOverallFourierCompleteness": np.ones(count),
             "rlnClassPriorOffsetX": np.zeros(count),
             "rlnClassPriorOffsetY": np.zeros(count),
-            "vtrPopulation": result.population.astype(np.int64),
-            "vtrEffectiveNumber": _rounded(result.effective_number, 3),
+            "vtrPopulation": population.astype(np.int64),
+            **({} if measured is None else {"vtrEffectiveNumber": _rounded(measured.effective_number, 3)}),
         }
     )
 
 
-def _class_spectra(result: Class2DResult, k: int) -> Table:
-    power = _radial_power(result.averages[k])
-    ssnr = np.maximum(np.nan_to_num(result.ssnr[k].astype(np.float64)), 0.0)
+def _class_spectra(shown: Snapshot, k: int) -> Table:
+    power = _radial_power(shown.averages[k])
+    if shown.measured is None:
+        ssnr = frc = np.zeros_like(power)
+    else:
+        ssnr = np.maximum(np.nan_to_num(shown.measured.ssnr[k].astype(np.float64)), 0.0)
+        frc = np.nan_to_num(shown.measured.frc[k])
     return Table.from_arrays(
         {
-            **_shells(result),
+            **_shells(shown),
             "rlnSsnrMap": _rounded(ssnr, 6),
-            "rlnGoldStandardFsc": _rounded(np.nan_to_num(result.frc[k]), 6),
+            "rlnGoldStandardFsc": _rounded(frc, 6),
             "rlnFourierCompleteness": np.ones(len(ssnr)),
             "rlnReferenceSigma2": power / np.maximum(ssnr, 1e-3),
             "rlnReferenceTau2": power,
@@ -175,15 +214,15 @@ def _class_spectra(result: Class2DResult, k: int) -> Table:
     )
 
 
-def _noise_spectrum(result: Class2DResult, power: np.ndarray) -> Table:
-    box = result.averages.shape[-1]
-    return Table.from_arrays({**_shells(result), "rlnSigma2Noise": power.astype(np.float64) / (2 * box**2)})
+def _noise_spectrum(shown: Snapshot, power: np.ndarray) -> Table:
+    box = shown.averages.shape[-1]
+    return Table.from_arrays({**_shells(shown), "rlnSigma2Noise": power.astype(np.float64) / (2 * box**2)})
 
 
-def _shells(result: Class2DResult) -> dict[str, np.ndarray]:
-    box = result.averages.shape[-1]
-    index = np.arange(result.frc.shape[1])
-    frequency = index / (box * result.pixel_size_A)
+def _shells(shown: Snapshot) -> dict[str, np.ndarray]:
+    box = shown.averages.shape[-1]
+    index = np.arange(box // 2 + 1)
+    frequency = index / (box * shown.pixel_size_A)
     resolution = np.divide(1.0, frequency, out=np.full(len(index), NO_RESOLUTION_A), where=frequency > 0)
     return {
         "rlnSpectralIndex": index,
@@ -224,7 +263,7 @@ def sampling_blocks(search: SearchSettings) -> StarFile:
     }
 
 
-def optimiser_blocks(root: str, iteration: int, result: Class2DResult, search: SearchSettings) -> StarFile:
+def optimiser_blocks(root: str, iteration: int, shown: Snapshot, search: SearchSettings) -> StarFile:
     """``_optimiser.star``, which points at the other files ``<root>_model.star`` and so on."""
     files = {
         "rlnOutputRootName": root.removesuffix(f"_it{iteration:03d}"),
@@ -234,7 +273,7 @@ def optimiser_blocks(root: str, iteration: int, result: Class2DResult, search: S
         "rlnCurrentIteration": iteration,
         "rlnNumberOfIterations": search.iterations,
         "rlnRandomSeed": search.seed,
-        "rlnParticleDiameter": result.particle_diameter_A,
+        "rlnParticleDiameter": shown.particle_diameter_A,
     }
     return {"optimiser_general": _pairs({**files, **OPTIMISER_CONSTANTS})}
 

@@ -24,10 +24,19 @@ from vitreous.particles import Table, Volume, read_volume, write_star, write_vol
 from vitreous.quality import resolution_at, ring_correlation, shell_correlation
 from vitreous.simulate import gaussian_density
 
-__all__ = ["MixtureFolder", "in_equal_sides", "read_mixture", "write_mixture"]
+__all__ = ["FILES", "MixtureFolder", "in_equal_sides", "read_mixture", "write_mixture"]
 
 ATOMS, TARGET, CURVE = "mixture.cif", "mixture_target.mrc", "mixture_correlation.star"
 MEAN, VARIANCE = "mixture_mean.mrc", "mixture_variance.mrc"
+FILES = (
+    "mixture.mrc",
+    "mixture_mean.mrc",
+    "mixture_target.mrc",
+    "mixture_variance.mrc",
+    "mixture_correlation.star",
+    "mixture.cif",
+    "mixture.pdb",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,11 +26,22 @@ from vitreous.particles import (
 from vitreous.quality import image_correlations, other_hand
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
 
-__all__ = ["ConformationMaps", "InitialFolder", "read_initial", "write_initial"]
+__all__ = ["FILES", "ConformationMaps", "InitialFolder", "read_initial", "write_initial"]
 
 AVERAGES, PROJECTIONS = "initial_averages.mrcs", "initial_projections.mrcs"
 DATA, RESTARTS = "initial_data.star", "initial_restarts.star"
 CONFORMATION = re.compile(r"initial_conformation[0-9]+\.mrc")
+FILES = (
+    "initial.mrc",
+    "initial_other_hand.mrc",
+    "initial_variance.mrc",
+    "initial.cif",
+    "initial_conformation[0-9]*",
+    "initial_averages.mrcs",
+    "initial_projections.mrcs",
+    "initial_data.star",
+    "initial_restarts.star",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import mrcfile
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import starfile
 from made_up import BOX, CLASSES, PARTICLES, PIXEL, SEARCH, made_up_particles, made_up_result
 
-from vitreous.jobs.relion_output import write_final, write_iteration
+from vitreous.jobs.results.class2d_relion import write_final, write_iteration
+from vitreous.jobs.results.class2d_relion_tables import snapshot_of
 from vitreous.particles import Table, read_particles, write_star
 
 
@@ -18,7 +20,7 @@ def written(tmp_path):
     folder = tmp_path / "job"
     folder.mkdir()
     particles, result = made_up_particles(tmp_path), made_up_result()
-    write_iteration(folder, result, particles, iteration=2, search=SEARCH)
+    write_iteration(folder, replace(snapshot_of(result), measured=None), particles, iteration=2, search=SEARCH)
     write_final(folder, result, particles, search=SEARCH)
     return folder, result
 
@@ -70,9 +72,9 @@ def test_averages_have_their_pixel_size_and_order(written):
 
 def test_the_model_has_figures_and_spectra(written):
     folder, result = written
-    model = starfile.read(folder / "run_it002_model.star")
+    model = starfile.read(folder / "run_model.star")
     classes = model["model_classes"]
-    assert classes["rlnReferenceImage"][1] == f"000002@{folder}/run_it002_classes.mrcs"
+    assert classes["rlnReferenceImage"][1] == f"000002@{folder}/run_classes.mrcs"
     np.testing.assert_allclose(classes["rlnClassDistribution"], result.distribution, atol=1e-7)
     assert list(classes["rlnEstimatedResolution"]) == [18.3, 12.8, 25.6, 999.0, 999.0]
     for k in range(CLASSES):
@@ -80,6 +82,20 @@ def test_the_model_has_figures_and_spectra(written):
     np.testing.assert_allclose(model["model_group_2"]["rlnSigma2Noise"], 1 / (2 * BOX**2))
     assert model["model_groups"]["rlnGroupNrParticles"].sum() == PARTICLES
     assert model["model_general"]["rlnNrClasses"] == CLASSES
+
+
+def test_an_iteration_has_what_there_is_by_then_and_what_relion_insists_on(written):
+    folder, _ = written
+    final, early = (starfile.read(folder / f"{root}_data.star")["particles"] for root in ("run", "run_it002"))
+    assert list(early) == [name for name in final if not name.startswith("vtr")]
+    same = [name for name in early if name != "rlnNrOfSignificantSamples"]
+    assert early[same].equals(final[same])
+    assert not early["rlnNrOfSignificantSamples"].any()
+    final, early = (starfile.read(folder / f"{root}_model.star") for root in ("run", "run_it002"))
+    assert list(final["model_classes"]["vtrPopulation"]) == list(early["model_classes"]["vtrPopulation"])
+    assert set(final["model_classes"]) - set(early["model_classes"]) == {"vtrEffectiveNumber"}
+    assert not early["model_class_1"]["rlnSsnrMap"].any()
+    assert set(final["model_class_1"]) == set(early["model_class_1"])
 
 
 def test_groups_agree_between_particles_and_model(tmp_path):

@@ -6,29 +6,31 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.averages.result import Class2DResult
-from vitreous.jobs.relion_tables import (
+from vitreous.jobs.results.class2d_relion_tables import (
     SearchSettings,
+    Snapshot,
     model_blocks,
     noise_groups,
     optimiser_blocks,
     particle_columns,
     sampling_blocks,
+    snapshot_of,
 )
 from vitreous.particles import ParticleSet, Table, write_mrc_stack, write_star
 
-__all__ = ["SearchSettings", "write_final", "write_iteration"]
+__all__ = ["SearchSettings", "Snapshot", "write_final", "write_iteration"]
 
 
 def write_iteration(
-    folder: str | Path, result: Class2DResult, particles: ParticleSet, *, iteration: int, search: SearchSettings
+    folder: str | Path, snapshot: Snapshot, particles: ParticleSet, *, iteration: int, search: SearchSettings
 ) -> Path:
     """Write ``run_it###_classes.mrcs``, ``_data``, ``_model``, ``_sampling`` and, last, ``_optimiser.star``.
 
     Every file is atomic, and the optimiser file, by which RELION finds the others, comes last: where it is, the set
     is complete. Returns its path. Paths inside the files are ``folder`` as given, as RELION has it relative to the
-    project directory.
+    project directory. What only the final pass measures is not there, or zero where RELION insists on it.
     """
-    return _write_set(Path(folder), f"run_it{iteration:03d}", result, particles, iteration=iteration, search=search)
+    return _write_set(Path(folder), f"run_it{iteration:03d}", snapshot, particles, iteration=iteration, search=search)
 
 
 def write_final(folder: str | Path, result: Class2DResult, particles: ParticleSet, *, search: SearchSettings) -> Path:
@@ -40,7 +42,7 @@ def write_final(folder: str | Path, result: Class2DResult, particles: ParticleSe
     path = Path(folder)
     halves = np.swapaxes(result.averages_half, 0, 1).reshape(-1, *result.averages.shape[1:])
     write_mrc_stack(path / "run_class_halves.mrcs", halves, result.pixel_size_A)
-    optimiser = _write_set(path, "run", result, particles, iteration=search.iterations, search=search)
+    optimiser = _write_set(path, "run", snapshot_of(result), particles, iteration=search.iterations, search=search)
     write_star(path / "RELION_OUTPUT_NODES.star", {"output_nodes": _output_nodes(path)})
     return optimiser
 
@@ -48,7 +50,7 @@ def write_final(folder: str | Path, result: Class2DResult, particles: ParticleSe
 def _write_set(
     folder: Path,
     name: str,
-    result: Class2DResult,
+    shown: Snapshot,
     particles: ParticleSet,
     *,
     iteration: int,
@@ -56,18 +58,18 @@ def _write_set(
 ) -> Path:
     root = f"{folder}/{name}"
     averages = f"{root}_classes.mrcs"
-    references = [f"{k + 1:06d}@{averages}" for k in range(len(result.averages))]
+    references = [f"{k + 1:06d}@{averages}" for k in range(len(shown.averages))]
     particles = _with_optics_block(particles)
-    groups = noise_groups(result, particles.table)
-    columns = particle_columns(result, groups)
+    groups = noise_groups(shown, particles.table)
+    columns = particle_columns(shown, groups)
     if "rlnOriginX" in particles.table:  # in pixels, from RELION 3.0; must not contradict the new ones
-        columns |= {f"rlnOrigin{axis}": columns[f"rlnOrigin{axis}Angst"] / result.pixel_size_A for axis in "XY"}
-    model = model_blocks(result, references, search, groups=groups, optics_groups=len(particles.optics))
-    write_mrc_stack(averages, result.averages, result.pixel_size_A)
+        columns |= {f"rlnOrigin{axis}": columns[f"rlnOrigin{axis}Angst"] / shown.pixel_size_A for axis in "XY"}
+    model = model_blocks(shown, references, search, groups=groups, optics_groups=len(particles.optics))
+    write_mrc_stack(averages, shown.averages, shown.pixel_size_A)
     particles.with_columns(**columns).write(f"{root}_data.star")
     write_star(f"{root}_model.star", model)
     write_star(f"{root}_sampling.star", sampling_blocks(search))
-    write_star(f"{root}_optimiser.star", optimiser_blocks(root, iteration, result, search))
+    write_star(f"{root}_optimiser.star", optimiser_blocks(root, iteration, shown, search))
     return Path(f"{root}_optimiser.star")
 
 

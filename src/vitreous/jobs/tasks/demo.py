@@ -3,18 +3,20 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from vitreous.averages.class2d import Class2D
-from vitreous.jobs.model_reference import read_agreement
-from vitreous.jobs.model_truth import agreement_lines
 from vitreous.jobs.options import RunOptions, tell
-from vitreous.jobs.run_simulate import run_simulate
-from vitreous.jobs.run_truth import compare_with_truth
+from vitreous.jobs.results.reference import agreement_lines, read_agreement
 from vitreous.jobs.tasks.class2d import run_class2d
 from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline
-from vitreous.quality import ClassTruth
+from vitreous.jobs.tasks.simulate import run_simulate
+from vitreous.particles import open_stack, read_star, read_volume
+from vitreous.quality import ClassTruth, class_frame_poses, compare_classes
 from vitreous.simulate import SimulateSettings
 
-__all__ = ["run_demo"]
+__all__ = ["compare_with_truth", "run_demo"]
 
 
 def run_demo(
@@ -50,3 +52,14 @@ def run_demo(
     text = "\n".join(["", "against the truth:", *(f"  {line}" for line in lines), "", f"open {report}"])
     tell(options, text, "truth", figures)
     return truth
+
+
+def compare_with_truth(classified: Path, simulated: Path) -> ClassTruth:
+    """Compare the folder of a ``class2d`` job with that of the ``simulate`` job (one volume) that it started from."""
+    data, truth = (read_star(p)["particles"] for p in (classified / "run_data.star", simulated / "truth.star"))
+    number = data["rlnClassNumber"].astype(int)
+    used = np.flatnonzero(number > 0)
+    label, poses = number[used] - 1, class_frame_poses(data, truth)[torch.from_numpy(used)]
+    averages = open_stack(classified / "run_classes.mrcs").read(np.arange(label.max() + 1))
+    volume = torch.from_numpy(read_volume(simulated / "volume_1.mrc").data)
+    return compare_classes(torch.from_numpy(averages), volume, poses, label)

@@ -7,17 +7,27 @@ from typing import Any, TextIO
 import numpy as np
 
 from vitreous.averages.neighbours import NeighbourExamples, NeighboursResult
-from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
 from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.jobs.results.stack_table import write_stack_table
 from vitreous.particles import ParticleSet, StarFile, atomic_path, open_stack, read_star, write_mrc_stack
 
-__all__ = ["NeighboursFolder", "open_neighbours_folder", "write_neighbours", "write_pairs"]
+__all__ = ["FILES", "NeighboursFolder", "open_neighbours_folder", "write_neighbours", "write_pairs"]
 
 PAIR_COLUMNS = ("vtrParticle", "vtrNeighbour", "vtrRank", "vtrAffinity", "rlnAnglePsi", "vtrMirrored")
 PAIR = "%d %d %d %.4f %.2f %d\n"
 PARTICLES_AT_ONCE = 2000
 FIGURES, EXAMPLES = "figures.npz", "examples.npz"
+FILES = (
+    "neighbours.star",
+    "averages.mrcs",
+    "averages.star",
+    "classes.mrcs",
+    "classes.star",
+    "data.star",
+    FIGURES,
+    EXAMPLES,
+)
 NEEDED = ("data.star", "averages.star", "classes.star", FIGURES)
 
 

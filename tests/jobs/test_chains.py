@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vitreous.jobs.convergence_of import (
+from vitreous.jobs.history import append_history
+from vitreous.jobs.results.chains import (
     CHAIN_HEAD,
     chain_doubts,
     chain_figures,
@@ -11,7 +12,6 @@ from vitreous.jobs.convergence_of import (
     mixture_chain,
     refinement_chain,
 )
-from vitreous.jobs.history import append_history
 from vitreous.mixtures import effective_sample_size, worst_verdict
 
 WORDS = {"longer": "--long", "more": "--more"}

@@ -22,12 +22,20 @@ from vitreous.particles import (
 from vitreous.quality import image_correlations
 from vitreous.rotations import euler_to_matrix
 
-__all__ = ["POSE_COLUMNS", "ReconstructFolder", "read_reconstruction", "write_reconstruction"]
+__all__ = ["FILES", "POSE_COLUMNS", "ReconstructFolder", "read_reconstruction", "write_reconstruction"]
 
 IMAGES, PROJECTIONS = "reconstruction_images.mrcs", "reconstruction_projections.mrcs"
 DATA = "reconstruction_data.star"
 MAPS = {"mean": "reconstruction.mrc", "variance": "reconstruction_variance.mrc"}
 POSE_COLUMNS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+FILES = (
+    "reconstruction.mrc",
+    "reconstruction_variance.mrc",
+    "reconstruction.cif",
+    "reconstruction_images.mrcs",
+    "reconstruction_projections.mrcs",
+    "reconstruction_data.star",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
