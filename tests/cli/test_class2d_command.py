@@ -121,6 +121,7 @@ def test_relions_command_line(vitreous, simulated, tmp_path):
     settings = manifest.settings
     assert (settings["tau2_fudge"], settings["particle_diameter_A"], manifest.seed) == (2.0, 250.0, 5)
     assert settings["offset_range_A"] == pytest.approx(2 * SMALL.pixel_size_A)
+    assert "offset_range_px" not in settings  # the same job as with --offset-range-A
     assert ended.err.count("note:") == 4
 
 

@@ -9,8 +9,16 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter
 
-from vitreous.cli.common import COMPUTED, MEMORY, RUN, UNUSED, saying_how_to_go_on, typed_command
-from vitreous.cli.options import method_settings, option, options_from, options_from_methods, plain
+from vitreous.cli.common import saying_how_to_go_on, typed_command
+from vitreous.cli.options import (
+    memory_bytes,
+    memory_text,
+    method_settings,
+    option,
+    options_from,
+    options_from_methods,
+    plain,
+)
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.task import Task, words_of
@@ -18,6 +26,9 @@ from vitreous.jobs.tasks.table import TASKS, task_of
 
 __all__ = ["command_of", "running_options", "settings_options"]
 
+COMPUTED, RUN = Group("What is computed", sort_key=1), Group("How it is run", sort_key=2)
+MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
+UNUSED = Parameter(show=False)  # accepted, for scripts that give it to every command, but without meaning
 POSITIONAL, KEYWORD = Argument.POSITIONAL_OR_KEYWORD, Argument.KEYWORD_ONLY
 ALIASES = {  # of every job: names that RELION or habit gives to an option
     "pixel_size_A": ("--angpix",),

@@ -13,6 +13,7 @@ from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.page import Page
 
 __all__ = [
+    "IN_SETTINGS",
     "Composed",
     "Outcome",
     "Prepared",
@@ -30,6 +31,7 @@ S = TypeVar("S", bound=IterativeState)
 R = TypeVar("R")
 Progress = Callable[[int, int, str], None]  # done, of how many, what
 
+IN_SETTINGS = {"in_settings": True}  # of a source's field that overrules a setting, and is recorded there
 PLACES = frozenset({"project", "passthrough"})  # where files of a source lie: nothing that a result depends on
 
 
@@ -133,8 +135,8 @@ def recorded(task: Task[Any, Any, Any, Any], settings: Any) -> dict[str, Any]:
 
 def recorded_source(source: Any) -> dict[str, Any]:
     """What ``job.json`` has of a source beside its file: the options that were given and change the result."""
-    options = fields(source)[1:]
-    values = {f.name: (getattr(source, f.name), f.default) for f in options if f.name not in PLACES}
+    options = [f for f in fields(source)[1:] if f.name not in PLACES and "in_settings" not in f.metadata]
+    values = {f.name: (getattr(source, f.name), f.default) for f in options}
     return {name: value for name, (value, default) in values.items() if value != default}
 
 

@@ -1,7 +1,7 @@
 """The ``class2d`` job: a particle file in, a folder with averages, RELION's files and a report out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.results.class2d import FILES, Examples, write_examples
 from vitreous.jobs.results.class2d_relion import SearchSettings, Snapshot, write_final, write_iteration
 from vitreous.jobs.sources import Particles, warnings_before
-from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class2d"]
 
@@ -54,7 +54,7 @@ class ParticlesToClassify:
     """
 
     particles: Path
-    offset_range_px: float | None = None
+    offset_range_px: float | None = field(default=None, metadata=IN_SETTINGS)
     project: Path | None = None
     passthrough: tuple[Path, ...] = ()
     pixel_size_A: float | None = None
