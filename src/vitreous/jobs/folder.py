@@ -84,8 +84,10 @@ class Job:
 
 
 def job_status(folder: str | Path) -> Status:
-    """What a folder is: "absent" (or without traces of a job), "running" (its process lives), "interrupted"
-    (killed), "finished", "failed", "aborted", or "other" (results of something else).
+    """What a folder is, in a word.
+
+    "absent" (or without traces of a job), "running" (its process lives), "interrupted" (killed), "finished", "failed",
+    "aborted", or "other" (results of something else).
     """
     path = Path(folder)
     return "running" if holder(path) else _recorded_status(path)

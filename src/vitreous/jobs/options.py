@@ -55,7 +55,7 @@ class RunOptions:
 
 
 def chosen_device(options: RunOptions) -> str:
-    """ "cpu" or "cuda"; ValueError when CUDA is asked for and not there."""
+    """Either "cpu" or "cuda"; ValueError when CUDA is asked for and not there."""
     available = torch.cuda.is_available()
     if options.device == "cuda" and not available:
         raise ValueError("no CUDA device is available to PyTorch here; use --device cpu")
