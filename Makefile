@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := src tests benchmarks docs .ci
 # Libraries that do not fight over the processors; the command line does the same for itself.
 export OMP_WAIT_POLICY ?= PASSIVE
 export OPENBLAS_NUM_THREADS ?= 1
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow bench check docs clean
+.PHONY: demo test quick test-slow coverage bench check lint types docs wheel clean
 
 $(READY): pyproject.toml constraints.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -17,23 +18,41 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/vitreous demo -o demo
 
+# What fails cheaply fails first; each step is a make of its own, so that `make -j` keeps the order.
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(MAKE) lint
+	$(MAKE) types
+	$(MAKE) docs
+	$(MAKE) wheel
+	$(MAKE) quick
+
+quick: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/test_docs.py
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
 
+coverage: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term
+
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-check: $(READY)
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+check: lint types
+
+lint: $(READY)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(READY)
 	$(BIN)/mypy
 
 docs: $(READY)
 	$(BIN)/python -m pytest -q tests/test_docs.py
 	$(BIN)/python docs/make_reference.py
 
+wheel: $(READY)
+	$(BIN)/python .ci/check_wheel.py
+
 clean:
-	rm -rf $(VENV) demo bench-out build dist
+	rm -rf $(VENV) demo bench-out build dist .coverage

@@ -48,7 +48,7 @@ def poses_figures(folder: Path, rotations: np.ndarray, symmetry: str) -> dict[st
     def right(found: np.ndarray) -> Agreement:
         return compare_poses(found, rotations, group=group, within_deg=WITHIN_DEG)
 
-    with np.load(sorted((folder / "checkpoints").glob("it*.npz"))[-1]) as state:
+    with np.load(max((folder / "checkpoints").glob("it*.npz"))) as state:
         restarts = [state[key] for key in sorted(state) if key.startswith("restarts.") and key.endswith(".rotations")]
         refined = next(state[key] for key in state if key.startswith("refined.") and key.endswith(".rotations"))
     shares = [right(poses).fraction for poses in restarts]

@@ -108,8 +108,13 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
             start = time.process_time()
             density, figures = method(fitted, case.components, options, work / f"{case.name}")
             row = {
-                **{"structure": case.name, "components": case.components, "box_px": len(fitted.data)},
-                **{"atoms": len(atoms.weights), "printed": case.printed, "lower_A": case.lower_A, **figures},
+                "structure": case.name,
+                "components": case.components,
+                "box_px": len(fitted.data),
+                "atoms": len(atoms.weights),
+                "printed": case.printed,
+                "lower_A": case.lower_A,
+                **figures,
                 "correlation_fitted": _correlation(density, fitted.data),
                 "correlation_lower": _correlation(density, lower.data),
                 "correlation_maps": _correlation(fitted.data, lower.data),

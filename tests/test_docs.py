@@ -15,6 +15,7 @@ from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
+from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 
@@ -84,17 +85,11 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
     """(name, options) of every use of the command line in a document."""
-    found = []
-    for line in code_lines(page):
-        if match := re.match(r"(?:\$ )?vitreous ([a-z]\w*)(.*?)(?:\s#.*)?$", line):
-            found.append((match[1], OPTION.findall(match[2])))
-    return found
+    used = (re.match(r"(?:\$ )?vitreous ([a-z]\w*)(.*?)(?:\s#.*)?$", line) for line in code_lines(page))
+    return [(match[1], OPTION.findall(match[2])) for match in used if match]
 
 
 def test_commands_and_options_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("vitreous.cli", reason="the command line is not there yet")
-    from vitreous.cli.app import COMMANDS
-
     known = {command: options_of(command, capsys, monkeypatch) for command in COMMANDS}
     for page in PAGES:
         for command, options in commands(page):
@@ -105,9 +100,6 @@ def test_commands_and_options_exist(capsys: pytest.CaptureFixture[str], monkeypa
 def test_options_named_without_their_command_exist(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("vitreous.cli", reason="the command line is not there yet")
-    from vitreous.cli.app import COMMANDS
-
     known = set().union(*(options_of(command, capsys, monkeypatch) for command in COMMANDS))
     for page in PAGES:
         named = {option for line in code_lines(page) if line.startswith("--") for option in OPTION.findall(line)}

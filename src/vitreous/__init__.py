@@ -10,6 +10,4 @@ Names are imported when they are first used: ``import vitreous`` itself is cheap
 
 from vitreous.lazy import attach
 
-__version__ = "0.1.0"
-
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -46,5 +46,4 @@ from vitreous.simulate import SimulateSettings as SimulateSettings
 from vitreous.simulate import load_volumes as load_volumes
 from vitreous.simulate import phantom as phantom
 from vitreous.simulate import simulate_batches as simulate_batches
-
-__version__: str
+from vitreous.version import __version__ as __version__

@@ -126,7 +126,7 @@ def test_one_seed_gives_one_result_and_another_another():
     assert not same(result, class2d(particles, settings(seed=2)))
 
 
-@pytest.mark.parametrize("stop", [0, 3, 8])
+@pytest.mark.parametrize("stop", [pytest.param(0, marks=pytest.mark.slow), 3, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_resumed_run_ends_with_the_same_bits(stop):
     particles, _, result = classified(0.1, 0.0)
     first, state = ready(particles)
@@ -301,7 +301,7 @@ def test_examples_are_members_of_their_class_turned_into_its_frame():
         assert np.corrcoef(image[inside], result.averages[number - 1][inside])[0, 1] > 0.2
 
 
-@pytest.mark.parametrize("stop", [13, 16])
+@pytest.mark.parametrize("stop", [13, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_run_that_needs_more_rings_prepares_them_and_resumes_with_the_same_bits(stop):
     shapes = [Blobs.random(400 + k, count=10, reach_px=16, width_px=1.0) for k in range(2)]
     particles, truth = simulate(96, 1.0, 5, shapes=shapes, box=64)

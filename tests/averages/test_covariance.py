@@ -6,7 +6,6 @@ import torch
 
 from vitreous.averages.covariance import (
     ImagePrior,
-    Moments,
     add_moments,
     defocus_groups,
     empty_moments,
@@ -20,7 +19,6 @@ from vitreous.averages.covariance import (
     posterior_covariance,
     principal_basis,
     principal_blocks,
-    refine_by_em,
     to_principal,
     white_noise_variance,
     wiener_filter,
@@ -196,30 +194,6 @@ def test_shrinkage_undoes_a_spiked_sample_covariance():
     assert int((found > 0).sum()) <= 3
     large = optimal_shrinkage(torch.tensor([0.5, 1.0, 11.0], dtype=torch.float64), 1e-9)
     np.testing.assert_allclose(large.numpy(), [0, 0, 10], rtol=1e-4)  # endless data: nothing to shrink
-
-
-def log_likelihood(moments: Moments, information, prior: ImagePrior, q: int) -> float:
-    """Of z ~ N(0, K S K + K) for q > 0, up to constants."""
-    total = 0.0
-    for g in range(GROUPS):
-        c = information[q][g] @ prior.covariance[q] @ information[q][g] + information[q][g]
-        total -= float(moments.count[g] * torch.logdet(c) + torch.trace(torch.linalg.solve(c, moments.second[q][g])))
-    return total
-
-
-def test_em_never_lowers_the_likelihood_and_keeps_the_truth(scene):
-    prior, information, moments = scene[0], scene[7], scene[8]
-    start = ImagePrior(mean=0 * prior.mean, covariance=tuple(torch.eye(len(s)).double() for s in prior.covariance))
-    steps = [start]
-    for _ in range(5):
-        steps.append(refine_by_em(moments, information, steps[-1], 1))
-    for q in (1, 3):
-        values = [log_likelihood(moments, information, p, q) for p in steps]
-        assert np.all(np.diff(values) > 0)
-    from_truth = refine_by_em(moments, information, prior, 3)
-    for found, true in zip(from_truth.covariance, prior.covariance, strict=True):
-        assert (found - true).norm() < 0.15 * true.norm()
-    assert (from_truth.mean - prior.mean).norm() < 0.2 * prior.mean.norm()
 
 
 def test_wiener_filter_equals_the_dense_formula(scene):

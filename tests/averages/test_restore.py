@@ -109,16 +109,21 @@ def test_frc_and_ssnr_tell_signal_from_noise():
 
 
 def test_ssnr_is_the_ratio_of_powers():
-    """Known signal in white noise: SSNR of an average of n images is n |A|^2 / sigma^2, ring by ring."""
-    n, rng = 128, np.random.default_rng(2)
-    image = SHAPES[0].image(BOX)
-    noise_sd = 1.0
-    images = (image + noise_sd * rng.normal(size=(n, BOX, BOX))).astype(np.float32)
-    one_class = replace(Alignments.unknown(n), reference=np.zeros(n, np.int64))
-    averages = restore(lambda i: images[i], preparation(), None, one_class, np.arange(n) % 2, 1)
+    """Known signal in white noise: SSNR of an average of n images is n |A|^2 / sigma^2, ring by ring.
+
+    The noise on a ring is known from few coefficients: its power, over the true one, has a standard deviation of 0.5
+    on the smallest ring and 0.13 on the mean of all of them. With 16 sets these are 0.12 and 0.033: three times that.
+    """
+    n, image, rings = 128, SHAPES[0].image(BOX), range(1, 8)
     shell = np.round(np.hypot(np.fft.fftfreq(BOX)[:, None], np.fft.fftfreq(BOX)[None]) * BOX).astype(int)
     power = np.abs(np.fft.fft2(image)) ** 2
     area = (np.hypot(*(np.indices((BOX, BOX)) - BOX // 2)) < preparation().radius_px).mean()
-    for ring in range(1, 8):
-        expected = n * power[shell == ring].mean() / (noise_sd**2 * BOX**2 * area)
-        assert float(averages.ssnr[0, ring]) == pytest.approx(expected, rel=0.5)
+    expected = np.array([n * power[shell == ring].mean() / (BOX**2 * area) for ring in rings])
+    one_class = replace(Alignments.unknown(n), reference=np.zeros(n, np.int64))
+    noise = []
+    for seed in range(16):
+        images = (image + np.random.default_rng(seed).normal(size=(n, BOX, BOX))).astype(np.float32)
+        averages = restore(images.__getitem__, preparation(), None, one_class, np.arange(n) % 2, 1)
+        noise.append(expected / averages.ssnr[0, list(rings)].numpy())
+    np.testing.assert_allclose(np.mean(noise, 0), 1, atol=0.36)
+    assert np.mean(noise) == pytest.approx(1, abs=0.1)

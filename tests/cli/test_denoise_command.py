@@ -134,7 +134,14 @@ def test_a_request_to_stop_leaves_nothing_half_written(simulated, folder, tmp_pa
     assert steps[0] == steps[1] == list(range(1, 21))  # the model, and 19 times 16 images
 
 
-@pytest.mark.parametrize("moment", [4, 6, 8])  # fitted; images made, the table not written; all but the stack
+@pytest.mark.parametrize(
+    "moment",
+    [
+        4,  # fitted
+        pytest.param(6, marks=pytest.mark.slow),  # images made, the table not written
+        pytest.param(8, marks=pytest.mark.slow),  # all but the stack
+    ],
+)
 def test_killed_and_resumed_it_ends_alike(vitreous, simulated, folder, tmp_path, monkeypatch, moment):
     words = ["denoise", str(simulated / "particles.star"), "-o", "o", "--resume"]
     command = [sys.executable, "-c", KILLED, str(moment), *words]

@@ -39,7 +39,7 @@ def results(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("run*") if path.name != "run.log"}
 
 
-@pytest.mark.parametrize("moments", [(0, 6, 14), (3, 11, 30)])
+@pytest.mark.parametrize("moments", [(0, 6, 14), pytest.param((3, 11, 30), marks=pytest.mark.slow)])
 def test_kill_and_resume(vitreous, simulated, tmp_path, monkeypatch, moments):
     words = ["class2d", str(simulated / "particles.star"), *WORDS]
     (tmp_path / "whole").mkdir()

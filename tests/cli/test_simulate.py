@@ -92,7 +92,7 @@ def test_json_dry_run_and_a_finished_folder(vitreous, tmp_path):
     [
         (["--phantom", "unicorn"], "neither a file nor one of the phantoms"),
         (["--snr", "0"], "snr"),
-        (["--noise", "pink"], "white or coloured"),
+        (["--noise", "pink"], "one of white, coloured"),
         (["--proportions", "1", "2"], "one per source"),
         (["--box", "4"], "box_px"),
     ],

@@ -144,7 +144,7 @@ def test_the_report_is_written_again_from_the_folder(name, done, tmp_path):
     shutil.copytree(done[name], tmp_path / "copy")
     (tmp_path / "copy" / "report.html").unlink()
     page = write_report(tmp_path / "copy").read_text()
-    assert page.startswith("<!DOCTYPE html>") or page.startswith("<!doctype html>")
+    assert page.startswith(("<!DOCTYPE html>", "<!doctype html>"))
     assert "seed" in page
     assert f"vitreous.{function_of(task_of(name)).__name__}" in page  # the command
 

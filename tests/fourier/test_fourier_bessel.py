@@ -248,7 +248,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="no function"):
         FourierBessel(box_px=32, radius_px=4, cutoff_per_px=0.05)
     with pytest.raises(ValueError, match="GiB of matrices"):
-        FourierBessel(box_px=300)
+        FourierBessel(box_px=276)
     with pytest.raises(ValueError, match=r"expected \(n, 24, 24\)"):
         BASES[0].project(torch.zeros(2, 25, 25))
     with pytest.raises(ValueError, match="coefficients"):

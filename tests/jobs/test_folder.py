@@ -116,6 +116,18 @@ def test_an_interrupted_job_asks_for_resume(tmp_path):
     assert not (tmp_path / ".run_data.star.x4711.tmp").exists()
 
 
+@pytest.mark.parametrize("pattern", ["../*", "../../**/*.star", "linked/*"])
+def test_a_manifest_from_elsewhere_does_not_lead_out_of_its_folder(tmp_path, pattern):
+    folder, outside = tmp_path / "others" / "job", tmp_path / "others" / "mine.star"
+    run_job(folder)
+    outside.write_text("mine")
+    (folder / "linked").symlink_to(outside.parent)
+    content = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps({**content, "files": [pattern]}))
+    run_job(folder, overwrite=True)
+    assert outside.read_text() == "mine"
+
+
 def test_overwrite_removes_our_results_only(tmp_path):
     run_job(tmp_path)
     (tmp_path / "run_it001_data.star").touch()

@@ -72,7 +72,7 @@ def test_every_picture_drawing_and_control_has_a_name(full):
 
 
 def test_the_script_knows_the_classes_and_the_command(full):
-    data = json.loads(re.search(r'id="data">(.*?)</script>', full, re.S).group(1))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', full, re.DOTALL).group(1))
     assert data["command"].startswith("vitreous select ")
     assert [c["n"] for c in data["classes"]] == [30, 14, 9, 5, 0]
     assert [c["resolution"] for c in data["classes"]] == [18.3, 12.8, 25.6, None, None]

@@ -55,7 +55,7 @@ def test_selection_sorting_and_details(tmp_path):
     done = subprocess.run(
         [str(BROWSER), *options, f"{page.as_uri()}#select=1,4"], capture_output=True, text=True, timeout=60, check=True
     )
-    match = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.S)
+    match = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert match, done.stderr[-500:]
     assert json.loads(unescape(match.group(1))) == {
         "fromAddress": "1,4",

@@ -290,8 +290,12 @@ def test_a_batch_is_scored_chosen_and_accumulated_whatever_its_tiles(choice):
         np.testing.assert_allclose(outcome.max_probability, weights.max((1, 2, 3)), atol=1e-4)
         np.testing.assert_allclose(outcome.class_probability, posterior[np.arange(4), k], atol=1e-4)
         np.testing.assert_allclose(outcome.entropy, -(posterior * np.log(posterior)).sum(1), atol=1e-3)
-        close = (twin >= twin.max((1, 2, 3), keepdims=True) - 10).sum((1, 2, 3))
-        np.testing.assert_allclose(outcome.significant, close, atol=2)
+        # Single precision may count a score within 1e-3 of the margin of 10 nats to either side; the others it may not.
+        behind = twin.max((1, 2, 3), keepdims=True) - twin
+        least, most = ((behind <= 10 + band).sum((1, 2, 3)) for band in (-1e-3, 1e-3))
+        assert ((least <= outcome.significant) & (outcome.significant <= most)).all()
+        assert least.min() > 5
+        assert (most - least).max() <= 1
 
 
 def test_fixed_poses_are_accumulated_like_a_posterior_that_is_sure():

@@ -142,7 +142,7 @@ def test_noise_model_finds_about_as_many_components_as_there_are(truth):
     ("algorithm_of", "settings", "state_type"),
     [
         (initial_model_algorithm, TINY, PoissonState),
-        (gaussian_initial_model_algorithm, TINY_GAUSSIAN, GaussianState),
+        pytest.param(gaussian_initial_model_algorithm, TINY_GAUSSIAN, GaussianState, marks=pytest.mark.slow),
     ],
 )
 def test_the_choice_is_made_once_and_kept_by_a_checkpoint(truth, algorithm_of, settings, state_type):

@@ -44,7 +44,7 @@ def functions(model: NoisyMixture) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize(("name", "with_global"), [("C1", True), ("D2", False)])
+@pytest.mark.parametrize(("name", "with_global"), [("C1", True), pytest.param("D2", False, marks=pytest.mark.slow)])
 def test_geweke_joint_distribution_of_the_chain(name, with_global):
     """Alternating 'images given parameters' and 'parameters given images' must keep the prior (Geweke 2004)."""
     group = symmetry_matrices(name).numpy()

@@ -74,7 +74,7 @@ def functions(model: PosedMixture) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("name", ["C1", "D2"])
+@pytest.mark.parametrize("name", ["C1", pytest.param("D2", marks=pytest.mark.slow)])
 def test_geweke_joint_distribution_of_the_projection_sampler(name):
     """Alternating 'data given parameters' and 'parameters given data' must keep the prior (Geweke 2004)."""
     group = symmetry_matrices(name).numpy()

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import cyclopts
 
-import vitreous
 from vitreous.cli import relion
 from vitreous.jobs.tasks.table import TASKS
+from vitreous.version import __version__
 
 __all__ = ["app", "main"]
 
@@ -28,7 +28,7 @@ app = cyclopts.App(
     help="Single-particle cryo-EM: from noisy particle images to validated class averages.",
     help_epilogue=EPILOGUE,
     help_format="plaintext",
-    version=f"vitreous {vitreous.__version__}",
+    version=f"vitreous {__version__}",
     version_flags=["--version"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,

@@ -84,8 +84,11 @@ class Job:
 
 
 def job_status(folder: str | Path) -> Status:
-    """What a folder is: "absent" (or without traces of a job), "running" (its process lives), "interrupted"
-    (killed), "finished", "failed", "aborted", or "other" (results of something else)."""
+    """What a folder is, in a word.
+
+    "absent" (or without traces of a job), "running" (its process lives), "interrupted" (killed), "finished", "failed",
+    "aborted", or "other" (results of something else).
+    """
     path = Path(folder)
     return "running" if holder(path) else _recorded_status(path)
 
@@ -192,7 +195,9 @@ def _foreign_files(path: Path, earlier: Manifest | None, manifest: Manifest) -> 
 
 
 def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
-    return {found for pattern in patterns for found in path.glob(pattern)}
+    # A folder may come from somebody else: no pattern in its manifest leads out of it.
+    found = {file for pattern in patterns for file in path.glob(pattern)}
+    return {file for file in found if file.parent.resolve().is_relative_to(path.resolve())}
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.particles import write_text_atomic
+from vitreous.version import __version__
 
 __all__ = ["Manifest", "Run", "differing_settings", "new_manifest", "now", "read_manifest", "write_manifest"]
 
@@ -121,8 +122,8 @@ def _plain(value: Any) -> Any:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("vitreous", "numpy", "torch", "scipy", "mrcfile"):
+    found = {"python": platform.python_version(), "vitreous": __version__}
+    for package in ("numpy", "torch", "scipy", "mrcfile"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from vitreous.jobs.history import to_json
+from vitreous.require import require_at_least, require_finite
 
 __all__ = ["RunOptions", "chosen_device", "processors", "tell", "use_threads"]
 
@@ -47,16 +48,14 @@ class RunOptions:
     every: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("memory", "threads", "every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected at least 1, found {value}")
+        require_finite(self)
+        require_at_least(self, {"memory": 1, "threads": 1, "every": 1})
         if self.resume and self.overwrite:
             raise ValueError("resume continues an earlier job and overwrite removes it: choose one of them")
 
 
 def chosen_device(options: RunOptions) -> str:
-    """ "cpu" or "cuda"; ValueError when CUDA is asked for and not there."""
+    """Either "cpu" or "cuda"; ValueError when CUDA is asked for and not there."""
     available = torch.cuda.is_available()
     if options.device == "cuda" and not available:
         raise ValueError("no CUDA device is available to PyTorch here; use --device cpu")

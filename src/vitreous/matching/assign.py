@@ -36,7 +36,9 @@ COOLING, COLDEST = 0.5, 1e-3  # of the temperature, whose unit is the spread of 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Balanced:
-    """labels: (n,) int64; prices: (K,) of the classes; total: sum of the scores; gap: no assignment has more than
+    """An assignment with classes of given sizes, and how far it may be from the best.
+
+    labels: (n,) int64; prices: (K,) of the classes; total: sum of the scores; gap: no assignment has more than
     ``total + gap`` (zero but for rounding); moved: images that had to leave the class that the first prices gave.
     """
 

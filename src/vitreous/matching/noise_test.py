@@ -80,7 +80,7 @@ def noise_test(
     null = np.concatenate(evidence)
     excess = float(unseen_evidence.mean() - null.mean())
     error = float(np.sqrt(unseen_evidence.var() / len(unseen_evidence) + null.var() / len(null)))
-    return NoiseTest(frc=_ring_frc(*sums, data), excess=excess, sigmas=excess / max(error, 1e-9))
+    return NoiseTest(frc=_ring_frc(sums[0], sums[1], data), excess=excess, sigmas=excess / max(error, 1e-9))
 
 
 class NoiseRows:

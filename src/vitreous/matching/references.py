@@ -167,7 +167,7 @@ class ReferenceBlocks:
         return self.per_block >= self.references.count
 
     def __len__(self) -> int:
-        return -(-self.references.count // self.per_block)
+        return -(-self.references.count // self.per_block)  # noqa: PLE0303 (a quotient rounded up)
 
     def __iter__(self) -> Iterator[ReferenceBlock]:
         if self.single:

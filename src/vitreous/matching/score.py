@@ -76,7 +76,12 @@ class Rows:
         )
 
 
-def _norm_harmonics(tile: ImageTile, refs: References, image=slice(None), reference=slice(None)) -> torch.Tensor:
+def _norm_harmonics(
+    tile: ImageTile,
+    refs: References,
+    image: torch.Tensor | slice = slice(None),
+    reference: torch.Tensor | slice = slice(None),
+) -> torch.Tensor:
     """1/2 sum_r w D_p^* (|A|^2)_p for all pairs (n, K, H), or for paired index lists (m, H)."""
     if isinstance(image, slice):
         return 0.5 * torch.einsum("nrh,krh->nkh", tile.ctf_power.conj(), refs.power)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import gammaln
 
-from vitreous.mixtures._require import require_positive
 from vitreous.mixtures.model import Mixture
+from vitreous.require import require_positive
 
 __all__ = ["MixturePrior", "log_prior", "sample_prior"]
 

@@ -1,6 +1,7 @@
 """What is in a particle file, what is missing, what will be assumed, and which particles are bad."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class CheckReport:
         """False only where a job could not run at all."""
         return not self.problems
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self) | {"can_run": self.can_run}
 

@@ -25,6 +25,7 @@ optics table                    one row per ``ctf/exp_group_id`` and set of micr
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -116,7 +117,7 @@ def load_cs(path: str | Path) -> np.ndarray:
         return np.fromfile(file, dtype=dtype, count=shape[0])
 
 
-def _header(path: Path, file) -> tuple[tuple[int, ...], np.dtype]:
+def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -22,7 +22,7 @@ class _StackCache:
     def __init__(self) -> None:
         self.open: Callable[[Path], MrcStack] = lru_cache(maxsize=_OPEN_STACKS)(open_stack)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type["_StackCache"], tuple[()]]:
         # Another process opens its own files.
         return _StackCache, ()
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def _from_stack(path: Path, project: Path | None) -> ParticleSet:
     file = str(path)
     if project is not None and path.absolute().is_relative_to(project.absolute()):
         file = str(path.absolute().relative_to(project.absolute()))
-    optics: dict[str, list] = {
+    optics: dict[str, list[Any]] = {
         "rlnOpticsGroupName": ["opticsGroup1"],
         "rlnOpticsGroup": [1],
         "rlnImageSize": [stack.box_px],

@@ -203,8 +203,7 @@ def _add_row(block: _Block, tokens: list[bytes], path: Path, number: int) -> Non
 
 def _write_loop(file: BinaryIO, table: Table, where: str) -> None:
     file.write(b"loop_\n")
-    for i, name in enumerate(table.names, 1):
-        file.write(b"_%s #%d\n" % (_name(name, where), i))
+    file.writelines(b"_%s #%d\n" % (_name(name, where), i) for i, name in enumerate(table.names, 1))
     for start in range(0, len(table), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         columns = [_quoted(Column(c.raw[part]), name, where) for name, c in table.columns.items()]

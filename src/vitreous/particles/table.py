@@ -192,7 +192,7 @@ def _as_array(values: ArrayLike) -> np.ndarray:
     return np.asarray(values)
 
 
-def _objects(items: Sequence) -> np.ndarray:
+def _objects(items: Sequence[object]) -> np.ndarray:
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array

@@ -1,5 +1,4 @@
-"""How good is it: FRC and FSC, resolution, alignment and comparison of maps, classes against their truth,
-and which views there are."""
+"""How good is it: FRC, FSC, resolution, comparison of maps, classes against their truth, which views there are."""
 
 from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
 from vitreous.quality.class_truth import (

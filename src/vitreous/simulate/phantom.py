@@ -36,7 +36,9 @@ class _Tunnel:
     radius_A: float
 
 
-def _domain(centre: tuple, axes: tuple, turn: float, weight: float) -> _Domain:
+def _domain(
+    centre: tuple[float, float, float], axes: tuple[float, float, float], turn: float, weight: float
+) -> _Domain:
     return _Domain(centre_A=centre, semi_axes_A=axes, turn_deg=turn, weight=weight)
 
 

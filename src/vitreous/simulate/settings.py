@@ -2,6 +2,15 @@
 
 from dataclasses import dataclass, fields
 
+from vitreous.require import (
+    require,
+    require_at_least,
+    require_finite,
+    require_not_negative,
+    require_one_of,
+    require_positive,
+)
+
 __all__ = ["JUNK_KINDS", "SimulateSettings"]
 
 JUNK_KINDS = ("empty", "off-centre", "neighbours", "aggregates")
@@ -43,30 +52,20 @@ class SimulateSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         positive = ("particles", "box_px", "pixel_size_A", "voltage_kV", "defocus_groups", "preferred_axes", "snr")
-        for name in positive:
-            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
-        for f in fields(self):
-            if f.name.startswith(("shift_", "cs_", "b_factor", "astigmatism", "resolution", "background", "kappa")):
-                _require(getattr(self, f.name) >= 0, f.name, getattr(self, f.name), "zero or a positive number")
-        _require(self.box_px >= 8, "box_px", self.box_px, "at least 8 pixels")
-        _require(self.defocus_min_A <= self.defocus_max_A, "defocus_min_A", self.defocus_min_A, "at most defocus_max_A")
-        _require(0 <= self.amplitude_contrast <= 1, "amplitude_contrast", self.amplitude_contrast, "between 0 and 1")
-        _require(0 <= self.junk_fraction <= 1, "junk_fraction", self.junk_fraction, "between 0 and 1")
-        _require(self.orientations in ("uniform", "preferred"), "orientations", self.orientations, "uniform, preferred")
-        _require(self.noise in ("white", "coloured"), "noise", self.noise, "white or coloured")
-        _require(len(self.source) > 0, "source", self.source, "at least one phantom, map or model")
-        _require(
-            set(self.junk_kinds) <= set(JUNK_KINDS) and len(self.junk_kinds) > 0,
-            "junk_kinds",
-            self.junk_kinds,
-            f"some of {', '.join(JUNK_KINDS)}",
-        )
+        require_positive(self, positive)
+        others = ("shift_", "cs_", "b_factor", "astigmatism", "resolution", "background", "kappa")
+        require_not_negative(self, [f.name for f in fields(self) if f.name.startswith(others)])
+        require_at_least(self, {"box_px": 8})
+        require(self, "defocus_min_A", self.defocus_min_A <= self.defocus_max_A, "at most defocus_max_A")
+        require(self, "amplitude_contrast", 0 <= self.amplitude_contrast <= 1, "a number from 0 to 1")
+        require(self, "junk_fraction", 0 <= self.junk_fraction <= 1, "a number from 0 to 1")
+        require_one_of(self, "orientations", ("uniform", "preferred"))
+        require_one_of(self, "noise", ("white", "coloured"))
+        require(self, "source", len(self.source) > 0, "at least one phantom, map or model")
+        known = len(self.junk_kinds) > 0 and set(self.junk_kinds) <= set(JUNK_KINDS)
+        require(self, "junk_kinds", known, f"some of {', '.join(JUNK_KINDS)}")
         fits = len(self.proportions) in (0, len(self.source))
         usable = not self.proportions or (min(self.proportions) >= 0 and sum(self.proportions) > 0)
-        _require(fits and usable, "proportions", self.proportions, f"{len(self.source)} numbers, one per source")
-
-
-def _require(holds: bool, name: str, found: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"simulation setting {name}: expected {expected}, found {found}")
+        require(self, "proportions", fits and usable, f"{len(self.source)} numbers, one per source")

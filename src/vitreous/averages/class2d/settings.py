@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vitreous.require import require_at_least, require_finite, require_positive
+
 __all__ = ["Class2D"]
 
 
@@ -52,12 +54,6 @@ class Class2D:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        for name, low in (("classes", 1), ("iterations", 1), ("folds", 4)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}: expected at least {low}, found {getattr(self, name)}")
-        if self.tau2_fudge <= 0:
-            raise ValueError(f"tau2_fudge: expected a positive number, found {self.tau2_fudge}")
-        for name in ("particle_diameter_A", "offset_range_A", "resolution_limit_A", "subset"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name}: expected a positive number, found {value}")
+        require_finite(self)
+        require_at_least(self, {"classes": 1, "iterations": 1, "folds": 4})
+        require_positive(self, ("tau2_fudge", "particle_diameter_A", "offset_range_A", "resolution_limit_A", "subset"))

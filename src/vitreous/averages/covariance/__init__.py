@@ -13,11 +13,9 @@ covariance block diagonal in the angular order, and each block real.
 """
 
 from vitreous.averages.covariance.estimate import (
-    ImagePrior,
     estimate_covariance,
     estimate_mean,
     optimal_shrinkage,
-    refine_by_em,
 )
 from vitreous.averages.covariance.filter import DenoisedCoefficients, posterior_covariance, wiener_filter
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
@@ -38,6 +36,7 @@ from vitreous.averages.covariance.principal import (
     principal_blocks,
     to_principal,
 )
+from vitreous.averages.covariance.prior import ImagePrior
 from vitreous.averages.covariance.survey import Excess, bulk_level, choose_cutoff, excess_power
 
 __all__ = [
@@ -67,7 +66,6 @@ __all__ = [
     "prepare_matched",
     "principal_basis",
     "principal_blocks",
-    "refine_by_em",
     "smooth_spectrum",
     "steerable_plan",
     "to_principal",

@@ -14,36 +14,22 @@ Sources: Bhamre, Zhang, Singer, J. Struct. Biol. 195, 72 (2016); Donoho, Gavish,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
-from vitreous.averages.covariance.filter import posterior_block
 from vitreous.averages.covariance.moments import Moments
+from vitreous.averages.covariance.prior import ImagePrior
 
 __all__ = [
-    "ImagePrior",
     "centred_moments",
     "estimate_covariance",
     "estimate_mean",
     "optimal_shrinkage",
-    "refine_by_em",
     "whitened",
 ]
 
 _FLOOR = 1e-8  # of the largest eigenvalue of W: directions that no group has seen
 _TOLERANCE, _MOST_STEPS = 1e-8, 500  # of the conjugate gradients
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImagePrior:
-    """Clean coefficients are N(mean, covariance): mean (k_0,) of q = 0; covariance per order q, float64 (k_q, k_q).
-
-    The covariance is E (a - mu) conj(a - mu)^T; for q > 0 half of it lies in each of the real and imaginary parts.
-    """
-
-    mean: torch.Tensor
-    covariance: tuple[torch.Tensor, ...]
 
 
 def estimate_mean(moments: Moments, information: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -86,34 +72,6 @@ def optimal_shrinkage(eigenvalues: torch.Tensor, ratio: float) -> torch.Tensor:
     excess = 0.5 * (b + (b * b - 4 * y).sqrt()) - 1
     cosine2 = (1 - ratio / excess**2) / (1 + ratio / excess)
     return torch.where(above, excess * cosine2, 0.0)
-
-
-def refine_by_em(
-    moments: Moments, information: Sequence[torch.Tensor], prior: ImagePrior, iterations: int
-) -> ImagePrior:
-    """Expectation-maximisation of the likelihood of mean and covariance, on the moments alone.
-
-    Not part of the default chain: on simulated ribosomes it did not lower the error of the denoised images.
-    ``S <- mean of posterior second moments``; the likelihood never falls. The rank never grows, so eigenvalues that
-    shrinkage has removed stay away. Without limit on ``iterations`` this is the maximum-likelihood estimate, whose
-    small eigenvalues are noise.
-    """
-    _check_any(moments)
-    images = moments.count.sum()
-    for _ in range(iterations):
-        mean, covariance = prior.mean, []
-        for q, (k, s) in enumerate(zip(information, prior.covariance, strict=True)):
-            posterior = posterior_block(s, k)
-            centred = centred_moments(moments, information, prior.mean, q)
-            second = moments.count[:, None, None] * posterior + posterior @ centred @ posterior
-            covariance.append(_symmetric(second.sum(0) / images))
-            if q == 0:
-                residual = moments.first - moments.count[:, None] * (k.double() @ prior.mean)
-                step = torch.einsum("gkl,gl->k", posterior, residual) / images
-                mean = prior.mean + step
-                covariance[0] = _symmetric(covariance[0] - torch.outer(step, step))
-        prior = ImagePrior(mean=mean, covariance=tuple(covariance))
-    return prior
 
 
 def centred_moments(moments: Moments, information: Sequence[torch.Tensor], mean: torch.Tensor, q: int) -> torch.Tensor:

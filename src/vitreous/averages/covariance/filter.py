@@ -6,20 +6,15 @@ which for ``z = A y / s^2`` and ``K = A^2 / s^2`` equals S - S A (A S A + s^2)^-
 mu + S A (A S A + s^2)^-1 (y - A mu) of SCIENCE.md section 6.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
+from vitreous.averages.covariance.prior import ImagePrior, posterior_block
 from vitreous.fourier import FourierBessel
 
-if TYPE_CHECKING:
-    from vitreous.averages.covariance.estimate import ImagePrior
-
-__all__ = ["DenoisedCoefficients", "posterior_block", "posterior_covariance", "wiener_filter"]
+__all__ = ["DenoisedCoefficients", "posterior_covariance", "wiener_filter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +28,6 @@ class DenoisedCoefficients:
     coefficients: torch.Tensor
     group: torch.Tensor
     posterior: tuple[torch.Tensor, ...]
-
-
-def posterior_block(covariance: torch.Tensor, information: torch.Tensor) -> torch.Tensor:
-    """``(S^-1 + K)^-1`` for S (k, k) positive semi-definite, also singular, and K (G, k, k): (G, k, k)."""
-    value, vector = torch.linalg.eigh(covariance.double())
-    kept = value > 1e-12 * value[-1].clamp(min=1e-300)
-    root = vector[:, kept] * value[kept].sqrt()
-    inner = torch.eye(root.shape[1], dtype=root.dtype, device=root.device) + root.T @ information.double() @ root
-    return root @ torch.linalg.solve(inner, root.T.expand(len(information), -1, -1))
 
 
 def posterior_covariance(prior: ImagePrior, information: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

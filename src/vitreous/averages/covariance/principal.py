@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 
-from vitreous.averages.covariance.estimate import ImagePrior
+from vitreous.averages.covariance.prior import ImagePrior
 from vitreous.fourier import FourierBessel
 
 __all__ = ["PrincipalBasis", "from_principal", "principal_basis", "principal_blocks", "to_principal"]

@@ -1,7 +1,8 @@
 """What a user can say about a deconvolution."""
 
-import math
 from dataclasses import dataclass
+
+from vitreous.require import require, require_at_least, require_finite, require_positive
 
 __all__ = ["Deconvolve"]
 
@@ -53,12 +54,7 @@ class Deconvolve:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("groups", "iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("smoothness", "tolerance", "mask_edge_A", "particle_diameter_A"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name}: expected a positive number, found {value}")
-        if not 0 < self.mask_threshold < 1:
-            raise ValueError(f"mask_threshold: expected a share between 0 and 1, found {self.mask_threshold}")
+        require_finite(self)
+        require_at_least(self, {"groups": 1, "iterations": 1})
+        require_positive(self, ("smoothness", "tolerance", "mask_edge_A", "particle_diameter_A"))
+        require(self, "mask_threshold", 0 < self.mask_threshold < 1, "a share between 0 and 1")

@@ -1,7 +1,8 @@
 """Settings of denoising."""
 
-import math
 from dataclasses import dataclass
+
+from vitreous.require import require_at_least, require_finite, require_positive
 
 __all__ = ["Denoise"]
 
@@ -35,9 +36,6 @@ class Denoise:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("particle_diameter_A", "resolution_limit_A"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name}: expected a positive number, found {value}")
-        if self.components is not None and self.components < 1:
-            raise ValueError(f"components: expected at least 1, found {self.components}")
+        require_finite(self)
+        require_positive(self, ("particle_diameter_A", "resolution_limit_A"))
+        require_at_least(self, {"components": 1})

@@ -67,6 +67,7 @@ class ImagePosteriors:
 
     @property
     def groups(self) -> int:
+        """Number of defocus groups."""
         return len(self.posterior[0])
 
     @property

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vitreous.require import require_at_least, require_finite, require_one_of, require_positive
+
 __all__ = ["METHODS", "Neighbours"]
 
 METHODS = ("profiles", "exhaustive", "mahalanobis")
@@ -63,14 +65,8 @@ class Neighbours:
     normalise: bool = True
 
     def __post_init__(self) -> None:
+        require_finite(self)
         lowest = {"neighbours": 1, "classes": 2, "runs": 1, "passes": 2, "components": 1, "averages": 0, "folds": 4}
-        for name, low in lowest.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"{name}: expected at least {low}, found {value}")
-        if self.method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, found {self.method}")
-        for name in ("particle_diameter_A", "resolution_limit_A"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}: expected a positive number, found {value}")
+        require_at_least(self, lowest)
+        require_one_of(self, "method", METHODS)
+        require_positive(self, ("particle_diameter_A", "resolution_limit_A"))

@@ -91,7 +91,7 @@ def _round_step(rough: float) -> float:
 
 def number(value: float, step: float | None = None) -> str:
     """A number for a label: decimals as the step needs them, thousands as "12 k", a real minus sign."""
-    step = step if step else (abs(value) / 100 or 1)
+    step = step or abs(value) / 100 or 1
     size = abs(value)
     if size >= 1e4 or step >= 5e3:
         for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

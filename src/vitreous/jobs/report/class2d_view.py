@@ -247,12 +247,12 @@ def distributions(content: ReportContent) -> list[Drawing]:
         ("max_probability", "Certainty of the pose", axis(0, 1, "highest probability")),
     )
     drawings = []
-    for key, heading, horizontal in kinds:
+    for key, heading, scale in kinds:
         values = content.particles.get(key, np.empty(0))
         finite = values[np.isfinite(values)]
         if len(finite):
-            if isinstance(horizontal, str):
-                horizontal = axis(float(finite.min()), float(finite.max()), horizontal)
+            spread = (float(finite.min()), float(finite.max()))
+            horizontal = axis(*spread, scale) if isinstance(scale, str) else scale
             drawings.append((heading, histogram(finite, horizontal=horizontal, title=f"{heading} of the particles")))
     return drawings
 

@@ -136,7 +136,7 @@ def _traces(path: Path) -> list[Drawing]:
 def _every_step(history: list[dict[str, Any]], key: str) -> np.ndarray:
     """One value per step: a block of Gibbs steps has a list of them under the plural."""
     plural = {"log_posterior": "log_posteriors", "sigma_A": "sigmas_A"}[key]
-    return np.concatenate([np.atleast_1d(entry.get(plural, entry[key])) for entry in history]).astype(float)
+    return np.concatenate([np.atleast_1d(entry[plural if plural in entry else key]) for entry in history]).astype(float)
 
 
 def _trace(values: np.ndarray, title: str) -> str:

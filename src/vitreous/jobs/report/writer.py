@@ -9,10 +9,10 @@ from typing import Any
 
 import jinja2
 
-import vitreous
 from vitreous.jobs.manifest import Manifest, now, read_manifest
 from vitreous.jobs.report.page import Columns, Page, Panel
 from vitreous.particles import write_text_atomic
+from vitreous.version import __version__
 
 __all__ = ["render", "write_page"]
 
@@ -41,7 +41,7 @@ def render(folder: str | Path, page: Page) -> str:
         messages=[*page.notes, *(_with_unit(message) for message in (manifest.messages if manifest else ()))],
         commands=[run.command for run in manifest.runs] if manifest else [],
         tables=_provenance(manifest),
-        version=vitreous.__version__,
+        version=__version__,
         written=_clock(now()),
     )
 

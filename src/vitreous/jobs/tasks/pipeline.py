@@ -21,6 +21,7 @@ from vitreous.jobs.select import SelectionError, SelectResult, select_particles
 from vitreous.jobs.task import Composed, Resources, Task
 from vitreous.jobs.tasks import class2d, deconvolve, initial
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
+from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 
 __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline", "select_classes"]
 
@@ -70,15 +71,14 @@ class Pipeline:
     initial: InitialSettings | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method: expected {' or '.join(METHODS)}, found {self.method}")
+        require_finite(self)
+        require_one_of(self, "method", METHODS)
+        require_at_least(self, {"classes": 1, "restarts": 1})
+        require_positive(self, ("particle_diameter_A", "max_resolution_A"))
+        require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
         kind = METHODS[self.method]
-        if self.initial is not None and type(self.initial) is not kind:
-            raise ValueError(f"initial: expected {kind.__name__} for the method {self.method}, found {self.initial!r}")
-        if not 0 <= self.min_share <= 1:
-            raise ValueError(f"min_share: expected a number from 0 to 1, found {self.min_share}")
-        if self.max_resolution_A is not None and not self.max_resolution_A > 0:
-            raise ValueError(f"max_resolution_A: expected a positive number, found {self.max_resolution_A}")
+        fits = self.initial is None or type(self.initial) is kind
+        require(self, "initial", fits, f"{kind.__name__} for the method {self.method}")
 
 
 @dataclass(frozen=True, kw_only=True)

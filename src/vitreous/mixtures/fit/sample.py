@@ -97,8 +97,8 @@ def sampling_algorithm(
 
 def _block(
     data: FitData, state: SamplingState, settings: MixtureSampling, block: int
-) -> tuple[Mixture, dict[str, list]]:
-    traces: dict[str, list] = {"log_posteriors": [], "sigmas_A": [], "log_densities": []}
+) -> tuple[Mixture, dict[str, list[Any]]]:
+    traces: dict[str, list[Any]] = {"log_posteriors": [], "sigmas_A": [], "log_densities": []}
     first, mixture = block * settings.steps_between, state.mixture
     for number in range(first, first + settings.steps_between):
         traces["sigmas_A"].append(mixture.sigma_A)

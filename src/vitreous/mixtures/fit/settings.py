@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitreous.mixtures._require import require_at_least
+from vitreous.require import require, require_at_least, require_finite, require_not_negative
 
 __all__ = ["MixtureFit", "MixtureSampling"]
 
@@ -38,10 +38,10 @@ class MixtureFit:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         require_at_least(self, {"components": 1, "steps": 1, "box_px": 4})
         _require_shared(self)
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance: expected zero or a positive number, found {self.tolerance}")
+        require_not_negative(self, ("tolerance",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +81,12 @@ class MixtureSampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         low = {"components": 1, "start_steps": 0, "burn_in_steps": 0, "samples": 1, "steps_between": 1, "box_px": 4}
         require_at_least(self, low)
         _require_shared(self)
 
 
 def _require_shared(settings: MixtureFit | MixtureSampling) -> None:
-    if not 1 <= settings.counts <= 1e9:
-        raise ValueError(f"counts: expected a number from 1 to 1e9, found {settings.counts}")
-    if not settings.threshold >= 0:
-        raise ValueError(f"threshold: expected zero or a positive number, found {settings.threshold}")
+    require(settings, "counts", 1 <= settings.counts <= 1e9, "a number from 1 to 1e9")
+    require_not_negative(settings, ("threshold",))

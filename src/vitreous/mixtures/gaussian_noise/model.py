@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from vitreous.mixtures._require import require_positive
 from vitreous.mixtures.gibbs_projections import PosedMixture
 from vitreous.mixtures.global_rotations import random_rotation_matrices
 from vitreous.mixtures.model import Mixture
+from vitreous.require import require_positive
 
 __all__ = ["GaussianNoisePrior", "NoisyImages", "NoisyMixture", "sample_noisy_prior"]
 

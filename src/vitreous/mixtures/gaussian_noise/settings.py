@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from vitreous.mixtures._require import require_at_least, require_components, require_positive
+from vitreous.require import require, require_at_least, require_at_least_or, require_finite, require_positive
 
 __all__ = ["GaussianInitialModel"]
 
@@ -79,16 +79,15 @@ class GaussianInitialModel:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_components(self.fine_components)
+        require_finite(self)
+        require_at_least_or(self, "fine_components", 2, "auto")
         least = {"restarts": 1, "components": 2, "box_px": 8, "rounds": 1, "rounds_annealed": 1}
         least |= {"global_rotations": 1, "mixture_steps": 1, "pose_steps": 0, "fine_box_px": 8}
         least |= {"burn_in_steps": 1, "samples": 1, "steps_between": 1, "map_box_px": 8}
         require_at_least(self, least)
         require_positive(self, ("offset_sd_A", "agreement_deg"))
-        if not 0 < self.power_first <= 1:
-            raise ValueError(f"power_first: expected a number above 0 and at most 1, found {self.power_first}")
-        if not 0.4 <= self.acceptance <= 0.95:
-            raise ValueError(f"acceptance: expected a share from 0.4 to 0.95, found {self.acceptance}")
+        require(self, "power_first", 0 < self.power_first <= 1, "a number above 0 and at most 1")
+        require(self, "acceptance", 0.4 <= self.acceptance <= 0.95, "a share from 0.4 to 0.95")
 
     @property
     def burn_in_blocks(self) -> int:

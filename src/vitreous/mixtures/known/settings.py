@@ -1,9 +1,8 @@
 """What a user can say about a reconstruction from images with known poses."""
 
-import math
 from dataclasses import dataclass
 
-from vitreous.mixtures._require import require_at_least
+from vitreous.require import require_at_least, require_finite, require_not_negative
 
 __all__ = ["KnownPoses"]
 
@@ -49,7 +48,7 @@ class KnownPoses:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         least = {"components": 2, "box_px": 8, "counts": 10, "burn_in_steps": 0, "samples": 1, "steps_between": 1}
         require_at_least(self, least | {"map_box_px": 8})
-        if not (math.isfinite(self.offset_sd_A) and self.offset_sd_A >= 0):
-            raise ValueError(f"offset_sd_A: expected zero or a positive number, found {self.offset_sd_A}")
+        require_not_negative(self, ("offset_sd_A",))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from vitreous.mixtures._require import require_at_least, require_components, require_positive
+from vitreous.require import require, require_at_least, require_at_least_or, require_finite, require_positive
 
 __all__ = ["InitialModel"]
 
@@ -93,7 +93,8 @@ class InitialModel:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_components(self.fine_components)
+        require_finite(self)
+        require_at_least_or(self, "fine_components", 2, "auto")
         least = {"restarts": 1, "components": 2, "box_px": 8, "counts": 10, "counts_first": 1, "rounds": 1}
         least |= {"rounds_annealed": 1, "global_rotations": 1, "mixture_steps": 1, "rotation_steps": 0}
         least |= {"fine_box_px": 8, "fine_counts": 10, "burn_in_steps": 0, "samples": 1}
@@ -101,10 +102,9 @@ class InitialModel:
         least |= {"conformations": 1, "label_rounds": 1, "label_counts": 20}
         require_at_least(self, least)
         require_positive(self, ("offset_sd_A", "agreement_deg"))
-        if self.fine_components == "auto" and self.conformations > 1:
-            raise ValueError('fine_components: "auto" is for one conformation; give a number with several')
-        if self.counts_first > self.counts:
-            raise ValueError(f"counts_first ({self.counts_first}) is more than counts ({self.counts})")
+        one = self.fine_components != "auto" or self.conformations == 1
+        require(self, "fine_components", one, "a number, as there are several conformations")
+        require(self, "counts_first", self.counts_first <= self.counts, f"at most counts, which is {self.counts}")
 
     @property
     def initial_rounds(self) -> int:
