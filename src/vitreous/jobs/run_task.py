@@ -151,7 +151,7 @@ class _Go:
 
 def _alongside(prepared: Prepared[Any, Any], processes: Processes) -> None:
     """What all processes but the first one do: the same steps, without folder and screen."""
-    word = processes.from_first(None)
+    word: Any = processes.from_first(None)
     if not isinstance(word, _Go):
         return  # there is nothing to do, or the first process says what is wrong
     with suppress(Interrupted):
