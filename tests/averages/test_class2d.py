@@ -20,7 +20,7 @@ from sets import (
 )
 
 from vitreous.averages.class2d import class2d, prepare_run
-from vitreous.averages.class2d.em import State
+from vitreous.averages.class2d.em import Class2DState
 from vitreous.averages.result import Class2DResult
 from vitreous.conventions import in_plane_matrix
 from vitreous.fourier import resize_images
@@ -134,7 +134,7 @@ def test_a_resumed_run_ends_with_the_same_bits(stop):
         for _ in range(stop):
             assert not first.algorithm.done(state)
             state, _ = first.algorithm.step(state)
-        kept = state_from_arrays(State, state_to_arrays(state))
+        kept = state_from_arrays(Class2DState, state_to_arrays(state))
         fresh = prepare_run(particles, settings())
         resumed, last = run(fresh.algorithm, seed=99, state=kept)
         _, uninterrupted = run(first.algorithm, seed=99, state=state)
@@ -315,6 +315,6 @@ def test_a_run_that_needs_more_rings_prepares_them_and_resumes_with_the_same_bit
     with torch.no_grad():
         for _ in range(stop):
             state, _ = first.algorithm.step(state)
-        kept = state_from_arrays(State, state_to_arrays(state))
+        kept = state_from_arrays(Class2DState, state_to_arrays(state))
         resumed, _ = run(prepare_run(particles, settings(**options)).algorithm, seed=99, state=kept)
     assert same(result, resumed)

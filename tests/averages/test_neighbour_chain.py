@@ -15,8 +15,8 @@ from vitreous.averages.neighbours import (
     bispectrum,
     choose_triples,
     diffusion_neighbours,
+    exhaustive_candidates,
     exhaustive_neighbours,
-    exhaustive_suspects,
     invariant_features,
     likelihood_form,
     mahalanobis_affinity,
@@ -156,11 +156,11 @@ def test_alignment_finds_rotation_and_mirror_and_their_affinity():
 
 @pytest.mark.parametrize("form", [mahalanobis_form, likelihood_form])
 def test_exhaustive_search_is_the_best_of_all_pairs(form, monkeypatch):
-    monkeypatch.setattr("vitreous.averages.neighbours.suspects._SLAB", 8)
-    monkeypatch.setattr("vitreous.averages.neighbours.suspects._TILE_COLUMNS", 5)
+    monkeypatch.setattr("vitreous.averages.neighbours.candidates._SLAB", 8)
+    monkeypatch.setattr("vitreous.averages.neighbours.candidates._TILE_COLUMNS", 5)
     p, *_ = simulate(41, 5, 2.0)
     low = up_to_order(p, 4)
-    found = exhaustive_suspects(p, 6, form=form, highest_order=4, angles=24)
+    found = exhaustive_candidates(p, 6, form=form, highest_order=4, angles=24)
     everyone = torch.arange(41).expand(41, -1)
     table = torch.full((41, 41), -torch.inf)
     for flip in (False, True):
@@ -262,8 +262,8 @@ def test_the_order_of_methods():
     features = invariant_features(p.components, p.orders, triples=1000, axes=100)
     neither = right(nearest(features, 10))
     ranked = right(mahalanobis_neighbours(p, 10, eigenvectors=0))
-    likely = right(best_of(align_pairs(p, exhaustive_suspects(p, 50).index), 10))
-    collective = right(exhaustive_neighbours(p, 10, suspects=30, eigenvectors=60))
+    likely = right(best_of(align_pairs(p, exhaustive_candidates(p, 50).index), 10))
+    collective = right(exhaustive_neighbours(p, 10, candidates=30, eigenvectors=60))
     published = right(mahalanobis_neighbours(p, 10, eigenvectors=60))
     assert neither < ranked < published < likely < collective
     assert neither > 5 * 19 / 599
@@ -272,11 +272,11 @@ def test_the_order_of_methods():
 def test_requests_that_make_no_sense():
     p, *_ = simulate(10, 2, 1.0)
     with pytest.raises(ValueError, match="10 neighbours of 10 images"):
-        exhaustive_suspects(p, 10)
+        exhaustive_candidates(p, 10)
     with pytest.raises(ValueError, match="0 neighbours of 10 images"):
         nearest(p.components, 0)
     with pytest.raises(ValueError, match="cannot be chosen from"):
-        mahalanobis_neighbours(p, 9, suspects=5)
+        mahalanobis_neighbours(p, 9, candidates=5)
     with pytest.raises(ValueError, match="posterior: expected blocks"):
         ImagePosteriors(
             components=p.components,

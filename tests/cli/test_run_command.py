@@ -26,7 +26,7 @@ QUICK_GAUSSIAN = GaussianInitialModel(
     components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2, pose_steps=1,
     fine_components=16, fine_box_px=16, burn_in_steps=2, samples=2, steps_between=1,
 )  # fmt: skip
-SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=QUICK)
+SETTINGS = Pipeline(classes=5, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, m
     assert read_manifest(tmp_path / "o" / "class2d").runs == before
     one, two = ((path / "initial" / "initial.mrc").read_bytes()[1024:] for path in (tmp_path / "o", folder))
     assert one == two
-    other = Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=QUICK)
+    other = Pipeline(classes=4, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=QUICK)
     with pytest.raises(ValueError, match="classes: 5 -> 4"):
         run_pipeline(simulated / "particles.star", tmp_path / "o", other)
     run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True))
@@ -99,7 +99,7 @@ def test_conditions_of_the_selection(folder):
     smallest, worst_A = select_classes(classes, Pipeline(min_share=0.5))
     assert smallest == np.ceil(0.5 * 300 / len(classes.population))
     assert worst_A == 2 * classes.resolution_A[classes.population >= smallest].min()
-    assert select_classes(classes, Pipeline(max_resolution_A=17.0))[1] == 17.0
+    assert select_classes(classes, Pipeline(worst_resolution_A=17.0))[1] == 17.0
     classes.classes.columns["rlnEstimatedResolution"].values[:] = 999.0
     with pytest.raises(SelectionError, match="noise"):
         select_classes(classes, Pipeline())
@@ -110,7 +110,7 @@ def test_dry_run_and_bad_settings(vitreous, simulated, tmp_path):
     assert (dry.code, (tmp_path / "o").exists(), "300 particles" in dry.out) == (0, False, True)
     bad = vitreous("run", simulated / "particles.star", "-o", tmp_path / "o", "--min-share", 2)
     assert (bad.code, "min_share" in bad.err) == (1, True)
-    for refused in ({"method": "sgd"}, {"max_resolution_A": 0.0}):
+    for refused in ({"method": "sgd"}, {"worst_resolution_A": 0.0}):
         with pytest.raises(ValueError, match=next(iter(refused))):
             Pipeline(**refused)
 

@@ -65,7 +65,7 @@ CASES = {  # a job comes after those that it needs
     "mixture": Case(source=simulated_file("volume_1.mrc"), settings=MixtureFit(components=20, steps=5)),
     "run": Case(
         source=PARTICLES,
-        settings=Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=MODEL),
+        settings=Pipeline(classes=4, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=MODEL),
     ),
 }
 each_task = pytest.mark.parametrize("name", TASKS)

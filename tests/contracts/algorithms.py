@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from vitreous.averages.class2d import Class2D, prepare_run
-from vitreous.averages.class2d.em import State
+from vitreous.averages.class2d.em import Class2DState
 from vitreous.averages.deconvolve import Deconvolve, prepare_deconvolution
-from vitreous.averages.deconvolve.task import State as DeconvolveState
+from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.denoise.task import DenoiseState
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
@@ -169,7 +169,7 @@ def _sampling(seed: int, threads: int) -> Algorithm[Any, Any]:
 
 
 ALGORITHMS: dict[str, Case] = {
-    "class2d": Case(make=_class2d, state=State),
+    "class2d": Case(make=_class2d, state=Class2DState),
     "neighbours": Case(make=_neighbours, state=NeighboursState),
     "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),
     "deconvolve": Case(make=_deconvolve, state=DeconvolveState, random=False),

@@ -6,9 +6,9 @@ import pytest
 from vitreous.jobs.history import append_history
 from vitreous.jobs.results.chains import (
     CHAIN_HEAD,
-    chain_doubts,
     chain_figures,
     chain_rows,
+    convergence_warnings,
     mixture_chain,
     refinement_chain,
 )
@@ -32,10 +32,10 @@ def test_only_the_samples_of_a_refinement_count(tmp_path):
     assert [summary.samples for summary in chain.values()] == [60, 60]
     assert chain["log posterior"].ess == pytest.approx(float(effective_sample_size(trace)))
     assert worst_verdict(chain.values()) == "settled"
-    assert chain_doubts(chain, **WORDS) == []
+    assert convergence_warnings(chain, **WORDS) == []
     with_burn_in = refinement_chain(tmp_path / "a", 80)
     assert worst_verdict(with_burn_in.values()) == "still drifts"
-    (said,) = chain_doubts(with_burn_in, **WORDS)
+    (said,) = convergence_warnings(with_burn_in, **WORDS)
     assert "log posterior (R-hat" in said
     assert "--long" in said
     assert "component size" not in said
@@ -45,11 +45,11 @@ def test_few_samples_are_said_to_be_few(tmp_path):
     refinement(tmp_path / "a", np.random.default_rng(2).normal(size=12))
     chain = refinement_chain(tmp_path / "a", 12)
     assert worst_verdict(chain.values()) == "few independent samples"
-    assert "--more gives more" in chain_doubts(chain, **WORDS)[0]
+    assert "--more gives more" in convergence_warnings(chain, **WORDS)[0]
     none = refinement_chain(tmp_path / "a", 7)
     assert none == {}
     assert chain_figures(none) == {"convergence": "too few samples to say"}
-    assert (chain_doubts(none, **WORDS), list(chain_rows(none))) == ([], [])
+    assert (convergence_warnings(none, **WORDS), list(chain_rows(none))) == ([], [])
 
 
 def test_every_step_of_a_sampling_counts_and_the_slowest_place_is_shown(tmp_path):

@@ -37,9 +37,9 @@ def test_class_files_for_relion(job):
     ("conditions", "classes"),
     [
         ({"min_size": 10}, (1, 2)),
-        ({"max_resolution_A": 18.3}, (1, 2)),
-        ({"min_size": 5, "max_resolution_A": 30.0}, (1, 2, 3)),
-        ({"classes": [1, 4], "max_resolution_A": 100.0}, (1,)),
+        ({"worst_resolution_A": 18.3}, (1, 2)),
+        ({"min_size": 5, "worst_resolution_A": 30.0}, (1, 2, 3)),
+        ({"classes": [1, 4], "worst_resolution_A": 100.0}, (1,)),
         ({"classes": (4, 4, 1)}, (1, 4)),
     ],
 )

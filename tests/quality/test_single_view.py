@@ -9,7 +9,7 @@ from scipy.ndimage import rotate, shift
 
 from vitreous.jobs.averages import read_averages
 from vitreous.mixtures import Mixture, project
-from vitreous.quality import along_one_axis, doubt_about_views, repeated_view
+from vitreous.quality import along_one_axis, repeated_view, warn_if_one_view
 from vitreous.rotations import euler_to_matrix, random_rotations, symmetry_matrices
 
 BOX, PIXEL = 48, 5.0
@@ -57,24 +57,24 @@ def test_one_view_many_times_is_recognised_whatever_its_poses(sd, how):
     images = noisy(images, sd)
     assert repeated_view(images) is not None
     anywhere = random_rotations(10, seed=6).numpy()
-    assert "again, turned" in doubt_about_views(images, anywhere, "C1")
-    assert doubt_about_views(images, poses(*[(30.0 * i, 90, 0) for i in range(10)]), "D7") is None
+    assert "again, turned" in warn_if_one_view(images, anywhere, "C1")
+    assert warn_if_one_view(images, poses(*[(30.0 * i, 90, 0) for i in range(10)]), "D7") is None
 
 
 @pytest.mark.parametrize("sd", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("views", [5, 25])
 def test_different_views_are_not(sd, views):
     rotations = random_rotations(views, seed=views).numpy()
-    assert doubt_about_views(noisy(project(particle(), rotations, BOX, PIXEL), sd), rotations, "C1") is None
+    assert warn_if_one_view(noisy(project(particle(), rotations, BOX, PIXEL), sd), rotations, "C1") is None
 
 
 def test_side_views_of_a_symmetric_particle_determine_it():
     rng = np.random.default_rng(2)
     side = poses(*[(360 * rng.random(), 90, 360 * rng.random()) for _ in range(10)])
     images = noisy(project(ring_of_seven(), side, BOX, PIXEL), 0.3)
-    assert doubt_about_views(images, side, "D7") is None
+    assert warn_if_one_view(images, side, "D7") is None
     top = poses(*[(360 * rng.random(), 2, 360 * rng.random()) for _ in range(10)])
-    assert doubt_about_views(noisy(project(ring_of_seven(), top, BOX, PIXEL), 0.3), top, "D7") is not None
+    assert warn_if_one_view(noisy(project(ring_of_seven(), top, BOX, PIXEL), 0.3), top, "D7") is not None
 
 
 def test_real_averages_give_no_alarm():

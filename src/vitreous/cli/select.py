@@ -11,13 +11,15 @@ from vitreous.jobs import select_particles
 
 __all__ = ["select"]
 
+WORST = ("--worst-resolution-A", "--max-resolution", "--max-resolution-A")  # what it is, and earlier names
+
 
 def select(
     job: Path,
     *,
     classes: str | None = None,
     min_size: int | None = None,
-    max_resolution_A: Annotated[float | None, Parameter(name=("--max-resolution", "--max-resolution-A"))] = None,
+    worst_resolution_A: Annotated[float | None, Parameter(name=WORST)] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Keep the particles of good classes: selected.star and excluded.star are written into the job's folder.
@@ -33,13 +35,13 @@ def select(
         Numbers of the classes, from 1, as in the report: 1,4,9 or 1-5,9.
     min_size
         Fewest particles of a class.
-    max_resolution_A
+    worst_resolution_A
         Poorest resolution of a class, in Angstrom.
     json
         One JSON object on standard output.
     """
     numbers = None if classes is None else class_numbers(classes)
-    found = select_particles(job, numbers, min_size, max_resolution_A)
+    found = select_particles(job, numbers, min_size, worst_resolution_A)
     if json:
         print(json_format.dumps(asdict(found), default=str))
         return

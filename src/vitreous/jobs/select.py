@@ -32,12 +32,12 @@ def select_particles(
     job_folder: str | Path,
     classes: Iterable[int] | None = None,
     min_size: int | None = None,
-    max_resolution_A: float | None = None,
+    worst_resolution_A: float | None = None,
 ) -> SelectResult:
     """Split the particles of a finished 2D classification into selected and excluded ones.
 
     A class is selected when it fulfils all the conditions that are given: its number is among ``classes`` (from 1), it
-    has at least ``min_size`` particles, its resolution is ``max_resolution_A`` or better. Written into the folder:
+    has at least ``min_size`` particles, its resolution is ``worst_resolution_A`` or better. Written into the folder:
     ``selected.star`` and ``excluded.star`` (all columns, order of the input; refused particles are excluded),
     ``class_averages.star`` (the selected classes) and ``backup_selection.star`` (RELION's: one ``rlnSelected`` per
     class).
@@ -50,7 +50,7 @@ def select_particles(
         For a class number that does not exist, no condition at all, or a selection without particles.
     """
     folder = open_class2d_folder(job_folder)
-    chosen = _chosen_classes(folder, classes, min_size, max_resolution_A)
+    chosen = _chosen_classes(folder, classes, min_size, worst_resolution_A)
     keep = np.isin(folder.class_number, np.flatnonzero(chosen) + 1)
     if not keep.any():
         raise SelectionError(f"no class of {folder.path} fulfils the conditions; {_overview(folder)}")
@@ -68,11 +68,11 @@ def select_particles(
 
 
 def _chosen_classes(
-    folder: Class2DFolder, classes: Iterable[int] | None, min_size: int | None, max_resolution_A: float | None
+    folder: Class2DFolder, classes: Iterable[int] | None, min_size: int | None, worst_resolution_A: float | None
 ) -> np.ndarray:
     """(K,) bool."""
     count = len(folder.averages)
-    if classes is None and min_size is None and max_resolution_A is None:
+    if classes is None and min_size is None and worst_resolution_A is None:
         raise SelectionError("give at least one condition: classes, a minimum size, or a maximum resolution")
     chosen = np.ones(count, dtype=bool)
     if classes is not None:
@@ -83,8 +83,8 @@ def _chosen_classes(
         chosen &= np.isin(np.arange(1, count + 1), numbers)
     if min_size is not None:
         chosen &= folder.population >= min_size
-    if max_resolution_A is not None:
-        chosen &= folder.resolution_A <= max_resolution_A
+    if worst_resolution_A is not None:
+        chosen &= folder.resolution_A <= worst_resolution_A
     return chosen
 
 

@@ -20,7 +20,7 @@ from vitreous.quality.correlation import (
 )
 from vitreous.quality.coverage import UnseenCone, unseen_cone
 from vitreous.quality.mass import border_of, bright_part, centres_of_mass
-from vitreous.quality.single_view import along_one_axis, doubt_about_views, repeated_view
+from vitreous.quality.single_view import along_one_axis, repeated_view, warn_if_one_view
 
 __all__ = [
     "ClassTruth",
@@ -36,7 +36,6 @@ __all__ = [
     "class_frame_poses",
     "compare_classes",
     "compare_maps",
-    "doubt_about_views",
     "image_correlations",
     "other_hand",
     "pair_angle_deg",
@@ -49,4 +48,5 @@ __all__ = [
     "soft_ball",
     "soft_disc",
     "unseen_cone",
+    "warn_if_one_view",
 ]

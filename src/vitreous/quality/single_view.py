@@ -13,7 +13,7 @@ from vitreous.fourier import resize_images
 from vitreous.quality.mass import bright_part, centres_of_mass
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["along_one_axis", "doubt_about_views", "repeated_view"]
+__all__ = ["along_one_axis", "repeated_view", "warn_if_one_view"]
 
 ALIKE_DEG = 25.0  # views that are all nearer than this to one axis do not determine a structure
 BOX_PX = 32  # low resolution is enough to tell views apart, and has little noise
@@ -25,7 +25,7 @@ SHARE = 0.9  # of the averages that have to be copies; the others may be junk
 TOLERANCE = 0.02  # of correlation, that copies may lack beyond what noise explains; different views lack 0.1 or more
 
 
-def doubt_about_views(images: np.ndarray, rotations: np.ndarray, symmetry: str) -> str | None:
+def warn_if_one_view(images: np.ndarray, rotations: np.ndarray, symmetry: str) -> str | None:
     """What to say where averages (n, L, L) in poses (n, 3, 3) show one direction only; None where they show more."""
     if along_one_axis(rotations, symmetry):
         return (

@@ -53,7 +53,7 @@ from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 
 __all__ = [
-    "State",
+    "Class2DState",
     "class_log_prior",
     "class_references",
     "first_pass_size",
@@ -68,7 +68,7 @@ SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class Class2DState:
     """Everything that an iteration hands to the next one. n particles, F folds, K classes."""
 
     iteration: int
@@ -106,7 +106,7 @@ def initial_state(
     folds: tuple[np.ndarray, ...],
     seed: int,
     processes: Processes = ALONE,
-) -> State:
+) -> Class2DState:
     """Random classes and random in-plane angles: K averages that differ only by chance."""
     n_classes, n = settings.classes, len(data)
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
@@ -117,7 +117,7 @@ def initial_state(
         label = np.minimum((random[:, 0] * n_classes).astype(np.int64), n_classes - 1)
         start = Alignments.from_shifts(index, label, 2 * np.pi * random[:, 1], np.zeros((len(index), 2)))
         parts.append(processes.add(accumulate_at(data, start, n_classes, noise)))
-    return State(
+    return Class2DState(
         iteration=0,
         seed=seed,
         march=March.start(data.basis.rings),
@@ -160,13 +160,13 @@ def class_references(
     )
 
 
-def offset_sd_px(state: State, data: PreparedParticles, offset_range_A: float) -> float:
+def offset_sd_px(state: Class2DState, data: PreparedParticles, offset_range_A: float) -> float:
     """Width of the prior on origins per axis, in working pixels; half of the range before it is known."""
     return (state.offset_sd_A or offset_range_A / 2) / data.pixel_size_A
 
 
 def one_pass(
-    state: State,
+    state: Class2DState,
     data: PreparedParticles,
     settings: Class2D,
     folds: tuple[np.ndarray, ...],
@@ -174,7 +174,7 @@ def one_pass(
     *,
     processes: Processes = ALONE,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[State, dict[str, Any]]:
+) -> tuple[Class2DState, dict[str, Any]]:
     """Visit every fold once. progress receives (particles done, particles of this pass)."""
     sharpness = _sharpness(state.iteration)
     plan = data.search(state.march.rings, offset_range_A, keep=KEEP_NATS / sharpness)
@@ -201,14 +201,14 @@ def _sharpness(iteration: int) -> float:
 
 
 def _next_state(
-    state: State,
+    state: Class2DState,
     data: PreparedParticles,
     settings: Class2D,
     plan: SearchPlan,
     parts: tuple[Sums, ...],
     index: np.ndarray,
     outcome: Outcome,
-) -> tuple[State, dict[str, Any]]:
+) -> tuple[Class2DState, dict[str, Any]]:
     """What follows from a visit, and what is worth knowing of it."""
     rings, tau2 = state.march.rings, signal_power(parts, data.basis)
     resolved = resolved_rings(parts, tau2[:rings])
@@ -255,7 +255,7 @@ def _next_state(
 
 
 def _free_classes(
-    state: State, settings: Class2D, march: March, parts: tuple[Sums, ...], outcome: Outcome, changed: float
+    state: Class2DState, settings: Class2D, march: March, parts: tuple[Sums, ...], outcome: Outcome, changed: float
 ) -> list[int]:
     """Classes that move now: none in the last pass, or where the classification has nearly settled."""
     last = march.converged or state.iteration + 1 >= settings.iterations

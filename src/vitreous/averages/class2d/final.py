@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from vitreous.averages.class2d.em import State, class_references, offset_sd_px
+from vitreous.averages.class2d.em import Class2DState, class_references, offset_sd_px
 from vitreous.averages.class2d.settings import Class2D
 from vitreous.averages.result import Class2DResult
 from vitreous.matching import (
@@ -57,7 +57,7 @@ class Assignment:
 
 
 def assign(
-    state: State,
+    state: Class2DState,
     data: PreparedParticles,
     settings: Class2D,
     dealt: Dealt,
@@ -91,7 +91,7 @@ def assign(
 
 
 def finish(
-    state: State,
+    state: Class2DState,
     data: PreparedParticles,
     settings: Class2D,
     dealt: Dealt,
@@ -181,7 +181,7 @@ def _centring(parts: tuple[Sums, ...], data: PreparedParticles, offset_range_A: 
 
 
 def _result(
-    state: State,
+    state: Class2DState,
     data: PreparedParticles,
     found: Assignment,
     alignments: Alignments,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.class2d.em import State, first_pass_size, initial_state, one_pass
+from vitreous.averages.class2d.em import Class2DState, first_pass_size, initial_state, one_pass
 from vitreous.averages.class2d.final import finish
 from vitreous.averages.class2d.settings import Class2D
 from vitreous.averages.result import Class2DResult
@@ -146,11 +146,11 @@ class Class2DRun:
     def _most_rings(self) -> int:
         return self.preparation.working_basis(1 << 20).rings
 
-    def _init(self, seed: int) -> State:
+    def _init(self, seed: int) -> Class2DState:
         data = self.data(RINGS_AT_START)
         return initial_state(data, self.settings, self.dealt(data, seed).folds, seed, self.processes)
 
-    def _step(self, state: State) -> tuple[State, dict[str, Any]]:
+    def _step(self, state: Class2DState) -> tuple[Class2DState, dict[str, Any]]:
         room = state.room
         if state.march.rings > room:
             room = min(math.ceil(RING_GROWTH * room), self._most_rings)
@@ -165,10 +165,10 @@ class Class2DRun:
             progress=lambda done, of: self.on_progress(done, of, "matching"),
         )
 
-    def _done(self, state: State) -> bool:
+    def _done(self, state: Class2DState) -> bool:
         return state.march.converged or state.iteration >= self.settings.iterations
 
-    def _finalise(self, state: State) -> Class2DResult:
+    def _finalise(self, state: Class2DState) -> Class2DResult:
         data = self.data(state.room)
         return finish(
             _with_room(state, data),
@@ -181,7 +181,7 @@ class Class2DRun:
             self.processes,
         )
 
-    def snapshot(self, state: State) -> dict[str, Any]:
+    def snapshot(self, state: Class2DState) -> dict[str, Any]:
         """Class averages and assignments as they are in a state, for files of an iteration.
 
         Keys: averages (K, L, L), distribution (K,), resolution_A (K,), class_number (n,) from 1 (0: not seen),
@@ -222,7 +222,7 @@ class Class2DRun:
         return [(int(result.class_number[i]), int(i), pictures[j]) for j, i in enumerate(index)]
 
 
-def _with_room(state: State, data: PreparedParticles) -> State:
+def _with_room(state: Class2DState, data: PreparedParticles) -> Class2DState:
     """The state with sums and noise for all rings of the prepared data (new rings are empty)."""
     rings, harmonics = data.basis.rings, data.basis.harmonics
     if state.room == rings:

@@ -18,7 +18,7 @@ from vitreous.matching import Alignments, ImagePreparation
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet
 
-__all__ = ["DeconvolveRun", "State", "deconvolve", "prepare_deconvolution"]
+__all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
 
 DEFAULT_EDGE_PX = 3.0
 CLASSES_PER_STEP = 8
@@ -26,7 +26,7 @@ NOISE_SAMPLE = 256  # images whose background is measured when they are not norm
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class DeconvolveState:
     """The first ``done`` of K classes are done; arrays as in :class:`DeconvolveResult`, zero where nothing is yet."""
 
     iteration: int
@@ -63,17 +63,17 @@ class DeconvolveRun:
         return -(-len(self.class_number) // self.classes_per_step)
 
     @property
-    def algorithm(self) -> Algorithm[State, DeconvolveResult]:
+    def algorithm(self) -> Algorithm[DeconvolveState, DeconvolveResult]:
         """For the driver; a step is some classes."""
         return Algorithm(
             init=self._init, step=self._step, done=lambda s: s.done >= len(self.class_number), finalise=self._finalise
         )
 
-    def _init(self, seed: int) -> State:
+    def _init(self, seed: int) -> DeconvolveState:
         k, n = len(self.class_number), self.preparation.box_px
         stack = np.zeros((k, n, n), np.float32)
         whole = np.zeros(k, np.int64)
-        return State(
+        return DeconvolveState(
             iteration=0,
             done=0,
             noise_sd=1.0 if self.settings.normalise or self.settings.single else _noise_sd(self),
@@ -85,7 +85,7 @@ class DeconvolveRun:
             residual=np.zeros(k, np.float32),
         )
 
-    def _step(self, state: State) -> tuple[State, dict[str, Any]]:
+    def _step(self, state: DeconvolveState) -> tuple[DeconvolveState, dict[str, Any]]:
         """Group averages, deconvolution and masks of the next classes."""
         stop = min(state.done + self.classes_per_step, len(self.class_number))
         given = self._averages(state.done, stop)
@@ -145,7 +145,7 @@ class DeconvolveRun:
             edge_px=DEFAULT_EDGE_PX if edge_A is None else edge_A / pixel,
         )
 
-    def _finalise(self, state: State) -> DeconvolveResult:
+    def _finalise(self, state: DeconvolveState) -> DeconvolveResult:
         keep = (state.population > 0) & (state.masks.max((1, 2)) > 0)
         if not keep.any():
             raise ValueError(
@@ -297,7 +297,7 @@ def _with(values: np.ndarray, here: slice, new: np.ndarray) -> np.ndarray:
     return out
 
 
-def _remarks(job: DeconvolveRun, state: State, keep: np.ndarray, converged: np.ndarray) -> list[str]:
+def _remarks(job: DeconvolveRun, state: DeconvolveState, keep: np.ndarray, converged: np.ndarray) -> list[str]:
     """What the user should know about the result."""
     remarks = []
     if not keep.all():

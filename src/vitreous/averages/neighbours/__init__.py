@@ -14,6 +14,7 @@ from vitreous.averages.neighbours.bispectrum import (
     invariant_features,
     principal_axes,
 )
+from vitreous.averages.neighbours.candidates import NeighbourLists, align_pairs, best_of, exhaustive_candidates, nearest
 from vitreous.averages.neighbours.chain import exhaustive_neighbours, image_posteriors, mahalanobis_neighbours
 from vitreous.averages.neighbours.classes import ClassState, ClassSums, deal_folds, first_pass, next_pass
 from vitreous.averages.neighbours.examples import NeighbourExamples, neighbour_examples
@@ -39,9 +40,8 @@ from vitreous.averages.neighbours.result import NeighboursResult
 from vitreous.averages.neighbours.search import nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
-from vitreous.averages.neighbours.suspects import NeighbourLists, align_pairs, best_of, exhaustive_suspects, nearest
 from vitreous.averages.neighbours.task import NeighboursPlan, NeighboursRun, neighbours, prepare_neighbours
-from vitreous.averages.neighbours.vdm import (
+from vitreous.averages.neighbours.vector_diffusion import (
     VectorDiffusion,
     affinity_weights,
     diffusion_neighbours,
@@ -75,8 +75,8 @@ __all__ = [
     "diffusion_neighbours",
     "diverse_subset",
     "exchange_mirror",
+    "exhaustive_candidates",
     "exhaustive_neighbours",
-    "exhaustive_suspects",
     "first_pass",
     "half_correlation",
     "image_posteriors",

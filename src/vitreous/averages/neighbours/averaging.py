@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.averages.neighbours.pairs import into_frame
 from vitreous.averages.neighbours.principal import PrincipalImages, posterior_references
-from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.matching import pair_scores
 
 __all__ = ["NeighbourAverages", "average_neighbours", "half_of_neighbours", "refine_rotations"]

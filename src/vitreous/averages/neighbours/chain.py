@@ -8,9 +8,9 @@
 
 from vitreous.averages.covariance import DenoisedCoefficients, PrincipalBasis, principal_blocks, to_principal
 from vitreous.averages.neighbours.bispectrum import invariant_features
+from vitreous.averages.neighbours.candidates import NeighbourLists, align_pairs, best_of, exhaustive_candidates, nearest
 from vitreous.averages.neighbours.mahalanobis import ImagePosteriors, likelihood_form, mahalanobis_form
-from vitreous.averages.neighbours.suspects import NeighbourLists, align_pairs, best_of, exhaustive_suspects, nearest
-from vitreous.averages.neighbours.vdm import (
+from vitreous.averages.neighbours.vector_diffusion import (
     VectorDiffusion,
     affinity_weights,
     diffusion_neighbours,
@@ -38,32 +38,32 @@ def image_posteriors(
 
 
 def mahalanobis_neighbours(
-    posteriors: ImagePosteriors, k: int, *, suspects: int = 50, eigenvectors: int = 100, seed: int = 0
+    posteriors: ImagePosteriors, k: int, *, candidates: int = 50, eigenvectors: int = 100, seed: int = 0
 ) -> NeighbourLists:
     """The k nearest of n images by the published chain; with ``eigenvectors=0`` without vector diffusion.
 
     Suspects come from the bispectrum, improved by vector diffusion on a graph of the ten best of each image's
-    suspects (all of them would be mostly wrong at low signal), and are ranked by the printed affinity.
-    Raises ValueError for k > suspects.
+    candidates (all of them would be mostly wrong at low signal), and are ranked by the printed affinity.
+    Raises ValueError for k > candidates.
     """
-    if k > suspects:
-        raise ValueError(f"{k} neighbours cannot be chosen from {suspects} suspects")
+    if k > candidates:
+        raise ValueError(f"{k} neighbours cannot be chosen from {candidates} candidates")
     features = invariant_features(posteriors.components, posteriors.orders, seed=seed)
-    lists = nearest(features, suspects)
+    lists = nearest(features, candidates)
     if eigenvectors:
-        graph = best_of(align_pairs(posteriors, lists.index, form=mahalanobis_form), min(_EDGES, suspects))
-        lists = diffusion_neighbours(_diffusion(graph, eigenvectors, seed), suspects)
+        graph = best_of(align_pairs(posteriors, lists.index, form=mahalanobis_form), min(_EDGES, candidates))
+        lists = diffusion_neighbours(_diffusion(graph, eigenvectors, seed), candidates)
     return best_of(align_pairs(posteriors, lists.index, form=mahalanobis_form), k)
 
 
 def exhaustive_neighbours(
-    posteriors: ImagePosteriors, k: int, *, suspects: int = 50, eigenvectors: int = 100, seed: int = 0
+    posteriors: ImagePosteriors, k: int, *, candidates: int = 50, eigenvectors: int = 100, seed: int = 0
 ) -> NeighbourLists:
-    """The k nearest of n images by likelihood ratios of all pairs, then vector diffusion on the graph of suspects.
+    """The k nearest of n images by likelihood ratios of all pairs, then vector diffusion on the graph of candidates.
 
     Rotations are those that all paths through the graph agree on; the affinity is that of the diffusion, at most 1.
     """
-    coarse = exhaustive_suspects(posteriors, suspects)
+    coarse = exhaustive_candidates(posteriors, candidates)
     graph = align_pairs(posteriors, coarse.index, form=likelihood_form)
     return diffusion_neighbours(_diffusion(graph, eigenvectors, seed), k)
 

@@ -7,9 +7,9 @@ import torch
 
 from vitreous.averages.covariance import working_images
 from vitreous.averages.neighbours.averaging import average_neighbours
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.averages.neighbours.pairs import into_frame
 from vitreous.averages.neighbours.result import NeighboursResult
-from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.averages.neighbours.task import NeighboursRun
 from vitreous.randomness import generator
 

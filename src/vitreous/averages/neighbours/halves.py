@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from vitreous.averages.neighbours.averaging import PAIRS_AT_ONCE, half_of_neighbours
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.averages.neighbours.pairs import into_frame
-from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.fourier import FourierBessel
 from vitreous.processes import ALONE, Processes
 

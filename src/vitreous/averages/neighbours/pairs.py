@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import torch
 
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.averages.neighbours.profiles import Profiles
-from vitreous.averages.neighbours.suspects import NeighbourLists
 
 __all__ = ["into_frame", "relative_rotations"]
 

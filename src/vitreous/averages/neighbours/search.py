@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.averages.neighbours.profiles import exchange_mirror
-from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.matching.workers import ordered_map
 from vitreous.processes import ALONE, Processes, joined
 

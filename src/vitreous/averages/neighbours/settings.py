@@ -20,7 +20,7 @@ class Neighbours:
     method
         "profiles" compares how well class averages explain two particles; "exhaustive" compares all pairs of images
         in all rotations, then lets vector diffusion weigh the evidence of many; "mahalanobis" is the published chain:
-        bispectrum, vector diffusion, Mahalanobis affinity of 50 suspects.
+        bispectrum, vector diffusion, Mahalanobis affinity of 50 candidates.
     particle_diameter_A
         Diameter of the particle, in Angstrom. None: 7/8 of the box.
     resolution_limit_A

@@ -22,6 +22,7 @@ from vitreous.averages.covariance import (
     steerable_plan,
 )
 from vitreous.averages.neighbours.averaging import average_neighbours, refine_rotations
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.averages.neighbours.chain import exhaustive_neighbours, mahalanobis_neighbours
 from vitreous.averages.neighbours.classes import (
     ClassState,
@@ -39,7 +40,6 @@ from vitreous.averages.neighbours.result import LITTLE_EVIDENCE, NeighboursResul
 from vitreous.averages.neighbours.search import nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
-from vitreous.averages.neighbours.suspects import NeighbourLists
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation, total, wrapped_deg
 from vitreous.matching.workers import one_thread
@@ -52,7 +52,7 @@ MOST_DIAMETER_PX = 64  # across the particle, in working pixels
 PER_CLASS, FEWEST_CLASSES, MOST_CLASSES = 12, 16, 200
 PASS_SECONDS = 4e-9  # of one core per particle, class and component in a pass
 READ_SECONDS = 5e-7  # per particle and coefficient
-SUSPECTS = 50  # of every image, in the chains of image with image
+CANDIDATES = 50  # of every image, in the chains of image with image
 SETTLED = 0.05  # share of images that change class in a pass below which a classification ends
 
 
@@ -227,8 +227,8 @@ class NeighboursRun:
             return relative_rotations(profiles, features, lists)
         chain = exhaustive_neighbours if self.settings.method == "exhaustive" else mahalanobis_neighbours
         posteriors = image_posteriors_of(self.data().images)
-        suspects = min(max(SUSPECTS, k), len(features) - 1)
-        return chain(posteriors, k, suspects=suspects, seed=seed)
+        candidates = min(max(CANDIDATES, k), len(features) - 1)
+        return chain(posteriors, k, candidates=candidates, seed=seed)
 
     def picture(self, components: torch.Tensor) -> torch.Tensor:
         """Images (m, L, L) of principal components (m, M), at the working pixel size, the mean image added."""

@@ -11,9 +11,9 @@ from vitreous.mixtures import FEWEST_SAMPLES, TraceSummary, summarise_trace, wor
 
 __all__ = [
     "CHAIN_HEAD",
-    "chain_doubts",
     "chain_figures",
     "chain_rows",
+    "convergence_warnings",
     "mixture_chain",
     "refinement_chain",
 ]
@@ -57,7 +57,7 @@ def chain_figures(chain: Mapping[str, TraceSummary]) -> dict[str, Any]:
     return figures
 
 
-def chain_doubts(chain: Mapping[str, TraceSummary], *, longer: str, more: str) -> list[str]:
+def convergence_warnings(chain: Mapping[str, TraceSummary], *, longer: str, more: str) -> list[str]:
     """Sentences for the user; ``longer`` and ``more`` are the options that help against drift and few samples."""
     drifting = {name: summary for name, summary in chain.items() if summary.drifts}
     if drifting:

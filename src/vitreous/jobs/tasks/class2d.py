@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.averages.class2d import Class2D, Class2DRun, prepare_run
-from vitreous.averages.class2d.em import State
+from vitreous.averages.class2d.em import Class2DState
 from vitreous.averages.result import Class2DResult
 from vitreous.jobs.function import function_of
 from vitreous.jobs.history import read_history
@@ -59,7 +59,9 @@ class ParticlesToClassify:
     pixel_size_A: float | None = None
 
 
-def _prepare(source: ParticlesToClassify, settings: Class2D, resources: Resources) -> Prepared[State, Class2DResult]:
+def _prepare(
+    source: ParticlesToClassify, settings: Class2D, resources: Resources
+) -> Prepared[Class2DState, Class2DResult]:
     found = Particles(
         particles=source.particles,
         project=source.project,
@@ -83,7 +85,7 @@ def _prepare(source: ParticlesToClassify, settings: Class2D, resources: Resource
         settings=settings,
         inputs=(found.path,),
         algorithm=run.algorithm,
-        state=State,
+        state=Class2DState,
         steps=settings.iterations,
         write=partial(_write, run),
         iteration=partial(_write_iteration, run),
@@ -149,7 +151,7 @@ def _chosen_values(run: Class2DRun) -> dict[str, Any]:
     }
 
 
-def _write_iteration(run: Class2DRun, folder: Path, state: State) -> None:
+def _write_iteration(run: Class2DRun, folder: Path, state: Class2DState) -> None:
     snapshot = Snapshot(
         pixel_size_A=run.plan.pixel_size_A,
         particle_diameter_A=run.plan.particle_diameter_A,
@@ -161,7 +163,7 @@ def _write_iteration(run: Class2DRun, folder: Path, state: State) -> None:
     write_iteration(folder, snapshot, run.particles, iteration=state.iteration, search=search)
 
 
-def _write(run: Class2DRun, folder: Path, result: Class2DResult, state: State) -> Outcome:
+def _write(run: Class2DRun, folder: Path, result: Class2DResult, state: Class2DState) -> Outcome:
     write_final(folder, result, run.particles, search=_search_settings(run, folder))
     found = run.examples(result)
     if found:

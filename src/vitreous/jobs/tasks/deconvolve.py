@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, DeconvolveRun, prepare_deconvolution
-from vitreous.averages.deconvolve.task import State
+from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
@@ -40,7 +40,7 @@ class ClassifiedParticles:
 
 def _prepare(
     source: ClassifiedParticles, settings: Deconvolve, resources: Resources
-) -> Prepared[State, DeconvolveResult]:
+) -> Prepared[DeconvolveState, DeconvolveResult]:
     path = classified(source.particles)
     chosen, notes = (settings, ()) if settings.single else inherited(settings, path)
     found = read_particles(path, project=source.project, pixel_size_A=source.pixel_size_A)
@@ -49,7 +49,7 @@ def _prepare(
         settings=chosen,
         inputs=(path,),
         algorithm=run.algorithm,
-        state=State,
+        state=DeconvolveState,
         steps=run.steps,
         write=partial(_write, run),
         screen=_screen(run),
@@ -71,7 +71,7 @@ def _screen(run: DeconvolveRun) -> tuple[str, ...]:
     )
 
 
-def _write(run: DeconvolveRun, folder: Path, result: DeconvolveResult, state: State) -> Outcome:
+def _write(run: DeconvolveRun, folder: Path, result: DeconvolveResult, state: DeconvolveState) -> Outcome:
     write_deconvolved(folder, result)
     figures = {
         "averages": len(result.averages),

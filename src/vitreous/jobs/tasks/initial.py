@@ -11,7 +11,7 @@ from vitreous.iterate import Algorithm
 from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.initial import initial_page
-from vitreous.jobs.results.chains import chain_doubts, chain_figures, refinement_chain
+from vitreous.jobs.results.chains import chain_figures, convergence_warnings, refinement_chain
 from vitreous.jobs.results.initial import FILES, write_initial
 from vitreous.jobs.results.reference import ALIGNED, compare_with_reference, read_reference
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
@@ -26,7 +26,7 @@ from vitreous.mixtures import (
 )
 from vitreous.models import InitialModelResult
 from vitreous.particles import ParticleSet, Volume
-from vitreous.quality import doubt_about_views
+from vitreous.quality import warn_if_one_view
 
 __all__ = ["TASK", "Averages", "run_initial"]
 
@@ -144,9 +144,9 @@ def _write(given: _Given, settings: Settings, folder: Path, result: InitialModel
     against: list[str] = []
     if given.reference is not None:
         figures, against = compare_with_reference(folder, result.mean, given.reference, given.reference_name)
-    views = doubt_about_views(given.images, result.rotations, settings.symmetry)
+    views = warn_if_one_view(given.images, result.rotations, settings.symmetry)
     chain = refinement_chain(folder, settings.samples)
-    drift = chain_doubts(chain, longer="--burn-in-steps", more="--samples or --steps-between")
+    drift = convergence_warnings(chain, longer="--burn-in-steps", more="--samples or --steps-between")
     doubts = [*_doubts(result, settings, views), *drift]
     lines = [
         f"{result.restarts_agreeing} of {settings.restarts} restarts agree",

@@ -12,7 +12,7 @@ from vitreous.iterate import Algorithm
 from vitreous.jobs.function import function_of
 from vitreous.jobs.mixture_input import MixtureInput, read_mixture_input
 from vitreous.jobs.report.mixture import mixture_page
-from vitreous.jobs.results.chains import chain_doubts, chain_figures, mixture_chain
+from vitreous.jobs.results.chains import chain_figures, convergence_warnings, mixture_chain
 from vitreous.jobs.results.mixture import FILES, write_mixture
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.mixtures import (
@@ -130,7 +130,7 @@ def _convergence(folder: Path, settings: Settings, last: FitState | SamplingStat
         verdict = "converged" if converged else "still rises"
         return {"steps": last.iteration, "gain_per_count": float(f"{last.gain:.3g}"), "convergence": verdict}, doubts
     chain = mixture_chain(folder)
-    doubts = chain_doubts(chain, longer="--burn-in-steps", more="--samples or --steps-between")
+    doubts = convergence_warnings(chain, longer="--burn-in-steps", more="--samples or --steps-between")
     return chain_figures(chain), doubts
 
 

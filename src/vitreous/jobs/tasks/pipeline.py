@@ -47,7 +47,7 @@ class Pipeline:
         For particles that are dark on a bright background.
     min_share
         A class is used when it has at least this share of the number of particles of an average class.
-    max_resolution_A
+    worst_resolution_A
         And when its resolution is this or better. None: twice the figure of the best class that is large enough.
     symmetry
         Point group of the particle: C1, Cn, Dn, T, O or I.
@@ -64,7 +64,7 @@ class Pipeline:
     particle_diameter_A: float | None = None
     invert_contrast: bool = False
     min_share: float = 0.25
-    max_resolution_A: float | None = None
+    worst_resolution_A: float | None = None
     symmetry: str = "C1"
     restarts: int = 4
     seed: int = 0
@@ -74,7 +74,7 @@ class Pipeline:
         require_finite(self)
         require_one_of(self, "method", METHODS)
         require_at_least(self, {"classes": 1, "restarts": 1})
-        require_positive(self, ("particle_diameter_A", "max_resolution_A"))
+        require_positive(self, ("particle_diameter_A", "worst_resolution_A"))
         require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
         kind = METHODS[self.method]
         fits = self.initial is None or type(self.initial) is kind
@@ -161,8 +161,8 @@ def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, floa
     Raises SelectionError when no class that is large enough has a resolution: there is nothing but noise.
     """
     smallest = max(1, int(np.ceil(settings.min_share * folder.population.sum() / len(folder.population))))
-    if settings.max_resolution_A is not None:
-        return smallest, settings.max_resolution_A
+    if settings.worst_resolution_A is not None:
+        return smallest, settings.worst_resolution_A
     best = folder.resolution_A[folder.population >= smallest].min(initial=np.inf)
     if not np.isfinite(best):
         raise SelectionError(
@@ -183,7 +183,7 @@ def _select(job: Job, settings: Pipeline, options: RunOptions) -> SelectResult:
     """Select, and say how."""
     folder = open_class2d_folder(job.path / CLASS2D)
     smallest, worst_A = select_classes(folder, settings)
-    selected = select_particles(job.path / CLASS2D, min_size=smallest, max_resolution_A=worst_A)
+    selected = select_particles(job.path / CLASS2D, min_size=smallest, worst_resolution_A=worst_A)
     text = (
         f"selected {len(selected.classes)} of {len(folder.averages)} classes, those with at least {smallest} particles "
         f"and a resolution of {worst_A:.1f} Å or better: {selected.selected_count:,} of "
@@ -225,6 +225,10 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     page=pipeline_page,
     uses=frozenset({"device", "memory", "threads"}),
     in_python=frozenset({"initial"}),
-    aliases={"classes": ("--K",), "symmetry": ("--sym",)},
+    aliases={
+        "classes": ("--K",),
+        "symmetry": ("--sym",),
+        "worst_resolution_A": ("--max-resolution", "--max-resolution-A"),
+    },
 )
 run_pipeline = function_of(TASK)

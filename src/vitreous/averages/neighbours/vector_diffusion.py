@@ -23,7 +23,7 @@ import torch
 from scipy.sparse import csr_matrix, diags_array
 from scipy.sparse.linalg import eigsh
 
-from vitreous.averages.neighbours.suspects import NeighbourLists
+from vitreous.averages.neighbours.candidates import NeighbourLists
 from vitreous.randomness import generator
 
 __all__ = ["VectorDiffusion", "affinity_weights", "diffusion_neighbours", "vector_diffusion"]

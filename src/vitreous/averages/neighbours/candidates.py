@@ -20,7 +20,7 @@ from vitreous.averages.neighbours.mahalanobis import (
 )
 from vitreous.matching import RotationGrid, pair_scores, rotation_scores
 
-__all__ = ["NeighbourLists", "align_pairs", "best_of", "exhaustive_suspects", "nearest"]
+__all__ = ["NeighbourLists", "align_pairs", "best_of", "exhaustive_candidates", "nearest"]
 
 _SLAB, _TILE_ROWS, _TILE_COLUMNS = 512, 64, 256  # images; a tile of scores stays near the processor
 _PAIRS = 16384  # pairs aligned at once
@@ -63,7 +63,7 @@ def nearest(features: torch.Tensor, k: int, *, rows: int = 512) -> NeighbourList
     return NeighbourLists(index=index, mirrored=mirrored, psi_rad=torch.full_like(value, torch.nan), affinity=value)
 
 
-def exhaustive_suspects(
+def exhaustive_candidates(
     posteriors: ImagePosteriors,
     k: int,
     *,
