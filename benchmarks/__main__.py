@@ -33,6 +33,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "perfect-classes": False,
     "relion-peer": False,
     "scaling": False,
+    "processes": False,
     "collapse": False,
     "components": False,
     "mixture-fit": False,
