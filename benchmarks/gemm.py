@@ -94,7 +94,7 @@ def operations(grid: PoseGrid) -> float:
 
 
 def _rates(tasks: list[tuple[float, Callable[[], object]]], seconds: float) -> list[float]:
-    """GFLOP per CPU second of the fastest call of every task; the tasks take turns, so that all meet the same machine."""
+    """GFLOP per CPU second of the fastest call of every task; tasks take turns, so that all meet the same machine."""
     best = [float("inf")] * len(tasks)
     for _, call in tasks:
         call()
