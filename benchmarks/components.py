@@ -23,20 +23,21 @@ from vitreous.iterate import Algorithm, run
 from vitreous.mixtures import (
     GaussianInitialModel,
     InitialModel,
-    InitialModelResult,
+    Mixture,
     Moves,
     gaussian_initial_model_algorithm,
     initial_model_algorithm,
     projection_step,
 )
+from vitreous.mixtures.averages import reduce_images
 from vitreous.mixtures.conformations import single
 from vitreous.mixtures.counts import count_images
-from vitreous.mixtures.gaussian.moves import with_poses
-from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
-from vitreous.mixtures.gaussian.stages import Chain, Sampler, sweep
-from vitreous.mixtures.initial.reduce import centres_of_mass, reduce_images
-from vitreous.mixtures.initial.stages import default_prior
-from vitreous.quality import align_maps, resample_aligned, resolution_at, shell_correlation
+from vitreous.mixtures.gaussian_noise.moves import with_poses
+from vitreous.mixtures.gaussian_noise.noisy_stages import Chain, Sampler, sweep
+from vitreous.mixtures.gaussian_noise.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
+from vitreous.mixtures.gibbs_projections import default_prior
+from vitreous.models import InitialModelResult
+from vitreous.quality import align_maps, centres_of_mass, resample_aligned, resolution_at, shell_correlation
 from vitreous.randomness import generator
 from vitreous.rotations import random_rotations
 from vitreous.simulate import read_atoms
@@ -114,18 +115,18 @@ def _masked(images: np.ndarray, truth: np.ndarray, poses: np.ndarray, pixel: flo
 
 def _refinement(
     method: str, images: np.ndarray, pixel: float, poses: np.ndarray, options: argparse.Namespace
-) -> Callable[[int | str], tuple[InitialModelResult, dict[str, Any], float]]:
+) -> Callable[[int | str], tuple[InitialModelResult[Mixture], dict[str, Any], float]]:
     """A function that refines with a number of components: (result, what was logged of the choice, its CPU seconds)."""
     turns = generator(options.seed, "errors of poses").standard_normal((len(poses), 3)) / np.sqrt(3.0)
     start_poses = poses @ Rotation.from_rotvec(turns * np.deg2rad(options.pose_error_deg)).as_matrix()
-    common = {"restarts": 1, "samples": options.samples, "seed": options.seed, "threads": 1}
+    common = {"restarts": 1, "samples": options.samples, "seed": options.seed}
     settings = InitialModel(**common) if method == "gmm" else GaussianInitialModel(**common)
     make = initial_model_algorithm if method == "gmm" else gaussian_initial_model_algorithm
     start = _coarse_counts if method == "gmm" else _coarse_noisy
-    fitted = start(images, pixel, make(images, pixel, settings), settings, start_poses)
+    fitted = start(images, pixel, make(images, pixel, settings, threads=1), settings, start_poses)
 
-    def refine(components: int | str) -> tuple[InitialModelResult, dict[str, Any], float]:
-        algorithm: Algorithm = make(images, pixel, replace(settings, fine_components=components))
+    def refine(components: int | str) -> tuple[InitialModelResult[Mixture], dict[str, Any], float]:
+        algorithm: Algorithm = make(images, pixel, replace(settings, fine_components=components), threads=1)
         state = replace(
             algorithm.init(options.seed), iteration=settings.rounds, restarts=(fitted,), log_posteriors=np.zeros(1)
         )
@@ -162,7 +163,7 @@ def _coarse_noisy(images: np.ndarray, pixel: float, algorithm: Algorithm, settin
 
 
 def _one(
-    refine: Callable[[int | str], tuple[InitialModelResult, dict[str, Any], float]],
+    refine: Callable[[int | str], tuple[InitialModelResult[Mixture], dict[str, Any], float]],
     components: int | str,
     truth: np.ndarray,
     pixel: float,

@@ -20,9 +20,10 @@ from benchmarks.record import REPOSITORY
 from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
 from vitreous.iterate import run
-from vitreous.mixtures import InitialModel, InitialModelResult, initial_model_algorithm
+from vitreous.mixtures import InitialModel, Mixture, initial_model_algorithm
+from vitreous.mixtures.conformation_agreement import compare_conformations
 from vitreous.mixtures.conformations import PosedMixtures
-from vitreous.mixtures.initial.agreement import compare_conformations
+from vitreous.models import InitialModelResult
 from vitreous.quality import align_maps, resample_aligned
 from vitreous.rotations import random_rotations
 from vitreous.simulate import Atoms, gaussian_density, read_atoms
@@ -89,9 +90,9 @@ def _measure_one(atoms: list[Atoms], box: int, pixel: float, seed: int, options:
     rotations = random_rotations(2 * options.views, seed=seed).numpy()
     labels = np.tile([0, 1], options.views)
     images = np.stack([_view(atoms[c], g, box, pixel) for c, g in zip(labels, rotations, strict=True)])
-    settings = InitialModel(conformations=2, restarts=options.restarts, threads=options.threads, seed=seed)
+    settings = InitialModel(conformations=2, restarts=options.restarts, seed=seed)
     start = time.process_time()
-    result, state = run(initial_model_algorithm(images, pixel, settings), seed=seed)
+    result, state = run(initial_model_algorithm(images, pixel, settings, threads=options.threads), seed=seed)
     spent = time.process_time() - start
     order = np.argsort(-state.log_posteriors)
     found = [_right(state.restarts[r], labels, rotations) for r in order]
@@ -127,7 +128,7 @@ def _right(model: PosedMixtures, labels: np.ndarray, rotations: np.ndarray) -> t
     return round(max(same, 1.0 - same), 3), round(poses.fraction, 3)
 
 
-def _maps(result: InitialModelResult, atoms: list[Atoms], labels: np.ndarray) -> dict[str, Any]:
+def _maps(result: InitialModelResult[Mixture], atoms: list[Atoms], labels: np.ndarray) -> dict[str, Any]:
     """Correlations; the truths, by the labels that won, are in the frame of the atomic models."""
     box, pixel = result.mean.data.shape[0], result.mean.pixel_size_A
     own = (0, 1) if (result.labels == labels).mean() >= 0.5 else (1, 0)

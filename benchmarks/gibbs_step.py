@@ -21,20 +21,21 @@ import torch
 from benchmarks.atomic_scenes import DATA, STRUCTURES, atoms_of, make_scene
 from benchmarks.gemm import MACHINE_SIZE
 from benchmarks.tables import markdown_table
+from vitreous.iterate import run
 from vitreous.mixtures import (
     Counts,
+    MixtureFit,
     MixturePrior,
     Moves,
     PosedMixture,
     count_images,
-    fit_grid,
-    grid_data,
+    fit_algorithm,
+    grid_fit_data,
     projection_step,
 )
-from vitreous.mixtures.gibbs_projections import assign_views, draw_mixture, draw_rotations
-from vitreous.mixtures.initial.reduce import reduce_images
-from vitreous.mixtures.initial.stages import default_prior
-from vitreous.particles import open_stack
+from vitreous.mixtures.averages import reduce_images
+from vitreous.mixtures.gibbs_projections import assign_views, default_prior, draw_mixture, draw_rotations
+from vitreous.particles import Volume, open_stack
 from vitreous.simulate import volume_from_atoms
 
 COMPONENTS, COUNTS, SEED = 500, 10_000, 20261
@@ -80,8 +81,9 @@ def _start(data: Path, work: Path, box: int) -> tuple[Counts, PosedMixture]:
     stack = open_stack(scene.averages)
     images = stack.read(np.arange(len(stack))).clip(min=0.0)
     true = volume_from_atoms(atoms_of(data, structure, work), structure.box_px, structure.pixel_size_A, 15.0).numpy()
-    target = grid_data(true, structure.pixel_size_A, 1e6)
-    fitted = fit_grid(target, COMPONENTS, steps=30, rng=np.random.default_rng(SEED)).mixture
+    target = grid_fit_data(Volume(data=true, pixel_size_A=structure.pixel_size_A), 1e6)
+    settings = MixtureFit(components=COMPONENTS, steps=30, tolerance=0.0)
+    fitted, _ = run(fit_algorithm(target, settings), seed=SEED)
     model = PosedMixture(mixture=fitted, rotations=scene.rotations, offsets_A=np.zeros((len(images), 2)))
     reduced = reduce_images(images, structure.pixel_size_A, np.zeros((len(images), 2)), box)
     return count_images(reduced.images, reduced.pixel_size_A, COUNTS), model

@@ -9,10 +9,9 @@ import numpy as np
 
 from benchmarks.child import Cost, run_child
 from benchmarks.program import PROGRAM
-from vitreous.jobs.model_truth import compare_model
-from vitreous.mixtures import Agreement, compare_poses
-from vitreous.particles import read_star
-from vitreous.rotations import symmetry_matrices
+from vitreous.particles import read_star, read_volume
+from vitreous.quality import compare_maps
+from vitreous.rotations import Agreement, compare_poses, symmetry_matrices
 
 __all__ = ["WITHIN_DEG", "command", "model_figures", "poses_figures", "stage_seconds"]
 
@@ -30,7 +29,7 @@ def command(name: str, file: Path, folder: Path, *, threads: int, options: list[
 
 def model_figures(folder: Path, truth: Path) -> dict[str, Any]:
     """Agreement of the model with a map, at the better hand, and how many restarts agree with each other."""
-    found = compare_model(folder / "initial.mrc", truth)
+    found, _ = compare_maps(read_volume(folder / "initial.mrc"), read_volume(truth))
     table = next(iter(read_star(folder / "initial_restarts.star").values()))
     agreeing = table.numbers("vtrAgreeingFraction")
     return {

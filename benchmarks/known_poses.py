@@ -24,9 +24,9 @@ from benchmarks.fourier_inversion import fourier_inversion
 from benchmarks.record import REPOSITORY
 from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
-from vitreous.mixtures import KnownPoses, reconstruct_known, unseen_cone
+from vitreous.mixtures import KnownPoses, reconstruct_known
 from vitreous.particles import Table, image_name, read_volume, write_mrc_stack, write_star
-from vitreous.quality import resolution_at, shell_correlation
+from vitreous.quality import resolution_at, shell_correlation, unseen_cone
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
 from vitreous.simulate import Atoms, gaussian_density, read_atoms, volume_from_atoms
 
@@ -118,13 +118,13 @@ def score(found: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
 
 def _programs(components: int) -> dict[str, Program]:
     """Those that are there; the others are named."""
-    settings = KnownPoses(components=components, threads=1)
+    settings = KnownPoses(components=components)
     # Compiled before the clock runs.
     reconstruct_known(np.ones((2, 8, 8)), np.stack([np.eye(3)] * 2), 4.0, KnownPoses(components=4, samples=1))
 
     def mixture(images: np.ndarray, rotations: np.ndarray, _: Path) -> tuple[np.ndarray, float]:
         start = time.process_time()
-        found = reconstruct_known(images, rotations, PIXEL_A, settings).mean.data
+        found = reconstruct_known(images, rotations, PIXEL_A, settings, threads=1).mean.data
         return found, time.process_time() - start
 
     def inversion(images: np.ndarray, rotations: np.ndarray, _: Path) -> tuple[np.ndarray, float]:

@@ -23,8 +23,8 @@ from benchmarks.record import REPOSITORY
 from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
 from vitreous.iterate import run
-from vitreous.jobs.convergence_of import mixture_chain
 from vitreous.jobs.history import append_history, rewind_history
+from vitreous.jobs.results.chains import mixture_chain
 from vitreous.mixtures import (
     MixtureFit,
     MixtureSampling,

@@ -15,7 +15,7 @@ from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
-from vitreous.jobs.run_pipeline import Pipeline
+from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 
 ROOT = Path(__file__).resolve().parent.parent

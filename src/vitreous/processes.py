@@ -26,6 +26,14 @@ class Processes(Protocol):
     def size(self) -> int:
         """How many there are."""
 
+    @property
+    def on_this_machine(self) -> int:
+        """How many of them share the processors of this machine."""
+
+    @property
+    def words_said(self) -> int:
+        """How often :meth:`from_first` has been called."""
+
     def add(self, sums: T) -> T:
         """A frozen dataclass of tensors, or of tuples of them, each summed over all processes."""
 
@@ -53,6 +61,8 @@ class Alone:
 
     rank: int = 0
     size: int = 1
+    on_this_machine: int = 1
+    words_said: int = 0
 
     def add(self, sums: T) -> T:
         """The sums."""

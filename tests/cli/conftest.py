@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vitreous.cli import main
-from vitreous.jobs.run_simulate import run_simulate
+from vitreous.jobs.tasks.simulate import run_simulate
 from vitreous.simulate import SimulateSettings
 
 SMALL = SimulateSettings(particles=300, box_px=24, pixel_size_A=12.0, snr=0.5, defocus_groups=3, shift_max_px=1.0)

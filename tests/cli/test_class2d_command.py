@@ -11,8 +11,8 @@ from conftest import SMALL
 
 from vitreous.averages.class2d import Class2D, class2d
 from vitreous.jobs import Job, job_status, read_history, read_manifest
-from vitreous.jobs.run_class2d import run_class2d
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.class2d import run_class2d
 from vitreous.particles import Table, read_particles, read_star, write_mrc_stack, write_star
 
 FEW = ("--K", 3, "--iter", 2)
@@ -121,6 +121,7 @@ def test_relions_command_line(vitreous, simulated, tmp_path):
     settings = manifest.settings
     assert (settings["tau2_fudge"], settings["particle_diameter_A"], manifest.seed) == (2.0, 250.0, 5)
     assert settings["offset_range_A"] == pytest.approx(2 * SMALL.pixel_size_A)
+    assert "offset_range_px" not in settings  # the same job as with --offset-range-A
     assert ended.err.count("note:") == 4
 
 

@@ -9,8 +9,8 @@ import pytest
 from vitreous.averages.deconvolve import Deconvolve, prepare_deconvolution
 from vitreous.iterate import Interrupted
 from vitreous.jobs import job_status, read_manifest
-from vitreous.jobs.run_deconvolve import run_deconvolve
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.deconvolve import run_deconvolve
 from vitreous.particles import open_stack, read_particles, write_mrc_stack
 
 FILES = ("deconvolved.mrcs", "deconvolved_unmasked.mrcs", "deconvolved_masks.mrcs", "deconvolved_plain.mrcs")

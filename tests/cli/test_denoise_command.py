@@ -11,9 +11,9 @@ import pytest
 from test_kill import KILLED
 
 from vitreous.iterate import Interrupted
-from vitreous.jobs import job_status, read_manifest
-from vitreous.jobs.run_denoise import run_denoise
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs import job_status, read_history, read_manifest
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.denoise import run_denoise
 from vitreous.particles import Table, open_stack, read_particles, read_star, write_mrc_stack, write_star
 
 
@@ -45,7 +45,7 @@ def test_files_and_report(simulated, folder):
     assert "rise above the noise" in page
     assert job_status(folder) == "finished"
     assert read_manifest(folder).summary["particles"] == 300
-    assert not list(folder.glob("*.coefficients"))
+    assert not (folder / ".prepared").exists()
 
 
 def test_report_again_for_every_kind_of_job(vitreous, folder, classified, simulated, tmp_path):
@@ -116,25 +116,25 @@ def test_broken_input(vitreous, simulated, tmp_path):
 
 
 def test_a_request_to_stop_leaves_nothing_half_written(simulated, folder, tmp_path, monkeypatch):
-    calls = []
+    def stop_after_five(job):
+        return len(read_history(job.path)) == 5
 
-    def stop_at_the_end(job):
-        calls.append(1)
-        return (job.path / "denoised.coefficients").exists() and len(calls) > 2
-
-    small = RunOptions(memory=1)
+    small = RunOptions(memory=1)  # many steps
     with monkeypatch.context() as patch:
-        patch.setattr("vitreous.jobs.folder.Job.abort_requested", stop_at_the_end)
+        patch.setattr("vitreous.jobs.folder.Job.abort_requested", stop_after_five)
         with pytest.raises(Interrupted):
             run_denoise(simulated / "particles.star", tmp_path / "o", options=small)
     assert job_status(tmp_path / "o") == "aborted"
     assert [p.name for p in (tmp_path / "o").glob("*denoised*")] == []
+    assert not (tmp_path / "o" / ".prepared").exists()
     run_denoise(simulated / "particles.star", tmp_path / "o", options=RunOptions(memory=1, resume=True))
     run_denoise(simulated / "particles.star", tmp_path / "whole", options=small)
     assert np.array_equal(pixels(tmp_path / "o" / "denoised.mrcs"), pixels(tmp_path / "whole" / "denoised.mrcs"))
+    steps = [[entry["iteration"] for entry in read_history(tmp_path / name)] for name in ("o", "whole")]
+    assert steps[0] == steps[1] == list(range(1, 21))  # the model, and 19 times 16 images
 
 
-@pytest.mark.parametrize("moment", [2, 3])
+@pytest.mark.parametrize("moment", [4, 6, 8])  # fitted; images made, the table not written; all but the stack
 def test_killed_and_resumed_it_ends_alike(vitreous, simulated, folder, tmp_path, monkeypatch, moment):
     words = ["denoise", str(simulated / "particles.star"), "-o", "o", "--resume"]
     command = [sys.executable, "-c", KILLED, str(moment), *words]

@@ -9,11 +9,11 @@ import pytest
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages, read_averages
-from vitreous.jobs.initial_folder import other_hand, read_initial
-from vitreous.jobs.model_reference import read_agreement
-from vitreous.jobs.run_initial import run_initial
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.reference import read_agreement
 from vitreous.jobs.select import select_particles
+from vitreous.jobs.tasks.initial import run_initial
 from vitreous.mixtures import (
     GaussianInitialModel,
     InitialModel,
@@ -27,6 +27,7 @@ from vitreous.mixtures import (
 )
 from vitreous.optics import ctf_2d
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
+from vitreous.quality import other_hand
 from vitreous.rotations import random_rotations
 
 PIXEL = 6.0
@@ -228,7 +229,9 @@ def test_gaussian_interrupted_and_resumed_it_ends_alike(gaussian, tmp_path, monk
     with pytest.raises(JobFolderError, match=r"other settings.*method"):
         run_initial(write_positive(averages, tmp_path), tmp_path / "o", QUICK, RunOptions(resume=True))
     with monkeypatch.context() as patch:
-        patch.setattr("vitreous.mixtures.gaussian.algorithm.random_start", None)  # it goes on, and does not start again
+        patch.setattr(
+            "vitreous.mixtures.gaussian_noise.algorithm.random_start", None
+        )  # it goes on, and does not start again
         run_initial(averages, tmp_path / "o", QUICK_GAUSSIAN, RunOptions(resume=True, threads=1))
     assert [entry["iteration"] for entry in history(tmp_path / "o")] == list(range(1, 7))
     for name in ("initial.mrc", "initial_variance.mrc"):
@@ -252,7 +255,7 @@ def test_gaussian_command_refuses_settings_of_the_other_method(vitreous, gaussia
     assert not (tmp_path / "o").exists()
     dry = vitreous(*words, "gmm-gaussian", "--dry-run", "--json")
     planned = dry.events[-1]["settings"]
-    assert {**planned, "threads": 2} == {"method": "gmm-gaussian", **vars(GaussianInitialModel())}
+    assert planned == {"method": "gmm-gaussian", **vars(GaussianInitialModel())}
     ended = vitreous(*words, "gmm-gaussian", "--threads", 1, *WORDS_GAUSSIAN)
     assert ended.code == 0, ended.err
     assert np.array_equal(read_volume(tmp_path / "o" / "initial.mrc").data, read_volume(out / "initial.mrc").data)

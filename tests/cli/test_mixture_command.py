@@ -8,8 +8,8 @@ import pytest
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import job_status, read_history, read_manifest
-from vitreous.jobs.run_mixture import run_mixture
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.mixture import run_mixture
 from vitreous.mixtures import Mixture, MixtureFit, MixtureSampling, evaluate, prepare_map, read_pseudo_atoms, translate
 from vitreous.mixtures import sample_points as draw_points
 from vitreous.particles import Volume, read_volume, write_mrc_stack, write_volume

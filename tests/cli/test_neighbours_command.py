@@ -15,9 +15,9 @@ import vitreous as vt
 from vitreous.averages.neighbours import Neighbours
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_history, read_manifest
-from vitreous.jobs.report_of import write_report_of
-from vitreous.jobs.run_neighbours import run_neighbours
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.neighbours import run_neighbours
+from vitreous.jobs.tasks.table import write_report
 from vitreous.particles import Table, image_name, open_stack, read_particles, read_star, write_mrc_stack, write_star
 from vitreous.testing import Blobs
 
@@ -139,7 +139,7 @@ def test_report_is_written_again_from_the_folder(vitreous, folder, tmp_path):
     assert 'id="examples"' not in (copy / "report.html").read_text()
     (copy / "averages.star").unlink()
     with pytest.raises(JobFolderError, match=r"averages\.star"):
-        write_report_of(copy)
+        write_report(copy)
 
 
 def test_command_and_a_finished_folder(vitreous, classified, folder, tmp_path):
@@ -170,10 +170,10 @@ def test_killed_and_resumed_it_ends_with_the_same_files(vitreous, classified, fo
         ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert job_status("o") == "interrupted"
-        assert (tmp_path / "o" / "coefficients.dat").is_file()
+        assert (tmp_path / "o" / ".prepared" / "coefficients.dat").is_file()
     ended = vitreous(*words)
     assert ended.code == 0, ended.err
-    assert not (tmp_path / "o" / "coefficients.dat").exists()
+    assert not (tmp_path / "o" / ".prepared").exists()
     assert contents(tmp_path / "o") == contents(folder)
     assert [entry["iteration"] for entry in read_history("o")] == [1, 2, 3, 4]
     assert [(entry["run"], entry["pass"]) for entry in read_history("o")] == [(1, 1), (1, 2), (2, 1), (2, 2)]
@@ -184,7 +184,7 @@ def test_a_request_to_stop_is_heard(classified, tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         run_neighbours(classified, tmp_path / "o", FAST)
     assert job_status(tmp_path / "o") == "aborted"
-    assert not (tmp_path / "o" / "coefficients.dat").exists()
+    assert not (tmp_path / "o" / ".prepared").exists()
 
 
 def test_files_of_others_are_not_overwritten(classified, folder, tmp_path):

@@ -2,18 +2,20 @@
 
 import inspect
 from dataclasses import dataclass, fields
-from importlib import import_module
 from typing import get_type_hints
 
 import pytest
 from cyclopts import Group
 
 from vitreous.averages.class2d import Class2D
-from vitreous.cli import class2d as class2d_command
 from vitreous.cli import relion, simulate
-from vitreous.cli.options import UNITS, memory_bytes, memory_text, options_from, parameters_section, plain
+from vitreous.cli.commands import command_of, running_options, settings_options
+from vitreous.cli.options import UNITS, memory_bytes, memory_text, options_from, plain
 from vitreous.cli.select import class_numbers
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.task import words_of
+from vitreous.jobs.tasks.class2d import TASK as CLASS2D
+from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.simulate import SimulateSettings
 
 
@@ -25,8 +27,8 @@ class Word:
 @pytest.mark.parametrize(
     ("options", "settings"),
     [
-        (class2d_command.Settings, Class2D),
-        (class2d_command.Running, RunOptions),
+        (settings_options(CLASS2D), Class2D),
+        (running_options(CLASS2D), RunOptions),
         (simulate.Settings, SimulateSettings),
     ],
 )
@@ -37,8 +39,8 @@ def test_options_without_words_are_the_default_settings(options, settings):
 @pytest.mark.parametrize(
     ("settings", "texts"),
     [
-        (Class2D, parameters_section(Class2D)),
-        (RunOptions, parameters_section(RunOptions)),
+        (Class2D, words_of(Class2D)),
+        (RunOptions, words_of(RunOptions)),
         (SimulateSettings, simulate.HELP),
     ],
 )
@@ -50,7 +52,7 @@ def test_every_setting_is_explained(settings, texts):
 
 
 def test_a_docstring_without_parameters_explains_nothing():
-    assert parameters_section(Word) == {}
+    assert words_of(Word) == {}
 
 
 def test_option_names_keep_the_unit():
@@ -127,30 +129,25 @@ def test_what_cannot_be_done_is_refused(option):
 
 
 def test_no_alias_is_also_ignored():
-    names = {name for several in relion.ALIASES.values() for name in several}
+    names = {name for several in CLASS2D.aliases.values() for name in several}
     assert not names & (set(relion.IGNORED) | set(relion.REFUSED))
-    assert set(relion.ALIASES) <= {f.name for s in (Class2D, RunOptions) for f in fields(s)}
+    assert set(CLASS2D.aliases) <= {f.name for s in (Class2D, RunOptions, CLASS2D.source) for f in fields(s)}
 
 
-def test_every_option_of_the_command_is_documented():
-    text = inspect.getdoc(class2d_command.class2d)
-    for name in inspect.signature(class2d_command.class2d).parameters:
-        assert name in (*text.split(), "settings", "running")
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["class2d", "deconvolve", "denoise", "initial", "mixture", "neighbours", "reconstruct", "run", "simulate"],
-)
-def test_every_option_says_what_it_is(command):
-    module = import_module(f"vitreous.cli.{command}")
-    for options in filter(None, (module.Settings, getattr(module, "Running", None))):
-        for name, hint in get_type_hints(options, include_extras=True).items():
-            assert any(parameter.help for parameter in hint.__metadata__), f"{command}: {name} has no help"
+@pytest.mark.parametrize("name", TASKS)
+def test_every_option_says_what_it_is(name):
+    task = task_of(name)
+    found = [
+        get_type_hints(options, include_extras=True) for options in (settings_options(task), running_options(task))
+    ]
+    arguments = inspect.signature(command_of(task)).parameters.values()
+    found.append({a.name: a.annotation for a in arguments if a.name not in ("settings", "running")})
+    for hints in found:
+        for option, hint in hints.items():
+            assert any(parameter.help for parameter in hint.__metadata__), f"{name}: {option} has no help"
 
 
 def test_words_of_a_shared_option_are_those_of_the_first_method():
-    from vitreous.cli.initial import Settings
-
-    (parameter,) = get_type_hints(Settings, include_extras=True)["restarts"].__metadata__
+    options = settings_options(task_of("initial"))
+    (parameter,) = get_type_hints(options, include_extras=True)["restarts"].__metadata__
     assert "attempts" in parameter.help  # of gmm, the default

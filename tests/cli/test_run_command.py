@@ -8,14 +8,14 @@ import pytest
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
-from vitreous.jobs.class2d_folder import open_class2d_folder
-from vitreous.jobs.initial_folder import other_hand, read_initial
-from vitreous.jobs.model_reference import read_agreement
-from vitreous.jobs.model_truth import compare_model
-from vitreous.jobs.run_options import RunOptions
-from vitreous.jobs.run_pipeline import Pipeline, run_pipeline, select_classes
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.results.class2d import open_class2d_folder
+from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.reference import agreement_lines, read_agreement
+from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
-from vitreous.particles import read_star, write_volume
+from vitreous.particles import read_star, read_volume, write_volume
+from vitreous.quality import compare_maps, other_hand
 from vitreous.rotations import random_rotations
 
 QUICK = InitialModel(
@@ -26,13 +26,13 @@ QUICK_GAUSSIAN = GaussianInitialModel(
     components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2, pose_steps=1,
     fine_components=16, fine_box_px=16, burn_in_steps=2, samples=2, steps_between=1,
 )  # fmt: skip
-SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2)
+SETTINGS = Pipeline(classes=5, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=QUICK)
 
 
 @pytest.fixture(scope="module")
 def folder(simulated, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "out"
-    run_pipeline(simulated / "particles.star", path, SETTINGS, initial=QUICK)
+    run_pipeline(simulated / "particles.star", path, SETTINGS)
     return path
 
 
@@ -53,28 +53,27 @@ def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "deconvolve")
         with pytest.raises(Interrupted):
-            run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, initial=QUICK)
+            run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS)
     before = read_manifest(tmp_path / "o" / "class2d").runs
-    run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, RunOptions(resume=True), initial=QUICK)
+    run_pipeline(simulated / "particles.star", tmp_path / "o", SETTINGS, RunOptions(resume=True))
     assert read_manifest(tmp_path / "o" / "class2d").runs == before
     one, two = ((path / "initial" / "initial.mrc").read_bytes()[1024:] for path in (tmp_path / "o", folder))
     assert one == two
-    other = Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2)
+    other = Pipeline(classes=4, min_share=0.1, max_resolution_A=500.0, restarts=2, initial=QUICK)
     with pytest.raises(ValueError, match="classes: 5 -> 4"):
-        run_pipeline(simulated / "particles.star", tmp_path / "o", other, initial=QUICK)
-    run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True), initial=QUICK)
+        run_pipeline(simulated / "particles.star", tmp_path / "o", other)
+    run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True))
     assert read_manifest(tmp_path / "o" / "class2d").settings["classes"] == 4
 
 
 def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, tmp_path):
-    gaussian = replace(SETTINGS, method="gmm-gaussian")
+    gaussian = replace(SETTINGS, method="gmm-gaussian", initial=QUICK_GAUSSIAN)
     shutil.copytree(folder, tmp_path / "o")
     run_pipeline(
         simulated / "particles.star",
         tmp_path / "o",
         gaussian,
         RunOptions(overwrite=True),
-        initial=QUICK_GAUSSIAN,
         reference=simulated / "volume_1.mrc",
     )
     manifest, initial = read_manifest(tmp_path / "o"), read_manifest(tmp_path / "o" / "initial")
@@ -92,7 +91,7 @@ def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, 
         manifest.summary["initial_reference_correlation"] == read_agreement(tmp_path / "o" / "initial")[0].correlation
     )
     with pytest.raises(ValueError, match="expected GaussianInitialModel"):
-        run_pipeline(simulated / "particles.star", tmp_path / "p", gaussian, initial=QUICK)
+        replace(gaussian, initial=QUICK)
 
 
 def test_conditions_of_the_selection(folder):
@@ -122,9 +121,9 @@ def test_model_against_the_truth_over_both_hands(tmp_path):
     write_volume(tmp_path / "true.mrc", to_volume(truth, 24, 6.0))
     turned = to_volume(rotate(truth, random_rotations(1, seed=3)[0].numpy()), 25, 5.5)
     write_volume(tmp_path / "model.mrc", other_hand(turned))
-    found = compare_model(tmp_path / "model.mrc", tmp_path / "true.mrc")
+    found, _ = compare_maps(read_volume(tmp_path / "model.mrc"), read_volume(tmp_path / "true.mrc"))
     assert found.other_hand
     assert found.correlation > 0.97 > found.mirrored_correlation
     assert found.resolution_A < 20.0 < found.mirrored_resolution_A
-    assert found.lines()[0].startswith("initial_other_hand.mrc")
-    assert found.lines()[1].startswith("initial.mrc")
+    assert agreement_lines(found)[0].startswith("initial_other_hand.mrc")
+    assert agreement_lines(found)[1].startswith("initial.mrc")

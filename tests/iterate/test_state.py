@@ -1,6 +1,7 @@
 """Saved states come back bit for bit; states that are not finite are refused by name."""
 
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import pytest
@@ -102,6 +103,24 @@ def test_what_cannot_be_kept_is_refused_by_name():
         state_to_arrays(replace(example(), best={1, 2}))
     with pytest.raises(TypeError, match="labels"):
         state_to_arrays(replace(example(), labels=np.array([object()])))
+
+
+Chain = TypeVar("Chain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfChains(Generic[Chain]):
+    iteration: int
+    chains: tuple[Chain, ...]
+
+
+def test_a_generic_state_comes_back_with_its_parameters():
+    state = OfChains(iteration=2, chains=(Group(sigma2=torch.tensor([0.5]), name="a"),))
+    back = state_from_arrays(OfChains[Group], state_to_arrays(state))
+    assert back.chains[0].name == "a"
+    assert torch.equal(back.chains[0].sigma2, state.chains[0].sigma2)
+    with pytest.raises(ValueError, match="holds a Group"):
+        state_from_arrays(OfChains[int], state_to_arrays(state))
 
 
 def test_another_class_or_version_is_refused():

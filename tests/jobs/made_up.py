@@ -7,8 +7,8 @@ import numpy as np
 from vitreous.averages.result import Class2DResult
 from vitreous.jobs.folder import open_job
 from vitreous.jobs.manifest import new_manifest
-from vitreous.jobs.relion_output import SearchSettings, write_final
-from vitreous.jobs.report import Examples, write_examples
+from vitreous.jobs.results.class2d import Examples, write_examples
+from vitreous.jobs.results.class2d_relion import SearchSettings, write_final
 from vitreous.particles import ParticleSet, Table, read_particles, write_mrc_stack, write_star
 
 BOX, PIXEL, CLASSES, PARTICLES = 32, 4.0, 5, 60

@@ -18,7 +18,9 @@ COMMAND = "vitreous class2d p.star -o job"
 
 
 def manifest(**settings):
-    return new_manifest("class2d", {"classes": 50, **settings}, seed=1, inputs=["p.star"])
+    return new_manifest(
+        "class2d", {"classes": 50, **settings}, seed=1, inputs=["p.star"], files=["run_it[0-9]*", "run_data.star"]
+    )
 
 
 def markers(folder):
@@ -138,10 +140,26 @@ def test_a_folder_prepared_by_relion_is_accepted(tmp_path):
 
 def test_results_of_another_program_are_never_touched(tmp_path):
     (tmp_path / "run_it025_data.star").touch()
-    assert job_status(tmp_path) == "other"
     with pytest.raises(JobFolderError, match="not from this program"):
         run_job(tmp_path, overwrite=True)
     assert (tmp_path / "run_it025_data.star").exists()
+
+
+def test_results_of_another_program_beside_a_job_of_another_kind_stay(tmp_path):
+    run_job(tmp_path)
+    (tmp_path / "averages.mrcs").touch()
+    other = new_manifest("neighbours", {}, seed=1, files=["averages.mrcs", "run_data.star"])
+    with pytest.raises(JobFolderError, match="not from this program"), open_job(tmp_path, other, command=COMMAND):
+        pass
+    (tmp_path / "averages.mrcs").rename(tmp_path / "mine.mrcs")
+    (tmp_path / "run_data.star").touch()  # of the job that is replaced
+    with open_job(tmp_path, other, command=COMMAND, overwrite=True):
+        assert not (tmp_path / "run_data.star").exists()
+
+
+def test_a_folder_with_nothing_but_a_report_is_not_ours(tmp_path):
+    (tmp_path / "report.html").touch()
+    assert job_status(tmp_path) == "other"
 
 
 def test_a_file_instead_of_a_folder(tmp_path):

@@ -10,14 +10,14 @@ import pytest
 from made_up import CLASSES, made_up_job
 from parsed_page import ParsedPage
 
+from vitreous.jobs import write_report
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.report import write_class2d_report
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     folder = made_up_job(tmp_path_factory.mktemp("report"))
-    return write_class2d_report(folder).read_text(encoding="utf-8")
+    return write_report(folder).read_text(encoding="utf-8")
 
 
 def test_it_is_well_formed_and_starts_as_html(full):
@@ -95,7 +95,7 @@ def test_text_from_outside_is_escaped(full):
 
 
 def test_noise_is_called_noise(tmp_path):
-    text = ParsedPage(write_class2d_report(made_up_job(tmp_path, found_signal=False)).read_text(encoding="utf-8")).text
+    text = ParsedPage(write_report(made_up_job(tmp_path, found_signal=False)).read_text(encoding="utf-8")).text
     assert "Nothing was found" in text
     assert "58 particles, and no common signal among them." in text
     assert "best resolution" not in text
@@ -105,7 +105,7 @@ def test_optional_files_may_be_missing(tmp_path):
     folder = made_up_job(tmp_path)
     for name in ("run_class_halves.mrcs", "examples.npz", "history.jsonl", "job.json"):
         (folder / name).unlink()
-    text = ParsedPage(write_class2d_report(folder).read_text(encoding="utf-8")).text
+    text = ParsedPage(write_report(folder).read_text(encoding="utf-8")).text
     assert "58 particles in 4 classes" in text
     assert "half-sets" not in text
     assert "Convergence" not in text
@@ -115,19 +115,19 @@ def test_sparse_histories_are_drawn_as_far_as_they_go(tmp_path):
     folder = made_up_job(tmp_path)
     lines = [{"iteration": 1}, {"iteration": 2, "log_likelihood": None}, {"iteration": 3, "populations": [1, 2]}, {}]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert "Log-likelihood" not in ParsedPage(write_class2d_report(folder).read_text(encoding="utf-8")).text
+    assert "Log-likelihood" not in ParsedPage(write_report(folder).read_text(encoding="utf-8")).text
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(JobFolderError, match="not the folder of a finished 2D classification"):
-        write_class2d_report(tmp_path)
+        write_report(tmp_path)
 
 
 def test_it_depends_on_the_folder_alone(tmp_path):
     folder = made_up_job(tmp_path)
-    first = write_class2d_report(folder).read_text(encoding="utf-8")
+    first = write_report(folder).read_text(encoding="utf-8")
     moved = folder.rename(tmp_path / "moved")
-    second = write_class2d_report(moved).read_text(encoding="utf-8")
+    second = write_report(moved).read_text(encoding="utf-8")
 
     def images(text):
         return [a["src"] for a in ParsedPage(text).of("img")]

@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from made_up import made_up_job
 
-from vitreous.jobs.report import write_class2d_report
+from vitreous.jobs import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -47,7 +47,7 @@ document.body.append(out);
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
 def test_selection_sorting_and_details(tmp_path):
-    report = write_class2d_report(made_up_job(tmp_path))
+    report = write_report(made_up_job(tmp_path))
     page = report.with_name("probe.html")
     page.write_text(report.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]

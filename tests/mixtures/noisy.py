@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitreous.mixtures.gaussian.forward import projections
-from vitreous.mixtures.gaussian.model import GaussianNoisePrior, NoisyImages, NoisyMixture, sample_noisy_prior
-from vitreous.mixtures.gaussian.moves import Sampler
+from vitreous.mixtures.gaussian_noise.forward import projections
+from vitreous.mixtures.gaussian_noise.model import GaussianNoisePrior, NoisyImages, NoisyMixture, sample_noisy_prior
+from vitreous.mixtures.gaussian_noise.moves import Sampler
 from vitreous.rotations import symmetry_matrices
 
 ONE = np.eye(3)[None]

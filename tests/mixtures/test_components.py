@@ -19,13 +19,13 @@ from vitreous.mixtures import (
     initial_model_algorithm,
     project,
 )
-from vitreous.mixtures.components import LADDER, held_out_views, log_predictive_of_views, tried
-from vitreous.mixtures.gaussian import Chain, NoisyImages, NoisyMixture, Sampler
-from vitreous.mixtures.gaussian.held_out import predict_views as predict_noisy_views
-from vitreous.mixtures.gaussian.prepare import default_noise_prior
-from vitreous.mixtures.gaussian.stages import first_steps
-from vitreous.mixtures.initial import State
-from vitreous.mixtures.initial.held_out import predict_views
+from vitreous.mixtures.choose_components import LADDER, held_out_views, log_predictive_of_views, tried
+from vitreous.mixtures.gaussian_noise import Chain, NoisyImages, NoisyMixture, Sampler
+from vitreous.mixtures.gaussian_noise.held_out import predict_views as predict_noisy_views
+from vitreous.mixtures.gaussian_noise.noisy_stages import first_steps
+from vitreous.mixtures.gaussian_noise.prepare import default_noise_prior
+from vitreous.mixtures.poisson_poses import PoissonState
+from vitreous.mixtures.poisson_poses.held_out import predict_views
 from vitreous.rotations import random_rotations
 
 ONE = np.eye(3)[None]
@@ -141,7 +141,7 @@ def test_noise_model_finds_about_as_many_components_as_there_are(truth):
 @pytest.mark.parametrize(
     ("algorithm_of", "settings", "state_type"),
     [
-        (initial_model_algorithm, TINY, State),
+        (initial_model_algorithm, TINY, PoissonState),
         (gaussian_initial_model_algorithm, TINY_GAUSSIAN, GaussianState),
     ],
 )
@@ -149,14 +149,14 @@ def test_the_choice_is_made_once_and_kept_by_a_checkpoint(truth, algorithm_of, s
     images = project(truth.mixture, truth.rotations[:6], 16, PIXEL)
     algorithm = algorithm_of(images, PIXEL, settings)
     states, messages = [], []
-    straight, _ = run(algorithm, seed=0, save=states.append, on_step=messages.append)
-    assert [m["components"] for m in messages if "components" in m] == [straight.choice.chosen]
-    assert straight.choice.components.tolist() == list(LADDER)
-    assert len(straight.mixture) == straight.choice.chosen
+    straight, last = run(algorithm, seed=0, save=states.append, on_step=messages.append)
+    assert [m["components"] for m in messages if "components" in m] == [last.choice.chosen]
+    assert last.choice.components.tolist() == list(LADDER)
+    assert len(straight.mixture) == last.choice.chosen
     assert [state.choice is None for state in states] == [True] * 3 + [False] * (len(states) - 3)
     for state in (states[2], states[3]):
-        resumed, _ = run(algorithm, seed=0, state=state_from_arrays(state_type, state_to_arrays(state)))
-        assert np.array_equal(resumed.choice.log_predictive, straight.choice.log_predictive)
+        resumed, final = run(algorithm, seed=0, state=state_from_arrays(state_type, state_to_arrays(state)))
+        assert np.array_equal(final.choice.log_predictive, last.choice.log_predictive)
         assert np.array_equal(resumed.mean.data, straight.mean.data)
 
 

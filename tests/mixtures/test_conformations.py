@@ -24,6 +24,9 @@ from vitreous.mixtures import (
     sample_points,
     sample_prior,
 )
+from vitreous.mixtures.averages import Reduced
+from vitreous.mixtures.common_frame import in_one_frame
+from vitreous.mixtures.conformation_agreement import compare_conformations
 from vitreous.mixtures.conformations import (
     PosedMixtures,
     conformation_steps,
@@ -35,15 +38,17 @@ from vitreous.mixtures.conformations import (
     single,
     split,
 )
+from vitreous.mixtures.gibbs_projections import default_prior
 from vitreous.mixtures.global_rotations import random_rotation_matrices
-from vitreous.mixtures.initial import InitialModel, State, compare_poses, initial_model, initial_model_algorithm
-from vitreous.mixtures.initial.agreement import compare_conformations
-from vitreous.mixtures.initial.frames import in_one_frame
-from vitreous.mixtures.initial.posterior import aligned_conformations
-from vitreous.mixtures.initial.reduce import Reduced
-from vitreous.mixtures.initial.stages import anneal_round, default_prior, initial_log_posterior, random_start
+from vitreous.mixtures.poisson_poses import InitialModel, PoissonState, initial_model, initial_model_algorithm
+from vitreous.mixtures.poisson_poses.counted_stages import (
+    anneal_round,
+    initial_log_posterior,
+    random_start,
+)
+from vitreous.mixtures.posterior_maps import aligned_conformations
 from vitreous.randomness import generator
-from vitreous.rotations import random_rotations
+from vitreous.rotations import compare_poses, random_rotations
 
 ONE = np.eye(3)[None]
 FLIP = np.diag([1.0, 1.0, -1.0])
@@ -273,7 +278,7 @@ def test_resumed_with_two_conformations_it_ends_with_the_same_bits(two_states):
     states = []
     straight, _ = run(algorithm, seed=0, save=states.append)
     for state in (states[4], states[8]):
-        resumed, _ = run(algorithm, seed=0, state=state_from_arrays(State, state_to_arrays(state)))
+        resumed, _ = run(algorithm, seed=0, state=state_from_arrays(PoissonState, state_to_arrays(state)))
         assert np.array_equal(resumed.label_probabilities, straight.label_probabilities)
         for a, b in zip(resumed.conformations, straight.conformations, strict=True):
             assert np.array_equal(a.mean.data, b.mean.data)

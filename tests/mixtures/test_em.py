@@ -4,34 +4,56 @@ import numpy as np
 import pytest
 
 from mixtures import random_mixture, require_shared
+from vitreous.iterate import run
 from vitreous.mixtures import (
+    FitData,
     Mixture,
+    MixtureFit,
     MixturePrior,
+    PointCloud,
+    cloud_data,
     em_step,
     evaluate,
     expect_grid,
     expect_points,
-    fit_grid,
-    fit_points,
+    fit_algorithm,
     grid_data,
+    grid_fit_data,
     log_prior,
     sample_points,
 )
+from vitreous.particles import Volume
 from vitreous.simulate import read_atoms, volume_from_atoms
 
 PRIOR = MixturePrior(mean_precision_per_A2=1e-3, precision_shape=3.0, precision_rate_A2=60.0, concentration=2.0)
 
 
+def fitted(data: FitData, components: int, *, steps: int, seed: int) -> tuple[Mixture, np.ndarray]:
+    """(mixture, log posterior before every step)."""
+    seen: list[float] = []
+    settings = MixtureFit(components=components, steps=steps, tolerance=0.0)
+    mixture, _ = run(fit_algorithm(data, settings), seed=seed, on_step=lambda info: seen.append(info["log_posterior"]))
+    return mixture, np.array(seen)
+
+
+def seen_as(values: np.ndarray, pixel_size_A: float, counts: float) -> FitData:
+    """An image or a map to fit."""
+    return grid_fit_data(Volume(data=np.atleast_3d(values.T).T, pixel_size_A=pixel_size_A), counts)
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_log_posterior_increases_with_every_step(dimension):
     m = random_mixture(12, dimension=dimension)
-    data = grid_data(evaluate(m, 20, 5.0), 5.0, 2e4)
-    fit = fit_grid(data, 20, steps=60, rng=np.random.default_rng(1))
-    assert len(fit.log_posterior) == 61
-    assert np.diff(fit.log_posterior).min() > -1e-6 * abs(fit.log_posterior[-1])
-    assert fit.log_posterior[-1] - fit.log_posterior[0] > 100
-    points = sample_points(m, 800, np.random.default_rng(2))
-    trace = np.array(fit_points(points, 10, steps=60, rng=np.random.default_rng(3)).log_posterior)
+    _, trace = fitted(seen_as(evaluate(m, 20, 5.0), 5.0, 2e4), 20, steps=60, seed=1)
+    assert len(trace) == 60
+    assert np.diff(trace).min() > -1e-6 * abs(trace[-1])
+    assert trace[-1] - trace[0] > 100
+
+
+def test_log_posterior_of_points_increases_with_every_step():
+    points = sample_points(random_mixture(12), 800, np.random.default_rng(2))
+    cloud = PointCloud(points_A=points, times=np.ones(800, np.int64))
+    _, trace = fitted(cloud_data(cloud), 10, steps=60, seed=3)
     assert np.diff(trace).min() > -1e-9 * abs(trace[-1])
 
 
@@ -105,12 +127,8 @@ def test_it_recovers_separate_components():
     truth = Mixture(
         means_A=[[-30.0, 0, 0], [25.0, 10, 0], [0.0, 0, 40.0]], weights=[0.5, 0.3, 0.2], precision_per_A2=1 / 49
     )
-    weak = MixturePrior(mean_precision_per_A2=1e-6, precision_shape=1.0, precision_rate_A2=1e-6, concentration=1.0)
-    fits = [
-        fit_grid(grid_data(evaluate(truth, 40, 4.0), 4.0, 1e5), 3, steps=80, rng=np.random.default_rng(i), prior=weak)
-        for i in range(5)
-    ]
-    best = max(fits, key=lambda fit: fit.log_posterior[-1]).mixture
+    fits = [fitted(seen_as(evaluate(truth, 40, 4.0), 4.0, 1e5), 3, steps=80, seed=i) for i in range(5)]
+    best, _ = max(fits, key=lambda fit: fit[1][-1])
     order = np.argsort(-best.weights)
     assert np.allclose(best.means_A[order], truth.means_A, atol=0.05)
     assert np.allclose(best.weights[order], truth.weights, atol=1e-3)
@@ -133,8 +151,8 @@ def test_empty_corners_of_a_smooth_map_are_left_out():
 def test_polymerase_at_15_A():
     atoms = read_atoms(require_shared("models/1wcm.pdb.gz"), exclude_chains=("D", "G"))
     at_15, at_20 = (volume_from_atoms(atoms, 50, 4.0, resolution).numpy() for resolution in (15.0, 20.0))
-    fit = fit_grid(grid_data(at_15, 4.0, 1e6), 500, steps=40, rng=np.random.default_rng(0))
-    found = evaluate(fit.mixture, 50, 4.0)
+    mixture, _ = fitted(seen_as(at_15, 4.0, 1e6), 500, steps=40, seed=0)
+    found = evaluate(mixture, 50, 4.0)
     for reference, least in ((at_15, 0.985), (at_20, 0.985)):
         assert (found * reference).sum() / np.sqrt((found**2).sum() * (reference**2).sum()) > least
 
@@ -156,9 +174,3 @@ def test_bad_grids_are_explained(values, words):
 def test_bad_numbers_are_explained():
     with pytest.raises(ValueError, match="counts"):
         grid_data(np.ones((4, 4)), 1.0, 0)
-    with pytest.raises(ValueError, match="components"):
-        fit_grid(grid_data(np.ones((4, 4)), 1.0, 10), 0, steps=1, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="points"):
-        fit_points(np.zeros((0, 3)), 1, steps=1, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="weights"):
-        fit_points(np.zeros((2, 3)), 1, steps=1, rng=np.random.default_rng(0), weights=-np.ones(2))

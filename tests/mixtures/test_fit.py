@@ -166,6 +166,15 @@ def test_a_resumed_chain_ends_with_the_same_bits(start_steps):
     assert len(one) == start_steps + 2 + 4
 
 
+def test_a_seed_is_one_seed_however_it_is_given():
+    volume, means = uneven(), []
+    data = grid_fit_data(volume, SHORT.counts)
+    for chosen in (SHORT, replace(SHORT, seed=5)):
+        algorithm = sampling_algorithm(data, chosen, shape=volume.data.shape, pixel_size_A=4.0)
+        means.append(run(algorithm, seed=5)[0].mean)
+    assert np.array_equal(*means)
+
+
 def test_points_that_count_twice_are_two_points():
     points = np.random.default_rng(5).normal(size=(30, 3)) * 10
     times = np.random.default_rng(6).integers(1, 4, size=30)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from noisy import PRIOR, simulate
 
-from vitreous.mixtures.gaussian.global_poses import move_poses_globally
-from vitreous.mixtures.gaussian.hmc import first_step_size
-from vitreous.mixtures.gaussian.model import NoisyImages, NoisyMixture, sample_noisy_prior
-from vitreous.mixtures.gaussian.moves import Sampler
-from vitreous.mixtures.gaussian.stages import Chain, Steps, sweep
+from vitreous.mixtures.gaussian_noise.global_poses import move_poses_globally
+from vitreous.mixtures.gaussian_noise.hmc import first_step_size
+from vitreous.mixtures.gaussian_noise.model import NoisyImages, NoisyMixture, sample_noisy_prior
+from vitreous.mixtures.gaussian_noise.moves import Sampler
+from vitreous.mixtures.gaussian_noise.noisy_stages import Chain, Steps, sweep
 from vitreous.mixtures.model import image_centres
 from vitreous.rotations import symmetry_matrices
 

@@ -10,7 +10,6 @@ from vitreous.iterate import check_finite, run, state_from_arrays, state_to_arra
 from vitreous.mixtures import (
     GaussianInitialModel,
     GaussianState,
-    compare_poses,
     evaluate,
     gaussian_initial_model,
     gaussian_initial_model_algorithm,
@@ -19,8 +18,8 @@ from vitreous.mixtures import (
     symmetrise,
     translate,
 )
-from vitreous.mixtures.gaussian.forward import apply_ctf
-from vitreous.rotations import random_rotations, symmetry_matrices
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf
+from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 
 ONE = np.eye(3)[None]
 FLIP = np.diag([1.0, 1.0, -1.0])
@@ -89,8 +88,15 @@ def test_resumed_from_its_arrays_it_ends_with_the_same_bits(scene):
         resumed, _ = run(algorithm, seed=0, state=back)
         assert np.array_equal(resumed.mean.data, straight.mean.data)
         assert np.array_equal(resumed.rotations, straight.rotations)
-    one_thread = gaussian_initial_model(scene[2], PIXEL, replace(SHORT, threads=1))
+    one_thread = gaussian_initial_model(scene[2], PIXEL, SHORT, threads=1)
     assert np.array_equal(one_thread.mean.data, straight.mean.data)
+
+
+def test_a_seed_is_one_seed_however_it_is_given(scene):
+    by_settings = gaussian_initial_model(scene[2], PIXEL, replace(SHORT, seed=5))
+    by_run, _ = run(gaussian_initial_model_algorithm(scene[2], PIXEL, SHORT), seed=5)
+    assert np.array_equal(by_settings.mean.data, by_run.mean.data)
+    assert np.array_equal(by_settings.rotations, by_run.rotations)
 
 
 def test_step_sizes_rest_while_samples_are_taken(scene):

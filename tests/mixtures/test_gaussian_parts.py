@@ -9,18 +9,18 @@ from scipy import integrate, stats
 from scipy.spatial.transform import Rotation
 
 from vitreous.mixtures import mirror, project, rotate, symmetrise
-from vitreous.mixtures.gaussian.conditionals import (
+from vitreous.mixtures.gaussian_noise.conditionals import (
     Overlaps,
     draw_noise_precisions,
     draw_scales_and_backgrounds,
     integrated_log_likelihood,
     overlaps,
 )
-from vitreous.mixtures.gaussian.forward import apply_ctf, log_likelihood, projections
-from vitreous.mixtures.gaussian.global_poses import centred_images, move_poses_globally, pairwise_overlaps
-from vitreous.mixtures.gaussian.hmc import adapted, first_step_size, leapfrog, settled, step_of
-from vitreous.mixtures.gaussian.model import NoisyImages
-from vitreous.mixtures.gaussian.moves import (
+from vitreous.mixtures.gaussian_noise.forward import apply_ctf, log_likelihood, projections
+from vitreous.mixtures.gaussian_noise.global_poses import centred_images, move_poses_globally, pairwise_overlaps
+from vitreous.mixtures.gaussian_noise.hmc import adapted, first_step_size, leapfrog, settled, step_of
+from vitreous.mixtures.gaussian_noise.model import NoisyImages
+from vitreous.mixtures.gaussian_noise.moves import (
     means_energy,
     means_trajectory,
     poses_energy,
@@ -28,7 +28,7 @@ from vitreous.mixtures.gaussian.moves import (
     with_means,
     with_poses,
 )
-from vitreous.mixtures.gaussian.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
+from vitreous.mixtures.gaussian_noise.prepare import centred, checked_noisy_averages, default_noise_prior, reduced
 from vitreous.rotations import random_rotations
 
 CASES = [("C1", False), ("C1", True), ("D2", False), ("D2", True)]

@@ -8,7 +8,8 @@ import torch
 
 from mixtures import random_mixture
 from vitreous.fourier import central_slices, centred_irfft2, prepare_volume
-from vitreous.mixtures import evaluate, project, unseen_cone
+from vitreous.mixtures import evaluate, project
+from vitreous.quality import unseen_cone
 from vitreous.rotations import random_rotations
 from vitreous.simulate import Atoms, volume_from_atoms
 

@@ -14,6 +14,7 @@ import cyclopts
 
 import vitreous
 from vitreous.cli import relion
+from vitreous.jobs.tasks.table import TASKS
 
 __all__ = ["app", "main"]
 
@@ -32,23 +33,17 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS = {
-    "run": "From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
+OTHERS = {
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
-    "class2d": "2D classification: particles in, class averages and a report out.",
-    "deconvolve": "Non-negative averages without CTF from classified particles, masked.",
-    "denoise": "Denoised images of all particles, free of the CTF.",
-    "neighbours": "Nearest neighbours of every particle, and averages of them.",
-    "initial": "An initial model, with its uncertainty, from class averages of unknown views.",
-    "reconstruct": "A map, with its uncertainty, from images whose poses are known.",
-    "mixture": "A map, an image or points as a mixture of Gaussians: pseudo-atoms.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
     "demo": "Simulate particles, classify them, make an initial model, and compare with the truth.",
 }
+COMMANDS = {**{name: entry.help for name, entry in TASKS.items()}, **OTHERS}
 for _name, _help in COMMANDS.items():
-    app.command(f"vitreous.cli.{_name}:{_name}", name=_name, help=_help)
+    _module = "commands" if _name in TASKS else _name
+    app.command(f"vitreous.cli.{_module}:{_name}", name=_name, help=_help)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,4 +87,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _complain(text: str) -> None:
+    """On standard error; of several processes each says which it is."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        text = text.replace("vitreous: ", f"vitreous, process {os.environ.get('RANK', '?')}: ", 1)
     print(text, file=sys.stderr, flush=True)

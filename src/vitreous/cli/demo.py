@@ -6,8 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from vitreous.cli.common import typed_command
-from vitreous.jobs.run_demo import run_demo
-from vitreous.jobs.run_options import RunOptions
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.demo import run_demo
 
 __all__ = ["demo"]
 

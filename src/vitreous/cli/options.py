@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field, fields, make_dataclass
-from inspect import getdoc
+from dataclasses import Field, asdict, field, fields, make_dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
+
+from vitreous.jobs.task import words_of
 
 __all__ = [
     "memory_bytes",
     "memory_text",
     "method_settings",
+    "option",
     "options_from",
     "options_from_methods",
-    "parameters_section",
     "plain",
     "whole_number",
 ]
@@ -37,30 +38,38 @@ def options_from(
     from the Parameters section of the docstring of ``settings``, or from ``help``; ``special`` adds to what cyclopts
     is told about a field; the fields of ``leave_out`` do not become options.
     """
-    texts = {**parameters_section(settings), **(help or {})}
-    hints = get_type_hints(settings)
-
-    def option(name: str, default: Any) -> Parameter:
-        long = f"--{name.replace('_', '-')}"
-        several = isinstance(default, tuple)
-        base = Parameter(
-            name=(long, *aliases.get(name, ())),
-            group=group,
-            help=texts.get(name),
-            negative=f"--no-{long[2:]}" if default is True else "",
-            consume_multiple=several or None,
-            converter=CONVERTERS.get(hints[name]),
-            show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
-        )
-        return Parameter.combine(base, (special or {}).get(name))
-
+    texts, hints = {**words_of(settings), **(help or {})}, get_type_hints(settings)
     members = [
-        (f.name, Annotated[hints[f.name], option(f.name, f.default)], field(default=f.default, kw_only=True))
+        (
+            f.name,
+            Annotated[
+                hints[f.name],
+                option(f, hints[f.name], aliases, help=texts.get(f.name), group=group),
+                *filter(None, [(special or {}).get(f.name)]),
+            ],
+            field(default=f.default, kw_only=True),
+        )
         for f in fields(settings)
         if f.name not in leave_out
     ]
     # cyclopts spreads the fields of a class of this package over the command, but not those of one without a module.
     return make_dataclass(f"{settings.__name__}Options", members, frozen=True, namespace={"__module__": __name__})
+
+
+def option(
+    f: Field[Any], hint: Any, aliases: Mapping[str, tuple[str, ...]], *, help: str | None, group: Group
+) -> Parameter:
+    """What cyclopts is told about a field of a dataclass."""
+    long, several = f"--{f.name.replace('_', '-')}", isinstance(f.default, tuple)
+    return Parameter(
+        name=(long, *aliases.get(f.name, ())),
+        group=group,
+        help=help,
+        negative=f"--no-{long[2:]}" if f.default is True else "",
+        consume_multiple=several or None,
+        converter=CONVERTERS.get(hint),
+        show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
+    )
 
 
 def options_from_methods(
@@ -72,7 +81,7 @@ def options_from_methods(
     """
     hints = {name: hint for settings in methods.values() for name, hint in get_type_hints(settings).items()}
     # Where methods share an option, the words are those of the first one that has it.
-    shown = reversed([parameters_section(settings) for settings in methods.values()])
+    shown = reversed([words_of(settings) for settings in methods.values()])
     texts = {name: text for section in shown for name, text in section.items()}
 
     def option(name: str) -> Parameter:
@@ -117,18 +126,6 @@ def method_settings(methods: Mapping[str, type], method: str, options: Any) -> A
 def plain(options: Any) -> dict[str, Any]:
     """What was given, for the constructor of the settings."""
     return asdict(options)
-
-
-def parameters_section(documented: type) -> dict[str, str]:
-    """Parameter name -> text, from a docstring in NumPy's form."""
-    _, _, section = (getdoc(documented) or "").partition("Parameters\n----------\n")
-    found: dict[str, list[str]] = {}
-    for line in section.splitlines():
-        if line and not line.startswith(" "):
-            found[line.strip()] = []
-        elif line.strip() and found:
-            found[next(reversed(found))].append(line.strip())
-    return {name: " ".join(lines) for name, lines in found.items()}
 
 
 def whole_number(_: type, tokens: Sequence[Token]) -> int:

@@ -1,25 +1,15 @@
 """RELION's command line, understood: ``relion_refine`` options for ``vitreous class2d``.
 
-Options with a counterpart are plain aliases of ours (``ALIASES``: field of the settings -> RELION's name). What has
-no meaning here is dropped with a note, so that a command line from RELION's ``note.txt`` runs as it is; what would
-change the result and cannot be done is refused.
+Options with a counterpart are plain aliases of ours (:mod:`vitreous.jobs.tasks.class2d`). What has no meaning here is
+dropped with a note, so that a command line from RELION's ``note.txt`` runs as it is; what would change the result and
+cannot be done is refused.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ALIASES", "OptionError", "Translation", "translate"]
-
-ALIASES: dict[str, tuple[str, ...]] = {
-    "classes": ("--K",),
-    "particle_diameter_A": ("--particle_diameter",),
-    "iterations": ("--iter",),
-    "tau2_fudge": ("--tau2_fudge",),
-    "resolution_limit_A": ("--strict_highres_exp",),
-    "seed": ("--random_seed",),
-    "threads": ("--j",),
-}
+__all__ = ["OptionError", "Translation", "translate"]
 
 AUTOMATIC = "follows the resolution here"
 ALWAYS = "is always done here"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vitreous.jobs.report_of import write_report_of
+from vitreous.jobs.tasks.table import write_report
 
 __all__ = ["report"]
 
@@ -13,6 +13,6 @@ def report(job: Path) -> None:
     Parameters
     ----------
     job
-        Folder of a finished job: class2d, deconvolve, denoise, neighbours, initial, mixture or run.
+        Folder of a finished job; every kind of job has a report, except simulate.
     """
-    print(write_report_of(job))
+    print(write_report(job))

@@ -7,8 +7,8 @@ from cyclopts import Group, Parameter
 
 from vitreous.cli.common import typed_command
 from vitreous.cli.options import options_from, plain
-from vitreous.jobs.run_options import RunOptions
-from vitreous.jobs.run_simulate import run_simulate
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.tasks.simulate import run_simulate
 from vitreous.simulate import JUNK_KINDS, PHANTOMS, SimulateSettings
 
 __all__ = ["simulate"]

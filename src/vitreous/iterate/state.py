@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -108,14 +108,19 @@ def _describe(value: Any, path: str, arrays: dict[str, np.ndarray]) -> dict[str,
 def state_from_arrays(cls: type[S], arrays: Mapping[str, np.ndarray]) -> S:
     """Rebuild a ``cls`` from what :func:`state_to_arrays` made; tensors come back on the CPU.
 
+    A generic class is given with its parameters, ``State[Chain]``.
+
     Raises
     ------
     ValueError
         When the arrays describe another class, or one with other fields (written by another version).
     """
     structure = json.loads(bytes(arrays[STRUCTURE]).decode())
-    if structure.get("name") != cls.__qualname__:
-        raise ValueError(f"expected a saved {cls.__qualname__}, found {structure.get('name')}")
+    expected = (get_origin(cls) or cls).__qualname__
+    if structure.get("name") != expected:
+        raise ValueError(
+            f"expected a saved {expected}, found {structure.get('name')}: it was written by another method or version"
+        )
     return _rebuild(structure, arrays, _dataclasses_within(cls, {}))
 
 
@@ -154,6 +159,7 @@ def _dataclasses_within(annotation: Any, found: dict[str, type]) -> dict[str, ty
             for hint in get_type_hints(annotation).values():
                 _dataclasses_within(hint, found)
     else:
-        for argument in get_args(annotation):
-            _dataclasses_within(argument, found)
+        origin = get_origin(annotation)  # of a generic dataclass with its parameters
+        for part in ((origin,) if is_dataclass(origin) else ()) + get_args(annotation):
+            _dataclasses_within(part, found)
     return found

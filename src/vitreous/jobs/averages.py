@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def _table_of_classes(path: Path) -> Table | None:
 def _named_by(table: Table, path: Path, project: str | Path | None, pixel_size_A: float | None) -> ParticleSet:
     """A table of classes as particles; box and pixel size from the header of the first stack."""
     images = table.with_columns({"rlnImageName": table.text(REFERENCE), "rlnOpticsGroup": np.ones(len(table), int)})
-    optics: dict[str, list] = {"rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1]}
+    optics: dict[str, list[Any]] = {"rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1]}
     found = assemble(
         path=path,
         project=None if project is None else Path(project),
@@ -114,7 +115,7 @@ def _named_by(table: Table, path: Path, project: str | Path | None, pixel_size_A
     )
     stack = found.images.first_found()
     pixel = stack.header.pixel_size_A if pixel_size_A is None else pixel_size_A
-    known: dict[str, list] = {"rlnImageSize": [stack.box_px], "rlnImageDimensionality": [2]}
+    known: dict[str, list[Any]] = {"rlnImageSize": [stack.box_px], "rlnImageDimensionality": [2]}
     if pixel > 0:
         known["rlnImagePixelSize"] = [pixel]
     return replace(found, optics=found.optics.with_columns(known))

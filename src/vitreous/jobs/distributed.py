@@ -8,7 +8,7 @@ devices. Every process runs the same job on its share of the particles, and the 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -33,6 +33,13 @@ class Distributed:
 
     rank: int
     size: int
+    on_this_machine: int
+    _said: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def words_said(self) -> int:
+        """How often :meth:`from_first` has been called."""
+        return self._said[0]
 
     def add(self, sums: T) -> T:
         """A frozen dataclass of tensors, or of tuples of them, each summed over all processes."""
@@ -49,6 +56,7 @@ class Distributed:
     def from_first(self, value: T) -> T:
         """What the first process says, whatever the others do."""
         box = [value]
+        self._said[0] += 1
         with _explained():
             dist.broadcast_object_list(box, src=0)
         return box[0]
@@ -98,6 +106,8 @@ def processes_of_this_job(environment: Mapping[str, str] = os.environ) -> Iterat
     with _explained():
         dist.init_process_group(backend, timeout=TIMEOUT)
     try:
-        yield Distributed(rank=dist.get_rank(), size=size)
+        yield Distributed(
+            rank=dist.get_rank(), size=size, on_this_machine=int(environment.get("LOCAL_WORLD_SIZE", size))
+        )
     finally:
         dist.destroy_process_group()

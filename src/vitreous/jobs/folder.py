@@ -24,54 +24,8 @@ MARKERS = {
     "aborted": "RELION_JOB_EXIT_ABORTED",
 }
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
-OURS = (
-    "job.json",
-    "history.jsonl",
-    "run.log",
-    "run_it[0-9]*",
-    "run_class*.mrcs",
-    "run_data.star",
-    "run_model.star",
-    "run_optimiser.star",
-    "run_sampling.star",
-    "report.html",
-    "examples.npz",
-    "deconvolved*",
-    "denoised*",
-    "initial.mrc",
-    "initial.cif",
-    "initial_other_hand.mrc",
-    "initial_variance.mrc",
-    "initial_conformation[0-9]*",
-    "initial_data.star",
-    "initial_restarts.star",
-    "initial_averages.mrcs",
-    "initial_projections.mrcs",
-    "mixture.mrc",
-    "mixture_mean.mrc",
-    "mixture_target.mrc",
-    "mixture_variance.mrc",
-    "mixture_correlation.star",
-    "mixture.cif",
-    "mixture.pdb",
-    "selected.star",
-    "excluded.star",
-    "class_averages.star",
-    "backup_selection.star",
-    "checkpoints/it*.npz",
-)
-OURS_BY_TASK = {  # names that others use too: ours only where job.json says so
-    "neighbours": (
-        "neighbours.star",
-        "averages.mrcs",
-        "averages.star",
-        "classes.mrcs",
-        "classes.star",
-        "data.star",
-        "figures.npz",
-        "coefficients.dat",
-    ),
-}
+STORE = ".prepared"  # folder for what does not fit into the memory, while a job works
+EVERY_JOB = ("job.json", "history.jsonl", "run.log", "report.html", "checkpoints/it*.npz")  # ours in every folder
 logger = logging.getLogger("vitreous")
 
 
@@ -144,7 +98,7 @@ def clear_job(folder: str | Path) -> None:
     path = Path(folder)
     if path.is_dir():
         with locked(path):
-            _remove(_own_files(path))
+            _remove(_own_files(path, read_manifest(path)))
             _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
 
 
@@ -183,23 +137,20 @@ def open_job(
 
 def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> bool:
     """Refuse or clear the folder; True when an earlier run is continued."""
-    status = _recorded_status(path)
     earlier = read_manifest(path)
-    theirs = earlier is None or earlier.task != manifest.task
-    if status == "other" or (theirs and any(_matching(path, OURS_BY_TASK.get(manifest.task, ())))):
+    if _foreign_files(path, earlier, manifest):
         raise JobFolderError(f"{path} holds results that are not from this program; choose another folder")
     if earlier is not None and overwrite:
-        _remove(_own_files(path))
+        _remove({*_own_files(path, earlier), *(_own_files(path, manifest) if earlier.task == manifest.task else ())})
     elif earlier is not None:
-        _refuse_unless_resumable(path, earlier, manifest, status=status, resume=resume)
+        _refuse_unless_resumable(path, earlier, manifest, resume=resume)
     _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
     _remove([*path.glob(".*.tmp"), *path.glob("checkpoints/.*.tmp")])  # left by a killed writer
     return earlier is not None and not overwrite
 
 
-def _refuse_unless_resumable(
-    path: Path, earlier: Manifest, manifest: Manifest, *, status: Status, resume: bool
-) -> None:
+def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, *, resume: bool) -> None:
+    status = _recorded_status(path)
     different = differing_settings(_identity(earlier), _identity(manifest))
     if different:
         raise JobFolderError(
@@ -224,18 +175,24 @@ def _recorded_status(path: Path) -> Status:
     """The status when no other process works in the folder."""
     manifest = read_manifest(path)
     if manifest is None:
-        return "other" if path.is_file() or any(_own_files(path)) else "absent"
+        return "other" if path.is_file() or _own_files(path, None) else "absent"
     return "interrupted" if manifest.status == "running" else manifest.status  # type: ignore[return-value]
 
 
-def _own_files(path: Path) -> Iterator[Path]:
-    manifest = read_manifest(path)
-    return _matching(path, (*OURS, *OURS_BY_TASK.get(manifest.task if manifest else "", ())))
+def _own_files(path: Path, manifest: Manifest | None) -> set[Path]:
+    """The files of a job that are there: those of every job, and what its manifest says."""
+    return _matching(path, (*EVERY_JOB, *(manifest.files if manifest is not None else ())))
 
 
-def _matching(path: Path, patterns: Iterable[str]) -> Iterator[Path]:
-    for pattern in patterns:
-        yield from path.glob(pattern)
+def _foreign_files(path: Path, earlier: Manifest | None, manifest: Manifest) -> set[Path]:
+    """Files in the place of ours that no job of ours has written."""
+    if earlier is None:
+        return _own_files(path, manifest)
+    return _matching(path, manifest.files) - _own_files(path, earlier) if earlier.task != manifest.task else set()
+
+
+def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
+    return {found for pattern in patterns for found in path.glob(pattern)}
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = ["FolderInUseError", "holder", "locked"]
 
@@ -58,7 +59,7 @@ def _acquire(path: Path, mine: str) -> None:
     raise FolderInUseError(f"{path.parent} was taken by another process just now; choose another folder")
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
         owner = json.loads(path.read_text())
         return owner if {"pid", "host", "born"} <= set(owner) else None
@@ -66,11 +67,11 @@ def _read(path: Path) -> dict | None:
         return None
 
 
-def _this_process() -> dict:
+def _this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid())}
 
 
-def _may_live(owner: dict) -> bool:
+def _may_live(owner: dict[str, Any]) -> bool:
     if owner["host"] != socket.gethostname():
         return True
     try:
@@ -79,7 +80,7 @@ def _may_live(owner: dict) -> bool:
         return False
     except PermissionError:
         return True
-    return owner["born"] == _born(owner["pid"])
+    return bool(owner["born"] == _born(owner["pid"]))
 
 
 def _born(pid: int) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import vitreous
 from vitreous.particles import write_text_atomic
 
 __all__ = ["Manifest", "Run", "differing_settings", "new_manifest", "now", "read_manifest", "write_manifest"]
@@ -38,6 +37,7 @@ class Manifest:
     settings: dict[str, Any]
     seed: int
     inputs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # patterns of the results in the folder: what belongs to the job and may be replaced
     summary: dict[str, Any] = field(default_factory=dict)  # figures about the data and the result, for the report
     messages: tuple[str, ...] = ()  # plain sentences for the user
     versions: dict[str, str] = field(default_factory=dict)
@@ -59,10 +59,17 @@ class Manifest:
         return replace(self, runs=(*self.runs[:-1], replace(self.runs[-1], status=status, ended=now())))
 
 
-def new_manifest(task: str, settings: Mapping[str, Any], *, seed: int, inputs: Sequence[str | Path] = ()) -> Manifest:
+def new_manifest(
+    task: str,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    inputs: Sequence[str | Path] = (),
+    files: Sequence[str] = (),
+) -> Manifest:
     """A manifest before its first run. ``settings`` must be JSON-able; paths in it become strings."""
     plain = json.loads(json.dumps(dict(settings), default=_plain))
-    return Manifest(task=task, settings=plain, seed=seed, inputs=tuple(str(p) for p in inputs))
+    return Manifest(task=task, settings=plain, seed=seed, inputs=tuple(str(p) for p in inputs), files=tuple(files))
 
 
 def read_manifest(folder: str | Path) -> Manifest | None:
@@ -80,8 +87,9 @@ def read_manifest(folder: str | Path) -> Manifest | None:
         content = json.loads(path.read_text())
         runs = tuple(Run(**run) for run in content.pop("runs"))
         content.pop("status")
-        inputs, messages = tuple(content.pop("inputs")), tuple(content.pop("messages"))
-        return Manifest(**content, inputs=inputs, messages=messages, runs=runs)
+        for name in ("inputs", "files", "messages"):
+            content[name] = tuple(content.get(name, ()))
+        return Manifest(**content, runs=runs)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a job manifest of this program ({error}); choose another folder") from error
 
@@ -113,8 +121,8 @@ def _plain(value: Any) -> Any:
 
 
 def _versions() -> dict[str, str]:
-    found = {"vitreous": vitreous.__version__, "python": platform.python_version()}
-    for package in ("numpy", "torch", "scipy", "mrcfile"):
+    found = {"python": platform.python_version()}
+    for package in ("vitreous", "numpy", "torch", "scipy", "mrcfile"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitreous.jobs.history import to_json
 
-__all__ = ["Reporter", "describe_duration", "describe_step", "follow", "reporting"]
+__all__ = ["Reporter", "describe_bytes", "describe_duration", "describe_step", "follow", "reporting"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,3 +150,11 @@ def describe_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def describe_bytes(count: float) -> str:
+    """An amount of memory: "512 MB", "4.0 GB"."""
+    for unit, size in (("GB", 2**30), ("MB", 2**20)):
+        if count >= size:
+            return f"{count / size:.{0 if count >= 10 * size else 1}f} {unit}"
+    return f"{count / 2**10:.0f} KB"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
 from vitreous.particles import Table, write_star
 
 __all__ = ["SelectResult", "SelectionError", "select_particles"]

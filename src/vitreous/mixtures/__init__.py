@@ -1,18 +1,22 @@
 """Densities as mixtures of Gaussians: the model and its files, EM, Gibbs and Hamiltonian sampling, models and maps."""
 
-from vitreous.mixtures.components import ComponentChoice, choose_components
+from vitreous.mixtures.choose_components import ComponentChoice, choose_components
 from vitreous.mixtures.conformations import PosedMixtures
-from vitreous.mixtures.convergence import TraceSummary, effective_sample_size, split_r_hat, summarise_trace
+from vitreous.mixtures.convergence import (
+    FEWEST_SAMPLES,
+    TraceSummary,
+    effective_sample_size,
+    split_r_hat,
+    summarise_trace,
+    worst_verdict,
+)
 from vitreous.mixtures.counts import Counts, count_images, count_map
 from vitreous.mixtures.em import (
     Expected,
-    Fit,
     GridData,
     em_step,
     expect_grid,
     expect_points,
-    fit_grid,
-    fit_points,
     grid_data,
 )
 from vitreous.mixtures.files import read_pseudo_atoms, to_volume, write_map, write_pseudo_atoms
@@ -32,7 +36,7 @@ from vitreous.mixtures.fit import (
     read_points,
     sampling_algorithm,
 )
-from vitreous.mixtures.gaussian import (
+from vitreous.mixtures.gaussian_noise import (
     GaussianInitialModel,
     GaussianNoisePrior,
     GaussianState,
@@ -44,23 +48,12 @@ from vitreous.mixtures.gaussian import (
 from vitreous.mixtures.gibbs_points import assign_image, assign_map, assign_points, points_step
 from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, log_posterior, projection_step
 from vitreous.mixtures.global_rotations import draw_rotations_globally
-from vitreous.mixtures.initial import (
-    Agreement,
-    Conformation,
-    InitialModel,
-    InitialModelResult,
-    compare_poses,
-    initial_model,
-    initial_model_algorithm,
-)
 from vitreous.mixtures.known import (
     KnownPoses,
     KnownPosesResult,
     KnownPosesState,
-    UnseenCone,
     known_poses_algorithm,
     reconstruct_known,
-    unseen_cone,
 )
 from vitreous.mixtures.model import (
     Mixture,
@@ -73,15 +66,20 @@ from vitreous.mixtures.model import (
     symmetrise,
     translate,
 )
+from vitreous.mixtures.poisson_poses import (
+    InitialModel,
+    PoissonState,
+    initial_model,
+    initial_model_algorithm,
+)
 from vitreous.mixtures.priors import MixturePrior, log_prior, sample_prior
+from vitreous.mixtures.restarts import RestartSampler, RestartsPlan, RestartsState, restarts_algorithm
 
 __all__ = [
-    "Agreement",
+    "FEWEST_SAMPLES",
     "ComponentChoice",
-    "Conformation",
     "Counts",
     "Expected",
-    "Fit",
     "FitData",
     "FitState",
     "GaussianInitialModel",
@@ -89,7 +87,6 @@ __all__ = [
     "GaussianState",
     "GridData",
     "InitialModel",
-    "InitialModelResult",
     "KnownPoses",
     "KnownPosesResult",
     "KnownPosesState",
@@ -102,18 +99,20 @@ __all__ = [
     "NoisyImages",
     "NoisyMixture",
     "PointCloud",
+    "PoissonState",
     "PosedMixture",
     "PosedMixtures",
+    "RestartSampler",
+    "RestartsPlan",
+    "RestartsState",
     "SamplingState",
     "TraceSummary",
-    "UnseenCone",
     "assign_image",
     "assign_map",
     "assign_points",
     "choose_components",
     "cloud_data",
     "cloud_grid",
-    "compare_poses",
     "count_images",
     "count_map",
     "draw_rotations_globally",
@@ -123,8 +122,6 @@ __all__ = [
     "expect_grid",
     "expect_points",
     "fit_algorithm",
-    "fit_grid",
-    "fit_points",
     "gaussian_initial_model",
     "gaussian_initial_model_algorithm",
     "grid_data",
@@ -143,6 +140,7 @@ __all__ = [
     "read_points",
     "read_pseudo_atoms",
     "reconstruct_known",
+    "restarts_algorithm",
     "rotate",
     "sample_points",
     "sample_prior",
@@ -152,7 +150,7 @@ __all__ = [
     "symmetrise",
     "to_volume",
     "translate",
-    "unseen_cone",
+    "worst_verdict",
     "write_map",
     "write_pseudo_atoms",
 ]

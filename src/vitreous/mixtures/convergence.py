@@ -1,13 +1,22 @@
 """What a chain has learnt: how many independent samples its correlated ones are worth, and whether it still drifts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["TraceSummary", "effective_sample_size", "split_r_hat", "summarise_trace"]
+__all__ = [
+    "FEWEST_SAMPLES",
+    "TraceSummary",
+    "effective_sample_size",
+    "split_r_hat",
+    "summarise_trace",
+    "worst_verdict",
+]
 
-_FEWEST = 8  # samples that anything can be said about
+FEWEST_SAMPLES = 8  # samples that anything can be said about
 _DRIFTS_ABOVE = 1.1  # R-hat: the halves of the trace differ by about two thirds of its own standard deviation
+_WORST_FIRST = ("still drifts", "few independent samples", "settled", "does not move")
 _ENOUGH = 20.0  # effective samples, which leave 22% of a standard deviation as the error of the mean
 
 
@@ -51,6 +60,12 @@ def summarise_trace(trace: np.ndarray) -> TraceSummary:
         autocorrelation_time=len(x) / ess,
         r_hat=float(split_r_hat(x)),
     )
+
+
+def worst_verdict(summaries: Iterable[TraceSummary]) -> str:
+    """The worst verdict of several scalars of a chain; "too few samples to say" for none."""
+    found = {summary.verdict for summary in summaries}
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), "too few samples to say")
 
 
 def effective_sample_size(trace: np.ndarray) -> np.ndarray:
@@ -98,8 +113,10 @@ def _autocorrelation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _checked(trace: np.ndarray) -> np.ndarray:
     x = np.asarray(trace, dtype=np.float64)
-    if x.ndim not in (1, 2) or len(x) < _FEWEST:
-        raise ValueError(f"trace: expected at least {_FEWEST} samples (n,) or (n, scalars), found shape {x.shape}")
+    if x.ndim not in (1, 2) or len(x) < FEWEST_SAMPLES:
+        raise ValueError(
+            f"trace: expected at least {FEWEST_SAMPLES} samples (n,) or (n, scalars), found shape {x.shape}"
+        )
     if not np.isfinite(x).all():
         raise ValueError(f"trace: {np.count_nonzero(~np.isfinite(x))} of its values are NaN or infinite")
     return x

@@ -1,48 +1,36 @@
-"""Fitting a mixture by expectation maximisation: the maximum of the posterior for points, images and maps.
+"""One step of expectation maximisation, which climbs to the maximum of the posterior for points, images and maps.
 
-One step: responsibilities of all components for all data, then weights, means and precision at their modes. The data
+A step: responsibilities of all components for all data, then weights, means and precision at their modes. The data
 are weighted (a map's values scaled to a number of counts), and each weight counts once. The log posterior increases
 with every step.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from vitreous.conventions import centre_index
-from vitreous.mixtures._expect import density_and_moments
-from vitreous.mixtures._points import share_points
+from vitreous.mixtures._kernels.expect_grid import density_and_moments
+from vitreous.mixtures._kernels.share_points import share_points
 from vitreous.mixtures.conditionals import squared_distances
 from vitreous.mixtures.counts import non_negative
 from vitreous.mixtures.model import Mixture
-from vitreous.mixtures.priors import MixturePrior, log_prior
+from vitreous.mixtures.priors import MixturePrior
 
 __all__ = [
     "Expected",
-    "Fit",
     "GridData",
     "broad_prior",
     "em_step",
     "expect_grid",
     "expect_points",
-    "fit_grid",
-    "fit_points",
     "grid_data",
     "start_at_data",
 ]
 
 _FAINT_SHARE = 1e-6
 _REACH_SIGMAS = 7.0  # cut off at exp(-24.5) of a component's peak: wide, so that few grid points need all components
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """A mixture and the log posterior before every step and after the last."""
-
-    mixture: Mixture
-    log_posterior: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,49 +91,6 @@ def _without_faint(positive: np.ndarray) -> np.ndarray:
     values = np.sort(positive, axis=None)
     faintest_kept = values[np.searchsorted(np.cumsum(values), _FAINT_SHARE * values.sum())]
     return np.where(positive < faintest_kept, 0.0, positive)
-
-
-def fit_grid(
-    data: GridData,
-    components: int,
-    *,
-    steps: int,
-    rng: np.random.Generator,
-    prior: MixturePrior | None = None,
-    on_step: Callable[[int, float], None] | None = None,
-) -> Fit:
-    """Fit ``components`` Gaussians to an image or map in ``steps`` EM steps, starting at points drawn from it.
-
-    The default prior has the precision of one Gaussian fitted to the data for the means. ``on_step`` receives the
-    number of the step and the log posterior.
-    """
-    _require_components(components)
-    start = start_at_data(data.points_A, data.weights, components, data.pixel_size_A, rng)
-    prior = prior or broad_prior(data.points_A, data.weights)
-    return _iterate(lambda mixture: expect_grid(data, mixture), start, prior, steps, on_step)
-
-
-def fit_points(
-    points_A: np.ndarray,
-    components: int,
-    *,
-    steps: int,
-    rng: np.random.Generator,
-    weights: np.ndarray | None = None,
-    prior: MixturePrior | None = None,
-    on_step: Callable[[int, float], None] | None = None,
-) -> Fit:
-    """The same for points (n, 2) or (n, 3) from the centre; ``weights`` (n,) are their counts, 1 by default."""
-    _require_components(components)
-    points = np.asarray(points_A, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] not in (2, 3) or len(points) == 0 or not np.isfinite(points).all():
-        raise ValueError(f"points: expected finite (n, 2) or (n, 3), found shape {points.shape}")
-    times = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if times.shape != (len(points),) or not (times >= 0).all() or not times.sum() > 0:
-        raise ValueError(f"weights: expected ({len(points)},), none negative, found shape {times.shape}")
-    start = start_at_data(points, times, components, 0.0, rng)
-    prior = prior or broad_prior(points, times)
-    return _iterate(lambda mixture: expect_points(points, mixture, times), start, prior, steps, on_step)
 
 
 def em_step(mixture: Mixture, expected: Expected, prior: MixturePrior) -> Mixture:
@@ -211,24 +156,6 @@ def expect_points(points: np.ndarray, mixture: Mixture, times: np.ndarray) -> Ex
     )
 
 
-def _iterate(
-    expect: Callable[[Mixture], Expected],
-    mixture: Mixture,
-    prior: MixturePrior,
-    steps: int,
-    on_step: Callable[[int, float], None] | None,
-) -> Fit:
-    trace = []
-    for step in range(steps + 1):
-        expected = expect(mixture)
-        trace.append(expected.log_likelihood + log_prior(mixture, prior))
-        if on_step is not None:
-            on_step(step, trace[-1])
-        if step < steps:
-            mixture = em_step(mixture, expected, prior)
-    return Fit(mixture=mixture, log_posterior=tuple(trace))
-
-
 def start_at_data(
     points: np.ndarray, values: np.ndarray, components: int, pixel_size_A: float, rng: np.random.Generator
 ) -> Mixture:
@@ -245,8 +172,3 @@ def broad_prior(points: np.ndarray, values: np.ndarray) -> MixturePrior:
     """Means as spread out as one Gaussian fitted to the data: points (n, d) met ``values`` (n,) times."""
     squares = float(values @ (points**2).sum(axis=1))
     return MixturePrior(mean_precision_per_A2=points.shape[1] * float(values.sum()) / max(squares, 1e-12))
-
-
-def _require_components(components: int) -> None:
-    if components < 1:
-        raise ValueError(f"the number of components must be at least 1, found {components}")

@@ -11,8 +11,8 @@ import numpy as np
 
 from vitreous.conventions import centre_index
 from vitreous.matching.workers import at_the_same_time
-from vitreous.mixtures._assign import assign_planes, reach_in_sigmas
-from vitreous.mixtures._points import draw_points
+from vitreous.mixtures._kernels.assign_counts import assign_planes, reach_in_sigmas
+from vitreous.mixtures._kernels.share_points import draw_points
 from vitreous.mixtures.conditionals import draw_means, draw_precision, draw_weights, squared_distances
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.model import Mixture, require_dimension

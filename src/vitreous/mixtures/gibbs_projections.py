@@ -22,13 +22,13 @@ from vitreous.mixtures.conditionals import (
     squared_distances,
 )
 from vitreous.mixtures.counts import Counts
-from vitreous.mixtures.gibbs_points import run_assignment
+from vitreous.mixtures.gibbs_points import run_assignment, single_gaussian_precision
 from vitreous.mixtures.model import Mixture, image_centres
 from vitreous.mixtures.priors import MixturePrior, log_prior
 from vitreous.randomness import generator
 from vitreous.rotations import sample_matrix_fisher
 
-__all__ = ["Moves", "PosedMixture", "Views", "assign_views", "log_posterior", "projection_step"]
+__all__ = ["Moves", "PosedMixture", "Views", "assign_views", "default_prior", "log_posterior", "projection_step"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +59,13 @@ class Views:
     squares_A2: float  # sum of |x - t|^2 over all counts
     rotations: np.ndarray  # (n g, 3, 3)
     log_likelihood: float
+
+
+def default_prior(data: Counts) -> MixturePrior:
+    """Means as spread out as one Gaussian fitted to the images."""
+    return MixturePrior(
+        mean_precision_per_A2=single_gaussian_precision(float(data.squares_A2.sum()), 2.0 * float(data.totals.sum()))
+    )
 
 
 def assign_views(

@@ -17,6 +17,7 @@ from vitreous.conventions import centre_index
 __all__ = [
     "Mixture",
     "evaluate",
+    "finer",
     "log_density",
     "mirror",
     "project",
@@ -177,6 +178,16 @@ def sample_points(mixture: Mixture, count: int, rng: np.random.Generator) -> np.
     """``count`` independent points from the density: float64 (count, d)."""
     component = rng.choice(len(mixture), size=count, p=mixture.weights / mixture.weights.sum())
     return mixture.means_A[component] + rng.standard_normal((count, mixture.dimension)) * mixture.sigma_A
+
+
+def finer(mixture: Mixture, components: int, rng: np.random.Generator) -> Mixture:
+    """A mixture of as many components of equal weight at points of this one, as large as fills the same volume."""
+    return replace(
+        mixture,
+        means_A=sample_points(mixture, components, rng),
+        weights=np.full(components, 1.0 / components),
+        precision_per_A2=mixture.precision_per_A2 * (components / len(mixture)) ** (2.0 / 3.0),
+    )
 
 
 def require_dimension(mixture: Mixture, dimension: int) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "Volume",
     "open_stack",
     "read_images",
+    "read_stack",
     "read_volume",
     "write_mrc_stack",
     "write_volume",
@@ -94,6 +95,12 @@ def open_stack(path: str | Path) -> MrcStack:
 def read_images(path: str | Path, indices: np.ndarray | Sequence[int]) -> np.ndarray:
     """Images of one stack, counted from 0: float32 (m, L, L). Errors as :func:`open_stack` and ``MrcStack.read``."""
     return open_stack(path).read(indices)
+
+
+def read_stack(path: str | Path) -> np.ndarray:
+    """All images of a stack: (n, L, L)."""
+    stack = open_stack(path)
+    return stack.read(np.arange(len(stack)))
 
 
 class MrcStackWriter:

@@ -1,21 +1,53 @@
-"""How good is it: FRC and FSC, resolution, alignment of maps."""
+"""How good is it: FRC and FSC, resolution, alignment and comparison of maps, classes against their truth,
+and which views there are."""
 
-from vitreous.quality.align_maps import MapAlignment, align_maps, resample_aligned
+from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
+from vitreous.quality.class_truth import (
+    ClassTruth,
+    class_directions,
+    class_frame_poses,
+    compare_classes,
+    pair_angle_deg,
+    projection_match,
+)
+from vitreous.quality.compare_maps import MapAgreement, compare_maps
 from vitreous.quality.correlation import (
+    image_correlations,
     resolution_at,
     ring_correlation,
     shell_correlation,
     soft_ball,
     soft_disc,
 )
+from vitreous.quality.coverage import UnseenCone, unseen_cone
+from vitreous.quality.mass import border_of, bright_part, centres_of_mass
+from vitreous.quality.single_view import along_one_axis, doubt_about_views, repeated_view
 
 __all__ = [
+    "ClassTruth",
+    "MapAgreement",
     "MapAlignment",
+    "UnseenCone",
     "align_maps",
+    "along_one_axis",
+    "border_of",
+    "bright_part",
+    "centres_of_mass",
+    "class_directions",
+    "class_frame_poses",
+    "compare_classes",
+    "compare_maps",
+    "doubt_about_views",
+    "image_correlations",
+    "other_hand",
+    "pair_angle_deg",
+    "projection_match",
+    "repeated_view",
     "resample_aligned",
     "resolution_at",
     "ring_correlation",
     "shell_correlation",
     "soft_ball",
     "soft_disc",
+    "unseen_cone",
 ]

@@ -12,8 +12,9 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from vitreous.conventions import centre_index
+from vitreous.particles import Volume
 
-__all__ = ["MapAlignment", "align_maps", "resample_aligned"]
+__all__ = ["MapAlignment", "align_maps", "other_hand", "resample_aligned"]
 
 _SIDE = 20  # points across the box of the coarse grid
 _ROTATIONS = 1500  # of each hand: about 15 degrees between neighbours
@@ -91,6 +92,14 @@ def resample_aligned(
     points = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
     back = _back(points, alignment.rotation, alignment.shift_A, alignment.other_hand)
     return _sample(moving, moving_pixel_A, back, 3).reshape((box_px,) * 3).astype(np.float32)
+
+
+def other_hand(volume: Volume) -> Volume:
+    """The mirror image z -> -z about the centre; of an even box the outermost section stays where it is."""
+    mirrored = volume.data[::-1]
+    if volume.data.shape[0] % 2 == 0:
+        mirrored = np.roll(mirrored, 1, axis=0)
+    return Volume(data=np.ascontiguousarray(mirrored), pixel_size_A=volume.pixel_size_A)
 
 
 def _back(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray, hand: bool) -> np.ndarray:

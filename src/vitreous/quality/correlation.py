@@ -1,10 +1,11 @@
 """Fourier ring and shell correlation, the resolution they imply, and the soft masks they need."""
 
+import numpy as np
 import torch
 
 from vitreous.fourier import shell_sums
 
-__all__ = ["resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc"]
+__all__ = ["image_correlations", "resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc"]
 
 
 def ring_correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -19,6 +20,12 @@ def ring_correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def shell_correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Fourier shell correlation of real volumes (..., n, n, n) -> (..., n // 2 + 1); see :func:`ring_correlation`."""
     return _correlation(a, b, 3)
+
+
+def image_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlation of image pairs (n, L, L) about their means: (n,)."""
+    x, y = (v.reshape(len(v), -1) - v.mean(axis=(1, 2))[:, None] for v in (np.asarray(a, float), np.asarray(b, float)))
+    return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1)).clip(min=1e-300)
 
 
 def resolution_at(curve: torch.Tensor, threshold: float, n: int, pixel_size_A: float) -> torch.Tensor:

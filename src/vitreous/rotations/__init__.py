@@ -1,5 +1,6 @@
-"""Rotations: sampling, Euler angles, distances, point groups, the matrix Fisher distribution."""
+"""Rotations: sampling, Euler angles, distances, agreement of poses, point groups, the matrix Fisher distribution."""
 
+from vitreous.rotations.agreement import Agreement, compare_poses
 from vitreous.rotations.euler import (
     direction_distance_deg,
     euler_to_matrix,
@@ -17,6 +18,8 @@ from vitreous.rotations.sampling import (
 from vitreous.rotations.symmetry import symmetry_matrices
 
 __all__ = [
+    "Agreement",
+    "compare_poses",
     "direction_distance_deg",
     "euler_to_matrix",
     "fibonacci_directions",

@@ -2,6 +2,15 @@
 
 from vitreous.averages.denoise.result import DenoiseModel, DenoiseResult
 from vitreous.averages.denoise.settings import Denoise
-from vitreous.averages.denoise.task import DenoiseRun, denoise, prepare_denoising
+from vitreous.averages.denoise.task import DenoiseRun, DenoiseState, Sink, denoise, prepare_denoising
 
-__all__ = ["Denoise", "DenoiseModel", "DenoiseResult", "DenoiseRun", "denoise", "prepare_denoising"]
+__all__ = [
+    "Denoise",
+    "DenoiseModel",
+    "DenoiseResult",
+    "DenoiseRun",
+    "DenoiseState",
+    "Sink",
+    "denoise",
+    "prepare_denoising",
+]

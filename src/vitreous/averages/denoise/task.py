@@ -1,9 +1,9 @@
 """Denoising as a task: settings and particles in, a filter that makes images, or all of them, out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,11 +25,12 @@ from vitreous.averages.covariance import (
 from vitreous.averages.denoise.result import DenoiseModel, DenoiseResult
 from vitreous.averages.denoise.settings import Denoise
 from vitreous.fourier import centred_irfft2, centred_rfft2, fourier_pad, shift_phase
+from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet
 
-__all__ = ["DenoiseRun", "denoise", "prepare_denoising"]
+__all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
 
 SHARE_OF_MEMORY = 8  # the matrices of the basis may take this part of it,
 BYTES_PER_R4 = 5.0  # and this is what they take, by the fourth power of the radius in pixels
@@ -47,6 +48,25 @@ class _Filter:
     prior: ImagePrior
     principal: PrincipalBasis | None  # None: nothing rises above the noise
     posterior: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseState:
+    """The first iteration fits the model, each further one makes some images: the first ``done`` are made."""
+
+    iteration: int
+    done: int
+
+
+class Sink(Protocol):
+    """Where images go, in order: a stack on the disk, or memory."""
+
+    @property
+    def count(self) -> int:
+        """How many are there."""
+
+    def append(self, images: np.ndarray) -> None:
+        """Take (m, L, L) more."""
 
 
 class DenoiseRun:
@@ -78,6 +98,39 @@ class DenoiseRun:
         """Images that are made at a time."""
         fitting = self.memory_bytes // (64 * 4 * self.particles.box_px**2)
         return max(16, min(LARGEST_BATCH, fitting))
+
+    @property
+    def steps(self) -> int:
+        """How many steps there will be."""
+        return 1 - (-len(self.particles) // self.batch)
+
+    def algorithm(self, sink: Sink) -> Algorithm[DenoiseState, DenoiseModel]:
+        """For the driver: fit, then fill the sink. One that is behind the state, in a new process, catches up first."""
+        n = len(self.particles)
+
+        def step(state: DenoiseState) -> tuple[DenoiseState, dict[str, Any]]:
+            if state.iteration == 0:
+                fitted = self._filter()
+                components = 0 if fitted.principal is None else len(fitted.principal.orders)
+                return DenoiseState(iteration=1, done=0), {"components": components}
+            done = min(state.done + self.batch, n)
+            self._fill(sink, done)
+            return DenoiseState(iteration=state.iteration + 1, done=done), {"denoised": done}
+
+        def finalise(state: DenoiseState) -> DenoiseModel:
+            self._fill(sink, state.done)
+            return self.model()
+
+        return Algorithm(
+            init=lambda seed: DenoiseState(iteration=0, done=0),
+            step=step,
+            done=lambda state: state.done >= n,
+            finalise=finalise,
+        )
+
+    def _fill(self, sink: Sink, stop: int) -> None:
+        for first in range(sink.count, stop, self.batch):
+            sink.append(self.images(np.arange(first, min(first + self.batch, stop))))
 
     def model(self) -> DenoiseModel:
         """Mean, covariance and noise. Raises ValueError when no image can be used."""
@@ -138,6 +191,20 @@ class DenoiseRun:
                     )
                 self._fitted = _fit(matched, self.settings.components)
         return self._fitted
+
+
+@dataclass
+class _Kept:
+    """Images in memory."""
+
+    blocks: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def append(self, images: np.ndarray) -> None:
+        self.blocks.append(images)
 
 
 def _fit(matched: MatchedImages, components: int | None) -> _Filter:
@@ -251,6 +318,7 @@ def denoise(
     settings that do not fit.
     """
     prepared = prepare_denoising(particles, replace(settings or Denoise(), **overrides), memory_bytes=memory_bytes)
-    model, n, step = prepared.model(), len(particles), prepared.batch
-    images = np.concatenate([prepared.images(np.arange(a, min(a + step, n))) for a in range(0, n, step)])
-    return DenoiseResult(images=images, weight=(~model.bad).astype(np.float32), model=model)
+    kept = _Kept()
+    model, _ = run(prepared.algorithm(kept), seed=0)
+    weight = (~model.bad).astype(np.float32)
+    return DenoiseResult(images=np.concatenate(kept.blocks), weight=weight, model=model)

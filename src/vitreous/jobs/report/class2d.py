@@ -9,9 +9,8 @@ from vitreous.jobs.report import class2d_view as view
 from vitreous.jobs.report.class2d_content import ReportContent, read_content
 from vitreous.jobs.report.class2d_view import ClassView
 from vitreous.jobs.report.page import Charts, Page, Section
-from vitreous.jobs.report.writer import write_page
 
-__all__ = ["ClassPicker", "class2d_page", "write_class2d_report"]
+__all__ = ["ClassPicker", "class2d_page"]
 
 NOTHING_FOUND = (
     "No class shows a signal that its two halves share beyond the first Fourier shells. This is what pure noise gives. "
@@ -38,11 +37,6 @@ class ClassPicker:
             "command": f"vitreous select {shlex.quote(str(self.folder))}",
             "classes": [{"number": c.number, "n": c.population, "resolution": c.resolution_A} for c in self.classes],
         }
-
-
-def write_class2d_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``class2d`` folder; see :func:`class2d_page`."""
-    return write_page(folder, class2d_page(Path(folder)))
 
 
 def class2d_page(folder: Path) -> Page:

@@ -7,28 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.class2d_folder import open_class2d_folder
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
+from vitreous.jobs.results.class2d import Examples, open_class2d_folder, read_examples
 from vitreous.particles import StarFile, Table
 
-__all__ = ["Examples", "ReportContent", "read_content", "read_examples", "write_examples"]
-
-EXAMPLES = "examples.npz"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Some particles, rotated and shifted onto their class average. m images of box L."""
-
-    images: np.ndarray  # (m, L, L)
-    class_number: np.ndarray  # (m,) from 1
-    particle: np.ndarray  # (m,) row in run_data.star, from 1
-
-    def of(self, number: int) -> list[tuple[np.ndarray, int]]:
-        """Image and particle number of the examples of one class."""
-        mine = np.flatnonzero(self.class_number == number)
-        return [(self.images[i], int(self.particle[i])) for i in mine]
+__all__ = ["ReportContent", "read_content"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,25 +42,6 @@ class ReportContent:
     def box(self) -> int:
         """Box in pixels."""
         return int(self.averages.shape[-1])
-
-
-def write_examples(folder: str | Path, examples: Examples) -> None:
-    """Keep example particles for the report (``examples.npz``, half precision)."""
-    np.savez_compressed(
-        Path(folder) / EXAMPLES,
-        images=examples.images.astype(np.float16),
-        class_number=examples.class_number,
-        particle=examples.particle,
-    )
-
-
-def read_examples(folder: str | Path) -> Examples | None:
-    """The example particles of a job folder, or None."""
-    path = Path(folder) / EXAMPLES
-    if not path.is_file():
-        return None
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return Examples(**{name: arrays[name] for name in ("images", "class_number", "particle")})
 
 
 def read_content(folder: str | Path) -> ReportContent:

@@ -6,15 +6,9 @@ import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.report.page import Gallery, Page, Section, Tile, picture
-from vitreous.jobs.report.writer import write_page
 from vitreous.particles import open_stack, read_star
 
-__all__ = ["deconvolve_page", "write_deconvolve_report"]
-
-
-def write_deconvolve_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``deconvolve`` folder; see :func:`deconvolve_page`."""
-    return write_page(folder, deconvolve_page(Path(folder)))
+__all__ = ["deconvolve_page"]
 
 
 def deconvolve_page(folder: Path) -> Page:

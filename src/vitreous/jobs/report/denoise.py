@@ -1,50 +1,19 @@
 """The report of a ``denoise`` job: examples before and after, and what the filter is made of."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitreous.averages.denoise import DenoiseModel
-from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.page import Charts, Drawing, Gallery, KeyFigure, Page, Section, Tile, picture
-from vitreous.jobs.report.writer import write_page
-from vitreous.particles import atomic_path
+from vitreous.jobs.results.denoise import read_model
 
-__all__ = ["denoise_page", "read_model", "write_denoise_report", "write_model"]
+__all__ = ["denoise_page"]
 
-MODEL = "denoised_model.npz"
 DECADES = 4  # of variance below the largest that are drawn
 SHOWN_ORDERS = 12  # curves of eigenvalues are drawn for so many angular orders
-
-
-def write_model(
-    folder: str | Path, model: DenoiseModel, numbers: np.ndarray, noisy: np.ndarray, denoised: np.ndarray
-) -> None:
-    """Keep the model, and example particles (numbers from 1, images), in ``denoised_model.npz``."""
-    arrays: dict[str, Any] = {f.name: np.asarray(getattr(model, f.name)) for f in fields(DenoiseModel)}
-    for name, pictures in {"noisy": noisy, "denoised": denoised}.items():
-        # Half precision is enough for pictures, whose scale may be anything.
-        arrays[f"example_{name}"] = (pictures / max(float(np.abs(pictures).max()), 1e-30)).astype(np.float16)
-    with atomic_path(Path(folder) / MODEL) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, example_number=numbers, **arrays)
-
-
-def read_model(folder: str | Path) -> dict[str, np.ndarray]:
-    """What :func:`write_model` kept, by field. Raises JobFolderError when it is not there."""
-    path = Path(folder) / MODEL
-    if not path.is_file():
-        raise JobFolderError(f"{folder} has no {MODEL}: it is not the folder of a finished denoising")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def write_denoise_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``denoise`` folder; see :func:`denoise_page`."""
-    return write_page(folder, denoise_page(Path(folder)))
 
 
 def denoise_page(folder: Path) -> Page:

@@ -4,28 +4,22 @@ from pathlib import Path
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, chain_verdict, refinement_chain
 from vitreous.jobs.history import read_history
-from vitreous.jobs.initial_folder import InitialFolder, read_initial
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
 from vitreous.jobs.report.reference import reference_section
-from vitreous.jobs.report.writer import write_page
-from vitreous.mixtures import TraceSummary
+from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, refinement_chain
+from vitreous.jobs.results.initial import InitialFolder, read_initial
+from vitreous.mixtures import TraceSummary, worst_verdict
 
-__all__ = ["initial_page", "write_initial_report"]
+__all__ = ["initial_page"]
 
 AGREES = 0.9  # of the poses
 CHOICE_HEAD = ("Gaussians", "behind the best", "standard error", "")
-RESTART_HEAD = ("restart", "log posterior", "behind the best", "poses as in the best", "hand", "")
-
-
-def write_initial_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``initial`` folder; see :func:`initial_page`."""
-    return write_page(folder, initial_page(Path(folder)))
+RESTART_HEAD = ("restart", "{score}", "behind the best", "poses as in the best", "hand", "")
 
 
 def initial_page(folder: Path) -> Page:
@@ -59,7 +53,9 @@ def _models(found: InitialFolder) -> tuple[Panel, ...]:
     panels: list[Panel] = []
     several, first = len(found.conformations) > 1, found.conformations[0]
     for number, one in enumerate(found.conformations, start=1):
-        views = [slices("Standard deviation of the posterior", np.sqrt(one.variance.data.clip(min=0.0)))]
+        views = []
+        if one.variance is not None:
+            views.append(slices("Standard deviation of the posterior", np.sqrt(one.variance.data.clip(min=0.0))))
         if number > 1:
             difference = one.mean.data - first.mean.data
             views.append(slices("Difference from conformation 1 (white: more here)", difference))
@@ -67,7 +63,7 @@ def _models(found: InitialFolder) -> tuple[Panel, ...]:
             heading = f"Conformation {number}: {one.averages} of {len(found.averages)} averages"
             panels.append(Text(heading=heading))
         title = f"Surface of conformation {number}" if several else "Surface of the posterior mean"
-        panels.append(map_panel(one.mean, *views, title=title))
+        panels.append(map_panel(one.mean, *views, title=title, what="Posterior mean" if one.variance else "Map"))
     return tuple(panels)
 
 
@@ -93,11 +89,11 @@ def _restart_section(folder: Path, found: InitialFolder) -> Section:
     return Section(
         name="restarts",
         title="Restarts",
-        hint="Every restart begins with a random mixture and random poses. Two agree when one rotation (or one "
-        f"rotation and a reflection) takes nine poses in ten of the one to those of the other{together}. The log "
-        "posterior ranks them.",
+        hint="Every restart begins at random. Two agree when one rotation (or one "
+        f"rotation and a reflection) takes nine poses in ten of the one to those of the other{together}. The "
+        f"{found.score} ranks them.",
         panels=(
-            Rows(head=RESTART_HEAD, rows=tuple(_restart_rows(found))),
+            Rows(head=tuple(word.format(score=found.score) for word in RESTART_HEAD), rows=tuple(_restart_rows(found))),
             *(samples if chain else ()),
             Charts(drawings=drawings),
         ),
@@ -137,34 +133,36 @@ def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[KeyFig
     summary = manifest.summary if manifest else {}
     agree = found.restarts.numbers("vtrAgreeingFraction") >= AGREES
     mirrored = int((agree & (found.restarts.numbers("vtrOtherHand") > 0)).sum())
-    deviation = np.sqrt(found.variance.data.clip(min=0.0))
-    relative = float(np.linalg.norm(deviation) / np.linalg.norm(found.mean.data))
-    return [
+    figures = [
         ("restarts that agree", f"{agreeing} of {len(agree)}", f"{mirrored} of them with the other hand"),
         ("averages", f"{len(found.averages)}", f"symmetry {settings.get('symmetry', 'unknown')}"),
         ("correlation", f"{found.correlation.mean():.3f}", "of averages and projections, mean"),
-        ("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"),
-        ("component size", f"{summary.get('component_sigma_A', float('nan')):.1f} Å", "sigma of every Gaussian"),
-        _independent(_chain(path)),
-        ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel"),
     ]
+    if found.variance is not None:
+        deviation = np.sqrt(found.variance.data.clip(min=0.0))
+        relative = float(np.linalg.norm(deviation) / np.linalg.norm(found.mean.data))
+        figures.append(("uncertainty", f"{relative:.0%}", "standard deviation over mean, root mean square"))
+    if "component_sigma_A" in summary:
+        figures.append(("component size", f"{summary['component_sigma_A']:.1f} Å", "sigma of every Gaussian"))
+        figures.append(_independent(_chain(path)))
+    return [*figures, ("map", f"{len(found.mean.data)}³", f"{found.mean.pixel_size_A:.2f} Å per pixel")]
 
 
 def _chain(path: Path) -> dict[str, TraceSummary]:
     """Convergence of the refinement's samples."""
     manifest = read_manifest(path)
-    return refinement_chain(path, manifest.settings["samples"]) if manifest else {}
+    return refinement_chain(path, manifest.settings["samples"]) if manifest and "samples" in manifest.settings else {}
 
 
 def _independent(chain: dict[str, TraceSummary]) -> KeyFigure:
     least = min((summary.ess for summary in chain.values()), default=float("nan"))
     figure = f"{least:.0f}" if np.isfinite(least) else "unknown"
-    return ("independent samples", figure, f"of the refinement; {chain_verdict(chain)}")
+    return ("independent samples", figure, f"of the refinement; {worst_verdict(chain.values())}")
 
 
 def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
     table = found.restarts
-    log_p = table.numbers("vtrLogPosterior")
+    log_p = found.scores
     rows: list[tuple[str, ...]] = []
     for i in np.argsort(-log_p, kind="stable"):
         refined = table.numbers("vtrRefined")[i] > 0

@@ -23,9 +23,14 @@ MOST_PAIRS = 60  # on a page; of more images those are shown that agree least
 MapSlices = tuple[str, tuple[tuple[str, Picture], ...]]
 
 
-def map_panel(volume: Volume, *views: MapSlices, title: str = "Surface of the posterior mean") -> Columns:
+def map_panel(
+    volume: Volume,
+    *views: MapSlices,
+    title: str = "Surface of the posterior mean",
+    what: str = "Posterior mean",
+) -> Columns:
     """The surface of a map beside slices: those of the map, and more of the same kind."""
-    mean = slices("Posterior mean", volume.data)
+    mean = slices(what, volume.data)
     return Columns(left=(surface(volume.data, volume.pixel_size_A, title=title),), right=(Slices(maps=(mean, *views)),))
 
 

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.convergence_of import CHAIN_HEAD, chain_rows, mixture_chain
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.mixture_folder import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import CHAIN_HINT, MapSlices, slices
@@ -26,18 +24,14 @@ from vitreous.jobs.report.page import (
     picture,
 )
 from vitreous.jobs.report.surface import content_reach, surface
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.chains import CHAIN_HEAD, chain_rows, mixture_chain
+from vitreous.jobs.results.mixture import CURVE, MixtureFolder, in_equal_sides, read_mixture
 from vitreous.particles import read_star
 
-__all__ = ["mixture_page", "write_mixture_report"]
+__all__ = ["mixture_page"]
 
 NAMES = {"map": "The map, as it was fitted", "image": "The image, as it was fitted", "points": "The points, blurred"}
 FEWEST_STEPS = 3  # of a curve
-
-
-def write_mixture_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``mixture`` folder; see :func:`mixture_page`."""
-    return write_page(folder, mixture_page(Path(folder)))
 
 
 def mixture_page(folder: Path) -> Page:

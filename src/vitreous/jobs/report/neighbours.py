@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.averages.neighbours import NeighbourExamples
-from vitreous.jobs.class2d_folder import NO_RESOLUTION_A
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.neighbours_folder import NeighboursFolder, open_neighbours_folder
 from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.images import low_pass
 from vitreous.jobs.report.neighbours_charts import class_charts, convergence, neighbour_charts, spectra
 from vitreous.jobs.report.page import Charts, Gallery, KeyFigure, Page, Picture, Section, Tile, TileRows, picture
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A
+from vitreous.jobs.results.neighbours import NeighboursFolder, open_neighbours_folder
 
-__all__ = ["neighbours_page", "write_neighbours_report"]
+__all__ = ["neighbours_page"]
 
 EXAMPLE_CYCLES = 10  # per box: single particles are shown without the frequencies that carry noise only
 NOTHING_FOUND = (
@@ -25,11 +24,6 @@ NOTHING_FOUND = (
     "Worth checking: that the particles are centred, that the contrast is right (particles bright), the particle "
     "diameter, the pixel size and the CTF.",
 )
-
-
-def write_neighbours_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``neighbours`` folder; see :func:`neighbours_page`."""
-    return write_page(folder, neighbours_page(Path(folder)))
 
 
 def neighbours_page(folder: Path) -> Page:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.neighbours_folder import NeighboursFolder
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram
 from vitreous.jobs.report.page import Drawing
+from vitreous.jobs.results.neighbours import NeighboursFolder
 
 __all__ = ["class_charts", "convergence", "neighbour_charts", "spectra"]
 

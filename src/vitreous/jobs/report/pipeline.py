@@ -2,24 +2,18 @@
 
 from pathlib import Path
 
-from vitreous.jobs.class2d_folder import Class2DFolder, open_class2d_folder
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.initial_folder import read_initial
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.maps import TURN_HINT, map_panel
 from vitreous.jobs.report.page import Gallery, Links, Page, Section, Tile, picture
 from vitreous.jobs.report.reference import reference_section
-from vitreous.jobs.report.writer import write_page
+from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.initial import read_initial
 
-__all__ = ["STAGES", "pipeline_page", "write_pipeline_report"]
+__all__ = ["STAGES", "pipeline_page"]
 
 STAGES = ("class2d", "deconvolve", "initial")
 TITLES = dict(zip(STAGES, ("2D classification", "Deconvolution", "Initial model"), strict=True))
-
-
-def write_pipeline_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a finished ``run`` folder; see :func:`pipeline_page`."""
-    return write_page(folder, pipeline_page(Path(folder)))
 
 
 def pipeline_page(folder: Path) -> Page:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.model_reference import ALIGNED, read_agreement
-from vitreous.jobs.model_truth import ModelTruth
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import slices
 from vitreous.jobs.report.page import Charts, Columns, Rows, Section, Slices
+from vitreous.jobs.results.reference import ALIGNED, read_agreement
 from vitreous.particles import read_volume
+from vitreous.quality import MapAgreement
 
 __all__ = ["reference_section"]
 
@@ -30,7 +30,7 @@ def reference_section(folder: Path) -> Section:
     return Section(name="reference", title="Against the reference", hint=hint, panels=panels)
 
 
-def _panels(folder: Path, reference: str, found: ModelTruth, field_A: float) -> Columns:
+def _panels(folder: Path, reference: str, found: MapAgreement, field_A: float) -> Columns:
     maps = ["initial.mrc", "initial_other_hand.mrc"][:: -1 if found.other_hand else 1]
     better = (maps[0], f"{found.correlation:.3f}", _resolution(found.resolution_A))
     mirrored = (maps[1], f"{found.mirrored_correlation:.3f}", _resolution(found.mirrored_resolution_A))

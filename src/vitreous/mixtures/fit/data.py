@@ -6,12 +6,12 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from vitreous.mixtures.averages import pixel_shares
 from vitreous.mixtures.counts import Counts
 from vitreous.mixtures.em import Expected, broad_prior, expect_grid, expect_points, grid_data
 from vitreous.mixtures.fit.points import PointCloud
 from vitreous.mixtures.fit.settings import MixtureFit, MixtureSampling
 from vitreous.mixtures.gibbs_points import Assigned, assign_image, assign_map, assign_points
-from vitreous.mixtures.initial.reduce import overlaps
 from vitreous.mixtures.model import Mixture
 from vitreous.mixtures.priors import MixturePrior
 from vitreous.particles import Volume
@@ -65,7 +65,7 @@ def prepare_map(volume: Volume, settings: MixtureFit | MixtureSampling) -> Volum
     axes = (1, 2) if len(data) == 1 else (0, 1, 2)
     for axis in axes:
         new = int(np.ceil(data.shape[axis] * settings.box_px / longest))
-        along = overlaps(data.shape[axis], pixel_old, new, pixel, 0.0)
+        along = pixel_shares(data.shape[axis], pixel_old, new, pixel, 0.0)
         kept = np.moveaxis(np.tensordot(along, kept, axes=(1, axis)), 0, axis)
     return Volume(data=kept * (pixel_old / pixel) ** len(axes), pixel_size_A=pixel)
 

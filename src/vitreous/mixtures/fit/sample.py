@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import Algorithm
-from vitreous.mixtures.fit.climb import em_start, one_em_step
 from vitreous.mixtures.fit.data import FitData
+from vitreous.mixtures.fit.em import em_start, one_em_step
 from vitreous.mixtures.fit.settings import MixtureSampling
 from vitreous.mixtures.gibbs_points import points_step
-from vitreous.mixtures.initial.posterior import DensitySums, add_sample, no_samples, posterior_variance
 from vitreous.mixtures.model import Mixture, log_density
+from vitreous.mixtures.posterior_maps import DensitySums, add_sample, no_samples, posterior_variance
 from vitreous.mixtures.priors import sample_prior
 from vitreous.randomness import generator
 
@@ -27,6 +27,8 @@ class SamplingState:
     """A chain after ``iteration`` EM steps and blocks."""
 
     iteration: int
+    seed: int  # of everything random from here on
+    probes_A: np.ndarray  # (8, d) places whose density is followed
     mixture: Mixture
     sums: DensitySums
 
@@ -50,8 +52,6 @@ def sampling_algorithm(
     block tells has one entry for every Gibbs step: ``log_posteriors``, ``sigmas_A`` and ``log_densities`` (at eight
     places drawn from the data) of the mixture before the step. Random numbers depend on the seed and the step alone.
     """
-    rng = generator(settings.seed, "places whose density is followed")
-    probes = data.points_A[rng.choice(len(data.points_A), size=_PROBES, p=data.weights / data.total)]
     burn_in = -(-settings.burn_in_steps // settings.steps_between)
     first_sample = settings.start_steps + burn_in
 
@@ -60,7 +60,9 @@ def sampling_algorithm(
             start = em_start(data, settings.components, seed)
         else:
             start = sample_prior(data.prior, settings.components, data.points_A.shape[1], generator(seed, "start"))
-        return SamplingState(iteration=0, mixture=start, sums=no_samples(shape))
+        rng = generator(seed, "places whose density is followed")
+        probes = data.points_A[rng.choice(len(data.points_A), size=_PROBES, p=data.weights / data.total)]
+        return SamplingState(iteration=0, seed=seed, probes_A=probes, mixture=start, sums=no_samples(shape))
 
     def step(state: SamplingState) -> tuple[SamplingState, Mapping[str, Any]]:
         if state.iteration < settings.start_steps:
@@ -69,9 +71,9 @@ def sampling_algorithm(
             return following, {"stage": "em", "log_posterior": log_p, "sigma_A": mixture.sigma_A}
         block = state.iteration - settings.start_steps
         sampling = state.iteration >= first_sample
-        mixture, traces = _block(data, state.mixture, settings, block, probes)
+        mixture, traces = _block(data, state, settings, block)
         sums = add_sample(state.sums, mixture, pixel_size_A) if sampling else state.sums
-        following = SamplingState(iteration=state.iteration + 1, mixture=mixture, sums=sums)
+        following = replace(state, iteration=state.iteration + 1, mixture=mixture, sums=sums)
         info = {
             "stage": "sampling" if sampling else "burn-in",
             "log_posterior": traces["log_posteriors"][-1],
@@ -94,13 +96,13 @@ def sampling_algorithm(
 
 
 def _block(
-    data: FitData, mixture: Mixture, settings: MixtureSampling, block: int, probes: np.ndarray
+    data: FitData, state: SamplingState, settings: MixtureSampling, block: int
 ) -> tuple[Mixture, dict[str, list]]:
     traces: dict[str, list] = {"log_posteriors": [], "sigmas_A": [], "log_densities": []}
-    first = block * settings.steps_between
+    first, mixture = block * settings.steps_between, state.mixture
     for number in range(first, first + settings.steps_between):
         traces["sigmas_A"].append(mixture.sigma_A)
-        traces["log_densities"].append([float(f"{v:.{_DIGITS}g}") for v in log_density(mixture, probes)])
-        mixture, log_p = points_step(data.assign, mixture, data.prior, seed=settings.seed, step=number)
+        traces["log_densities"].append([float(f"{v:.{_DIGITS}g}") for v in log_density(mixture, state.probes_A)])
+        mixture, log_p = points_step(data.assign, mixture, data.prior, seed=state.seed, step=number)
         traces["log_posteriors"].append(log_p)
     return mixture, traces

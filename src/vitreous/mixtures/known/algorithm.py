@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import Algorithm
+from vitreous.mixtures.averages import checked_averages, reduce_images
 from vitreous.mixtures.counts import Counts, count_images
-from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, projection_step, views_of
-from vitreous.mixtures.initial.posterior import (
+from vitreous.mixtures.gibbs_projections import Moves, PosedMixture, default_prior, projection_step, views_of
+from vitreous.mixtures.known.settings import KnownPoses
+from vitreous.mixtures.known.start import back_projected_start
+from vitreous.mixtures.model import Mixture, image_centres, require_rotations, symmetrise, translate
+from vitreous.mixtures.posterior_maps import (
     DensitySums,
     add_sample,
     no_samples,
     posterior_variance,
 )
-from vitreous.mixtures.initial.reduce import checked_averages, reduce_images
-from vitreous.mixtures.initial.stages import default_prior
-from vitreous.mixtures.known.settings import KnownPoses
-from vitreous.mixtures.known.start import back_projected_start
-from vitreous.mixtures.model import Mixture, image_centres, require_rotations, symmetrise, translate
 from vitreous.mixtures.priors import MixturePrior
 from vitreous.particles import Volume
 from vitreous.rotations import symmetry_matrices
@@ -32,6 +31,7 @@ class KnownPosesState:
     """Everything that survives a step."""
 
     iteration: int
+    seed: int  # of everything random from here on
     mixture: Mixture  # the asymmetric unit
     offsets_A: np.ndarray  # (n, 2) in the reduced images
     log_posteriors: np.ndarray  # (iteration,)
@@ -56,7 +56,8 @@ class KnownPosesResult:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Data:
     counts: Counts
-    start: PosedMixture  # also the frame of the samples: its poses and offsets are those that were given
+    rotations: np.ndarray  # (n, 3, 3) as they were given
+    offsets_A: np.ndarray  # (n, 2) in the reduced images, as they were given: the frame of the samples
     moved_A: np.ndarray  # (n, 2) whole pixels by which the images were centred
     prior: MixturePrior
     group: np.ndarray
@@ -71,10 +72,12 @@ def known_poses_algorithm(
     settings: KnownPoses,
     *,
     origins_A: np.ndarray | None = None,
+    threads: int = 2,
 ) -> Algorithm[KnownPosesState, KnownPosesResult]:
     """The algorithm for images (n, L, L), none negative; errors as :func:`vitreous.mixtures.reconstruct_known`.
 
-    A step is ``steps_between`` Gibbs steps.
+    A step is ``steps_between`` Gibbs steps, in which the images are shared out among ``threads``; the result does not
+    depend on them. The seed is that of ``init``, not that of the settings.
     """
     data = _prepare(images, rotations, pixel_size_A, settings, origins_A)
     last = -(-settings.burn_in_steps // settings.steps_between) + settings.samples
@@ -82,16 +85,18 @@ def known_poses_algorithm(
     def init(seed: int) -> KnownPosesState:
         return KnownPosesState(
             iteration=0,
-            mixture=data.start.mixture,
-            offsets_A=data.start.offsets_A,
+            seed=seed,
+            mixture=_start(data, settings, seed),
+            offsets_A=data.offsets_A,
             log_posteriors=np.zeros(0),
             sums=no_samples(data.map_box_px),
         )
 
     def step(state: KnownPosesState) -> tuple[KnownPosesState, Mapping[str, Any]]:
-        model, log_p = _gibbs_steps(data, settings, state)
+        model, log_p = _gibbs_steps(data, settings, state, threads)
         sampled = state.iteration >= last - settings.samples
         following = KnownPosesState(
+            seed=state.seed,
             iteration=state.iteration + 1,
             mixture=model.mixture,
             offsets_A=model.offsets_A,
@@ -105,7 +110,7 @@ def known_poses_algorithm(
         init=init,
         step=step,
         done=lambda state: state.iteration >= last,
-        finalise=lambda state: _finalise(data, settings, state),
+        finalise=lambda state: _finalise(data, state),
     )
 
 
@@ -131,17 +136,14 @@ def _prepare(
             f"(x {-where[i, 0]:g}, y {-where[i, 1]:g} A from the centre of the image); are the origins in Angstrom?"
         )
     counts = count_images(reduced.images, reduced.pixel_size_A, settings.counts)
-    prior, offsets = default_prior(counts), where - moved
-    views = views_of(rotations, group).reshape(len(rotations), len(group), 3, 3)
-    unit = max(2, round(settings.components / len(group)))
-    mixture = back_projected_start(counts, views, offsets, unit, prior, settings.seed)
     box = averages.shape[1]
     map_box = min(settings.map_box_px, box)
     return _Data(
         counts=counts,
-        start=PosedMixture(mixture=mixture, rotations=rotations, offsets_A=offsets),
+        rotations=rotations,
+        offsets_A=where - moved,
         moved_A=moved,
-        prior=prior,
+        prior=default_prior(counts),
         group=group,
         map_box_px=map_box,
         map_pixel_size_A=pixel_size_A * box / map_box,
@@ -158,10 +160,20 @@ def _places(count: int, origins_A: np.ndarray | None) -> np.ndarray:
     return -origins
 
 
-def _gibbs_steps(data: _Data, settings: KnownPoses, state: KnownPosesState) -> tuple[PosedMixture, float]:
+def _start(data: _Data, settings: KnownPoses, seed: int) -> Mixture:
+    views = views_of(data.rotations, data.group).reshape(len(data.rotations), len(data.group), 3, 3)
+    unit = max(2, round(settings.components / len(data.group)))
+    return back_projected_start(data.counts, views, data.offsets_A, unit, data.prior, seed)
+
+
+def _posed(data: _Data, state: KnownPosesState) -> PosedMixture:
+    return PosedMixture(mixture=state.mixture, rotations=data.rotations, offsets_A=state.offsets_A)
+
+
+def _gibbs_steps(data: _Data, settings: KnownPoses, state: KnownPosesState, threads: int) -> tuple[PosedMixture, float]:
     """A block of steps: (model, log posterior before the last of them)."""
     moves = Moves(rotations=False, offsets=settings.offset_sd_A > 0, offset_sd_A=settings.offset_sd_A)
-    model, log_p = replace(data.start, mixture=state.mixture, offsets_A=state.offsets_A), 0.0
+    model, log_p = _posed(data, state), 0.0
     first = state.iteration * settings.steps_between
     for step in range(first, first + settings.steps_between):
         model, log_p = projection_step(
@@ -170,9 +182,9 @@ def _gibbs_steps(data: _Data, settings: KnownPoses, state: KnownPosesState) -> t
             data.prior,
             group=data.group,
             moves=moves,
-            seed=settings.seed,
+            seed=state.seed,
             step=step,
-            threads=settings.threads,
+            threads=threads,
         )
     return model, log_p
 
@@ -184,7 +196,7 @@ def _framed(data: _Data, model: PosedMixture) -> PosedMixture:
     """
     free = data.group.mean(axis=0)  # projects on the directions that the point group leaves as they are
     system = (model.rotations[:, :, :2].swapaxes(1, 2) @ free).reshape(-1, 3)
-    by, *_ = np.linalg.lstsq(system, (model.offsets_A - data.start.offsets_A).ravel(), rcond=1e-3)
+    by, *_ = np.linalg.lstsq(system, (model.offsets_A - data.offsets_A).ravel(), rcond=1e-3)
     return replace(
         model,
         mixture=symmetrise(translate(model.mixture, by), data.group),
@@ -192,10 +204,10 @@ def _framed(data: _Data, model: PosedMixture) -> PosedMixture:
     )
 
 
-def _finalise(data: _Data, settings: KnownPoses, state: KnownPosesState) -> KnownPosesResult:
+def _finalise(data: _Data, state: KnownPosesState) -> KnownPosesResult:
     if state.sums.samples == 0:
         raise ValueError(f"the run has not come to its samples: iteration {state.iteration}")
-    model = _framed(data, replace(data.start, mixture=state.mixture, offsets_A=state.offsets_A))
+    model = _framed(data, _posed(data, state))
 
     def volume(values: np.ndarray) -> Volume:
         return Volume(data=values, pixel_size_A=data.map_pixel_size_A)
@@ -204,7 +216,7 @@ def _finalise(data: _Data, settings: KnownPoses, state: KnownPosesState) -> Know
         mean=volume(state.sums.mean),
         variance=volume(posterior_variance(state.sums)),
         mixture=model.mixture,
-        rotations=data.start.rotations,
+        rotations=data.rotations,
         origins_A=-(model.offsets_A + data.moved_A),
         log_posteriors=state.log_posteriors,
     )

@@ -35,8 +35,6 @@ class KnownPoses:
         be wrong, standard deviation per axis.
     seed
         Of everything random.
-    threads
-        Parts of the images that are worked on at the same time. The result does not depend on it.
     """
 
     symmetry: str = "C1"
@@ -49,10 +47,9 @@ class KnownPoses:
     map_box_px: int = 100
     offset_sd_A: float = 0.0
     seed: int = 0
-    threads: int = 2
 
     def __post_init__(self) -> None:
         least = {"components": 2, "box_px": 8, "counts": 10, "burn_in_steps": 0, "samples": 1, "steps_between": 1}
-        require_at_least(self, least | {"map_box_px": 8, "threads": 1})
+        require_at_least(self, least | {"map_box_px": 8})
         if not (math.isfinite(self.offset_sd_A) and self.offset_sd_A >= 0):
             raise ValueError(f"offset_sd_A: expected zero or a positive number, found {self.offset_sd_A}")

@@ -1,0 +1,50 @@
+"""The public names, and the only list of them: :mod:`vitreous.lazy` reads it."""
+
+from vitreous.averages.class2d import Class2D as Class2D
+from vitreous.averages.class2d import class2d as class2d
+from vitreous.averages.deconvolve import Deconvolve as Deconvolve
+from vitreous.averages.deconvolve import deconvolve as deconvolve
+from vitreous.averages.denoise import Denoise as Denoise
+from vitreous.averages.denoise import denoise as denoise
+from vitreous.averages.neighbours import Neighbours as Neighbours
+from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
+from vitreous.averages.neighbours import neighbours as neighbours
+from vitreous.averages.result import Class2DResult as Class2DResult
+from vitreous.jobs import select_particles as select_particles
+from vitreous.jobs.options import RunOptions as RunOptions
+from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
+from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
+from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
+from vitreous.jobs.tasks.initial import run_initial as run_initial
+from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
+from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
+from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
+from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline
+from vitreous.jobs.tasks.reconstruct import run_reconstruct as run_reconstruct
+from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
+from vitreous.jobs.tasks.table import write_report as write_report
+from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
+from vitreous.mixtures import InitialModel as InitialModel
+from vitreous.mixtures import KnownPoses as KnownPoses
+from vitreous.mixtures import Mixture as Mixture
+from vitreous.mixtures import MixtureFit as MixtureFit
+from vitreous.mixtures import MixtureSampling as MixtureSampling
+from vitreous.mixtures import initial_model as initial_model
+from vitreous.mixtures import reconstruct_known as reconstruct_known
+from vitreous.particles import ParticleSet as ParticleSet
+from vitreous.particles import Volume as Volume
+from vitreous.particles import check_particles as check_particles
+from vitreous.particles import open_stack as open_stack
+from vitreous.particles import read_images as read_images
+from vitreous.particles import read_particles as read_particles
+from vitreous.particles import read_star as read_star
+from vitreous.particles import read_volume as read_volume
+from vitreous.particles import write_mrc_stack as write_mrc_stack
+from vitreous.particles import write_star as write_star
+from vitreous.particles import write_volume as write_volume
+from vitreous.simulate import SimulateSettings as SimulateSettings
+from vitreous.simulate import load_volumes as load_volumes
+from vitreous.simulate import phantom as phantom
+from vitreous.simulate import simulate_batches as simulate_batches
+
+__version__: str

@@ -1,0 +1,90 @@
+"""A job as a Python function: ``vitreous.run_class2d`` and its like."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from functools import reduce
+from inspect import Parameter, Signature
+from operator import or_
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from vitreous.jobs.options import RunOptions
+from vitreous.jobs.run_task import run_task
+from vitreous.jobs.task import Task, words_of
+from vitreous.jobs.tasks.table import TASKS
+
+__all__ = ["function_of"]
+
+POSITIONAL, KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+
+RAISES = """\
+Raises
+------
+FileNotFoundError, ValueError
+    For input or settings that cannot be used, and for a folder that holds something else.
+Interrupted
+    When ``RELION_JOB_ABORT_NOW`` has appeared in the folder."""
+
+
+def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
+    """``run_X(source, output, settings=None, options=None, *, command, ...)``, with the source's fields as keywords.
+
+    The kind of the settings chooses the method. Returns the path of the report; None after a dry run. Raises what
+    :func:`vitreous.jobs.run_task.run_task` does.
+    """
+    name = task.function or f"run_{task.name}"
+    signature = _signature(task, command=f"vitreous.{name}")
+
+    def job(*args: Any, **kwargs: Any) -> Path | None:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        frame = {key: given.pop(key) for key in ("output", "settings", "options", "command")}
+        return run_task(task, task.source(**{key: _path(value) for key, value in given.items()}), **frame)
+
+    job.__name__ = job.__qualname__ = name
+    job.__doc__ = _docstring(task)
+    job.__signature__ = signature  # type: ignore[attr-defined]
+    return job
+
+
+def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
+    hints = get_type_hints(task.source)
+    first, *others = fields(task.source)
+    settings: Any = reduce(or_, task.methods.values())
+    given = [
+        Parameter(f.name, KEYWORD, default=None if f.default is MISSING else f.default, annotation=hints[f.name])
+        for f in others
+    ]
+    parameters = [
+        Parameter(first.name, POSITIONAL, annotation=str | Path),
+        Parameter("output", POSITIONAL, annotation=str | Path),
+        Parameter("settings", POSITIONAL, default=None, annotation=settings | None),
+        Parameter("options", POSITIONAL, default=None, annotation=RunOptions | None),
+        Parameter("command", KEYWORD, default=command, annotation=str),
+        *given,
+    ]
+    return Signature(parameters, return_annotation=Path | None)
+
+
+def _docstring(task: Task[Any, Any, Any, Any]) -> str:
+    words = {
+        **words_of(task.source),
+        "output": "Folder for the results; made when it is not there.",
+        "settings": f"What is computed: {' or '.join(kind.__name__ for kind in task.methods.values())}.",
+        "options": "How it is run: RunOptions.",
+    }
+    sections = [
+        f"{TASKS[task.name].help}\n\n{task.about}".strip(),
+        "Returns the path of the report; None after a dry run.",
+        "Parameters\n----------\n" + "\n".join(f"{name}\n    {text}" for name, text in words.items()),
+        RAISES,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _path(value: Any) -> Any:
+    """Names of files as paths: every text in a source is one."""
+    if isinstance(value, str):
+        return Path(value)
+    return tuple(map(_path, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,81 @@
+"""An initial model against a reference map, as part of its job: files, figures for ``job.json``, words."""
+
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.jobs.manifest import read_manifest
+from vitreous.particles import Volume, read_volume, write_volume
+from vitreous.quality import MapAgreement, compare_maps
+
+__all__ = ["ALIGNED", "agreement_lines", "compare_with_reference", "read_agreement", "read_reference"]
+
+ALIGNED = "initial_aligned.mrc"
+PREFIX = "reference_"  # of the figures in job.json
+
+
+def read_reference(path: str | Path) -> Volume:
+    """A map that a model can be compared with.
+
+    Raises FileNotFoundError, or ValueError that names the file, for what is no cubic map with a pixel size and positive
+    density.
+    """
+    volume = read_volume(path)
+    shape = volume.data.shape
+    if len(set(shape)) != 1:
+        raise ValueError(f"{path}: the map has {shape} voxels [z, y, x]; a reference must be cubic")
+    if not (np.isfinite(volume.data).all() and (volume.data > 0).any()):
+        raise ValueError(f"{path}: the map holds NaN, or nothing positive; a reference must have white density")
+    return volume
+
+
+def compare_with_reference(
+    folder: str | Path, model: Volume, reference: Volume, name: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Write ``initial_aligned.mrc``, the model of the better hand in the frame of the reference, into the folder.
+
+    Returns (figures for ``job.json``, sentences for the user); ``name`` is what the reference is called in them.
+    """
+    agreement, aligned = compare_maps(model, reference)
+    write_volume(Path(folder) / ALIGNED, aligned)
+    figures = {f"{PREFIX}{name}": _plain(value) for name, value in asdict(agreement).items()}
+    figures[f"{PREFIX}field_A"] = round(len(reference.data) * reference.pixel_size_A, 3)
+    return figures, agreement_lines(agreement, name)
+
+
+def read_agreement(folder: str | Path) -> tuple[MapAgreement, float] | None:
+    """(agreement with the reference, its field in Angstrom) from a finished job; None where there was no reference."""
+    manifest = read_manifest(folder)
+    if manifest is None or f"{PREFIX}fsc" not in manifest.summary:
+        return None
+    found = {field.name: manifest.summary[f"{PREFIX}{field.name}"] for field in fields(MapAgreement)}
+    for name in ("resolution_A", "mirrored_resolution_A"):
+        found[name] = math.inf if found[name] is None else found[name]
+    return MapAgreement(**found), manifest.summary[f"{PREFIX}field_A"]
+
+
+def _plain(value: Any) -> Any:
+    """Rounded for ``job.json``; infinity becomes null."""
+    if isinstance(value, tuple):
+        return [round(number, 4) for number in value]
+    if isinstance(value, bool):
+        return value
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def agreement_lines(found: MapAgreement, name: str = "the true volume") -> list[str]:
+    """For reading; ``name`` is what the model is compared with."""
+    better, other = ("initial_other_hand.mrc", "initial.mrc")[:: 1 if found.other_hand else -1]
+    return [
+        f"{better} agrees with {name} to {_resolution(found.resolution_A)} (FSC 0.5), correlation "
+        f"{found.correlation:.3f}",
+        f"{other}, the mirror image, to {_resolution(found.mirrored_resolution_A)}, correlation "
+        f"{found.mirrored_correlation:.3f}; averages do not tell which of the two is right",
+    ]
+
+
+def _resolution(value_A: float) -> str:
+    return f"{value_A:.1f} Å" if np.isfinite(value_A) else "no resolution at all"

@@ -1,0 +1,104 @@
+"""The ``deconvolve`` job: classified particles in, a folder with non-negative averages and a report out."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, DeconvolveRun, prepare_deconvolution
+from vitreous.averages.deconvolve.task import State
+from vitreous.jobs.function import function_of
+from vitreous.jobs.report.deconvolve import deconvolve_page
+from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
+from vitreous.jobs.sources import classified, inherited
+from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+from vitreous.particles import read_particles
+
+__all__ = ["TASK", "ClassifiedParticles", "run_deconvolve"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifiedParticles:
+    """Particles with classes and poses.
+
+    Parameters
+    ----------
+    particles
+        A .star file with classes and poses (run_data.star, or RELION's), or the folder of a class2d job. With --single
+        a stack of averages, or a .star file that names them.
+    project
+        Directory that the paths in the particle file are relative to.
+    pixel_size_A
+        Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    """
+
+    particles: Path
+    project: Path | None = None
+    pixel_size_A: float | None = None
+
+
+def _prepare(
+    source: ClassifiedParticles, settings: Deconvolve, resources: Resources
+) -> Prepared[State, DeconvolveResult]:
+    path = classified(source.particles)
+    chosen, notes = (settings, ()) if settings.single else inherited(settings, path)
+    found = read_particles(path, project=source.project, pixel_size_A=source.pixel_size_A)
+    run = prepare_deconvolution(found, chosen, device=resources.device, memory_bytes=resources.memory_bytes)
+    return Prepared(
+        settings=chosen,
+        inputs=(path,),
+        algorithm=run.algorithm,
+        state=State,
+        steps=run.steps,
+        write=partial(_write, run),
+        screen=_screen(run),
+        notes=(*notes, *run.messages),
+        plan={"averages": len(run.class_number)},
+    )
+
+
+def _screen(run: DeconvolveRun) -> tuple[str, ...]:
+    images, classes, settings = len(run.members.particle), len(run.class_number), run.settings
+    what = f"{classes:,} averages" if settings.single else f"{images:,} particles in {classes:,} classes"
+    box, pixel = run.preparation.box_px, run.preparation.pixel_size_A
+    defocus = f"{len(run.group_defocus_A)} defocus groups" if len(run.group_defocus_A) else "one frame each"
+    return (
+        f"data     {run.particles.path}: {what}, {box} x {box} pixels, {pixel:g} Å/pixel, "
+        + ("CTF" if run.ctf is not None else "no CTF"),
+        f"settings {defocus}, smoothness {settings.smoothness:g}, mask at {settings.mask_threshold:.0%} of the peak, "
+        f"particle diameter {run.preparation.particle_diameter_A:.0f} Å",
+    )
+
+
+def _write(run: DeconvolveRun, folder: Path, result: DeconvolveResult, state: State) -> Outcome:
+    write_deconvolved(folder, result)
+    figures = {
+        "averages": len(result.averages),
+        "particles": int(result.population.sum()),
+        "box_px": result.averages.shape[-1],
+        "pixel_size_A": result.pixel_size_A,
+        "particle_diameter_used_A": result.particle_diameter_A,
+        "ctf_corrected": run.ctf is not None,
+        "group_defocus_A": np.round(result.group_defocus_A).tolist(),
+        "group_population": result.group_population.tolist(),
+        "most_iterations": int(result.iterations.max()),
+    }
+    return Outcome(words=f"{len(result.averages)} averages", summary=figures, messages=tuple(result.messages))
+
+
+TASK = Task(
+    name="deconvolve",
+    title="deconvolving",
+    about="What an initial model starts from. Particle diameter, contrast, normalisation and use of the CTF are taken "
+    "over from a class2d job that the file belongs to.",
+    source=ClassifiedParticles,
+    methods={"": Deconvolve},
+    prepare=_prepare,
+    files=FILES,
+    results="deconvolved.mrcs, deconvolved.star",
+    page=deconvolve_page,
+    uses=frozenset({"device", "memory", "threads"}),
+    ignores=frozenset({"every"}),
+)
+run_deconvolve = function_of(TASK)

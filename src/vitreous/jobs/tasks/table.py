@@ -1,0 +1,78 @@
+"""The table of all jobs. Commands, functions and reports come from it; a job is imported when it is asked for."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitreous.jobs.task import Task
+
+__all__ = ["TASKS", "Entry", "task_of", "write_report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A job in the table: the module whose ``TASK`` it is, and what it does in a line."""
+
+    module: str
+    help: str
+
+
+TASKS = {
+    "run": Entry(
+        module="vitreous.jobs.tasks.pipeline",
+        help="From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
+    ),
+    "class2d": Entry(
+        module="vitreous.jobs.tasks.class2d",
+        help="2D classification: particles in, class averages and a report out.",
+    ),
+    "deconvolve": Entry(
+        module="vitreous.jobs.tasks.deconvolve",
+        help="Non-negative averages without CTF from classified particles, masked.",
+    ),
+    "denoise": Entry(
+        module="vitreous.jobs.tasks.denoise",
+        help="Denoised images of all particles, free of the CTF.",
+    ),
+    "neighbours": Entry(
+        module="vitreous.jobs.tasks.neighbours",
+        help="Nearest neighbours of every particle, and averages of them.",
+    ),
+    "initial": Entry(
+        module="vitreous.jobs.tasks.initial",
+        help="An initial model, with its uncertainty, from class averages of unknown views.",
+    ),
+    "reconstruct": Entry(
+        module="vitreous.jobs.tasks.reconstruct",
+        help="A map, with its uncertainty, from images whose poses are known.",
+    ),
+    "mixture": Entry(
+        module="vitreous.jobs.tasks.mixture",
+        help="A map, an image or points as a mixture of Gaussians: pseudo-atoms.",
+    ),
+}
+
+
+def task_of(name: str) -> "Task[Any, Any, Any, Any]":
+    """A job by its name. Raises KeyError."""
+    task: Task[Any, Any, Any, Any] = import_module(TASKS[name].module).TASK
+    return task
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write ``report.html`` into the folder of a finished job from the files there, and return its path.
+
+    A folder without ``job.json`` is taken for a 2D classification, such as another program may have made. Raises
+    JobFolderError for a task without a report and a folder without results.
+    """
+    from vitreous.jobs.folder import JobFolderError  # here, so that the table alone is cheap
+    from vitreous.jobs.manifest import read_manifest
+    from vitreous.jobs.report import write_page
+
+    manifest = read_manifest(folder)
+    name = "class2d" if manifest is None else manifest.task
+    if name not in TASKS:
+        raise JobFolderError(f"{folder} is a {name} job, which has no report; those with one: {', '.join(TASKS)}")
+    return write_page(folder, task_of(name).page(Path(folder)))

@@ -1,0 +1,185 @@
+"""All iterative algorithms of the package on inputs that take a second, in one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vitreous.averages.class2d import Class2D, prepare_run
+from vitreous.averages.class2d.em import State
+from vitreous.averages.deconvolve import Deconvolve, prepare_deconvolution
+from vitreous.averages.deconvolve.task import State as DeconvolveState
+from vitreous.averages.denoise import Denoise, prepare_denoising
+from vitreous.averages.denoise.task import DenoiseState
+from vitreous.averages.neighbours import Neighbours, prepare_neighbours
+from vitreous.averages.neighbours.task import NeighboursState
+from vitreous.iterate import Algorithm
+from vitreous.mixtures import (
+    FitState,
+    GaussianInitialModel,
+    GaussianState,
+    InitialModel,
+    KnownPoses,
+    KnownPosesState,
+    Mixture,
+    MixtureFit,
+    MixtureSampling,
+    SamplingState,
+    fit_algorithm,
+    gaussian_initial_model_algorithm,
+    grid_fit_data,
+    initial_model_algorithm,
+    known_poses_algorithm,
+    prepare_map,
+    project,
+    sampling_algorithm,
+)
+from vitreous.mixtures.poisson_poses import PoissonState
+from vitreous.particles import Volume
+from vitreous.rotations import random_rotations
+from vitreous.testing import ArrayParticles, Blobs
+
+__all__ = ["ALGORITHMS", "Case"]
+
+BOX, PIXEL_A, N = 24, 5.0, 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """make: (seed of the settings, threads) -> algorithm; random: whether its result depends on the seed."""
+
+    make: Callable[[int, int], Algorithm[Any, Any]]
+    state: type
+    random: bool = True
+
+
+@lru_cache
+def particles() -> ArrayParticles:
+    """Two shapes, turned and shifted, at SNR 0.5."""
+    rng = np.random.default_rng(0)
+    shapes = [Blobs.random(200 + k, count=6, reach_px=6.0, width_px=1.5) for k in range(2)]
+    clean = np.stack([shapes[i % 2].image(BOX, 360 * rng.random(), tuple(0.5 * rng.normal(size=2))) for i in range(N)])
+    images = clean + np.sqrt(clean.var() / 0.5) * rng.normal(size=clean.shape)
+    return ArrayParticles(images=images.astype(np.float32), pixel_size_A=PIXEL_A)
+
+
+@lru_cache
+def views() -> tuple[np.ndarray, np.ndarray]:
+    """(projections of a lopsided object (8, L, L), their rotations)."""
+    rng = np.random.default_rng(1)
+    mixture = Mixture(
+        means_A=rng.normal(size=(6, 3)) * 18.0, weights=rng.dirichlet(np.full(6, 5.0)), precision_per_A2=8.0**-2
+    )
+    rotations = random_rotations(8, seed=2).numpy()
+    return project(mixture, rotations, BOX, PIXEL_A), rotations
+
+
+@lru_cache
+def small_map() -> Volume:
+    """A map of a few blobs."""
+    z, y, x = np.indices((12, 12, 12)) - 6.0
+    data = sum(np.exp(-((x - a) ** 2 + (y + a) ** 2 + (z - b) ** 2) / 6) for a, b in ((0, 0), (2, -1), (-3, 2)))
+    return Volume(data=np.asarray(data, np.float32), pixel_size_A=PIXEL_A)
+
+
+def _class2d(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Class2D(classes=2, particle_diameter_A=100.0, folds=4, iterations=6, offset_range_A=8.0, seed=seed)
+    return prepare_run(particles(), settings, threads=threads).algorithm
+
+
+def _neighbours(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Neighbours(
+        classes=8, neighbours=4, particle_diameter_A=100.0, runs=2, passes=2, averages=4, folds=4, seed=seed
+    )
+    return prepare_neighbours(particles(), settings, threads=threads).algorithm
+
+
+def _mahalanobis(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Neighbours(
+        method="mahalanobis", classes=8, neighbours=4, particle_diameter_A=100.0, runs=1, passes=2, averages=4, folds=4,
+        seed=seed,
+    )  # fmt: skip
+    return prepare_neighbours(particles(), settings, threads=threads).algorithm
+
+
+def _deconvolve(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Deconvolve(single=True, normalise=False, particle_diameter_A=100.0)
+    return replace(prepare_deconvolution(particles(), settings), classes_per_step=40).algorithm
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.parts))
+
+    def append(self, images: np.ndarray) -> None:
+        self.parts.append(images)
+
+
+def _denoise(seed: int, threads: int) -> Algorithm[Any, Any]:
+    """The result is the model and the images of a sink of its own."""
+    run, sink = prepare_denoising(particles(), Denoise(particle_diameter_A=100.0), memory_bytes=1 << 22), _Memory()
+    algorithm = run.algorithm(sink)
+    return replace(algorithm, finalise=lambda state: (algorithm.finalise(state), np.concatenate(sink.parts)))
+
+
+def _initial(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
+    settings = InitialModel(
+        restarts=2, components=12, box_px=16, counts=120, rounds=3, rounds_annealed=2, global_rotations=60,
+        fine_components=16, fine_box_px=20, fine_counts=300, burn_in_steps=4, samples=2, steps_between=2,
+        map_box_px=20, seed=seed, **changes,
+    )  # fmt: skip
+    return initial_model_algorithm(views()[0], PIXEL_A, settings, threads=threads)
+
+
+def _gaussian(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = GaussianInitialModel(
+        restarts=2, components=8, box_px=16, rounds=3, rounds_annealed=2, global_rotations=60, mixture_steps=2,
+        pose_steps=2, fine_components=10, fine_box_px=20, burn_in_steps=4, samples=2, steps_between=2, map_box_px=20,
+        seed=seed,
+    )  # fmt: skip
+    noisy = views()[0] + 0.05 * views()[0].std() * np.random.default_rng(3).normal(size=views()[0].shape)
+    return gaussian_initial_model_algorithm(noisy, PIXEL_A, settings, threads=threads)
+
+
+def _known(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = KnownPoses(
+        components=12, counts=300, burn_in_steps=4, samples=2, steps_between=2, box_px=20, map_box_px=20, seed=seed
+    )
+    return known_poses_algorithm(*views(), PIXEL_A, settings, threads=threads)
+
+
+def _fit(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = MixtureFit(components=5, steps=4, tolerance=0.0, seed=seed)
+    return fit_algorithm(grid_fit_data(prepare_map(small_map(), settings), settings.counts), settings)
+
+
+def _sampling(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = MixtureSampling(
+        components=5, start_steps=2, burn_in_steps=3, samples=2, steps_between=2, counts=2000, seed=seed
+    )
+    target = prepare_map(small_map(), settings)
+    data = grid_fit_data(target, settings.counts)
+    return sampling_algorithm(data, settings, shape=target.data.shape, pixel_size_A=target.pixel_size_A)
+
+
+ALGORITHMS: dict[str, Case] = {
+    "class2d": Case(make=_class2d, state=State),
+    "neighbours": Case(make=_neighbours, state=NeighboursState),
+    "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),
+    "deconvolve": Case(make=_deconvolve, state=DeconvolveState, random=False),
+    "denoise": Case(make=_denoise, state=DenoiseState, random=False),
+    "initial": Case(make=_initial, state=PoissonState),
+    "initial, conformations": Case(
+        make=lambda seed, threads: _initial(seed, threads, conformations=2, label_rounds=1), state=PoissonState
+    ),
+    "initial, gaussian": Case(make=_gaussian, state=GaussianState),
+    "reconstruct": Case(make=_known, state=KnownPosesState),
+    "mixture": Case(make=_fit, state=FitState),
+    "mixture, gibbs": Case(make=_sampling, state=SamplingState),
+}
