@@ -19,6 +19,7 @@ from benchmarks.sticks import NotAvailable
 MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "gemm": True,
     "pruning": True,
+    "assignment": True,
     "noise": True,
     "real": True,
     "conformations": False,

@@ -15,6 +15,7 @@ FLOORS: list[set[str]] = [
         for name in (
             "version",
             "lazy",
+            "compiled",
             "require",
             "conventions",
             "randomness",

@@ -17,7 +17,31 @@ import torch
 
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 
-__all__ = ["PoseGrid", "disc_grid"]
+__all__ = ["Band", "PoseGrid", "disc_grid"]
+
+
+BANDS = 3  # per parity; more would save few operations on padding and cost more calls
+
+
+@dataclass(frozen=True)
+class Band:
+    """A run of harmonics of one parity, q = first, first + 2, .., that share their innermost ring."""
+
+    first: int
+    last: int
+    ring: int
+
+    @property
+    def q(self) -> slice:
+        """The harmonics of the band."""
+        return slice(self.first, self.last + 1, 2)
+
+
+def _bands(basis: RingBasis, parity: int) -> list[Band]:
+    harmonics = list(range(parity, basis.harmonics, 2))
+    size = -(-len(harmonics) // BANDS)
+    chunks = [harmonics[i : i + size] for i in range(0, len(harmonics), size)]
+    return [Band(c[0], c[-1], int((basis.q_max < c[0]).sum())) for c in chunks]
 
 
 def disc_grid(step: float, radius: float) -> torch.Tensor:
@@ -98,6 +122,19 @@ class PoseGrid:
         angle = self.psi.double()[:, None] * torch.arange(self.harmonics, device=self.psi.device)
         m = self.basis.multiplicity.to(angle.device)
         return torch.cat([m * torch.cos(angle), -m * torch.sin(angle)], 1).float()
+
+    @cached_property
+    def half_synthesis(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """For even and odd harmonics (n_psi / 2, q 2): the first half of the rotations from (Re c, Im c) of each."""
+        even, odd = (torch.arange(parity, self.harmonics, 2, device=self.psi.device) for parity in (0, 1))
+        columns = [torch.stack([q, self.harmonics + q], 1).ravel() for q in (even, odd)]
+        first = self.synthesis[: self.n_psi // 2]
+        return first[:, columns[0]].contiguous(), first[:, columns[1]].contiguous()
+
+    @cached_property
+    def bands(self) -> tuple[list[Band], list[Band]]:
+        """The even and the odd harmonics, split into a few bands; in each the empty inner rings are left out."""
+        return _bands(self.basis, 0), _bands(self.basis, 1)
 
     @cached_property
     def analysis(self) -> torch.Tensor:

@@ -12,21 +12,21 @@ from functools import cached_property
 
 import torch
 
-from vitreous.matching.grid import PoseGrid
+from vitreous.matching.grid import Band, PoseGrid
 
 __all__ = [
     "TILE_SCORES",
-    "Band",
     "ReferenceBlock",
     "ReferenceBlocks",
     "References",
-    "bands",
     "bytes_per_reference",
     "in_blocks",
     "make_references",
 ]
 
-TILE_SCORES = 1 << 19  # scores that exist at once: a few of this many floats stay in the processor's cache
+TILE_SCORES = 1 << 18  # scores that exist at once: a few of this many floats stay in the processor's cache
+LANES = 16  # floats of the widest vector unit: products run faster over columns in whole vectors
+PADDED_FROM = 128  # columns: with fewer, empty ones would cost more than they save
 FEW_IMAGES = 48  # as many amortise the reading of a step of references; more references then widen the product
 SHIFT_BYTES = 64 << 20  # of shifted copies made at a time
 
@@ -95,34 +95,11 @@ def _power(grid: PoseGrid, harmonics: torch.Tensor, ctf_harmonics: int) -> torch
 
 
 @dataclass(frozen=True)
-class Band:
-    """A run of harmonics of one parity, q = first, first + 2, .., that share their innermost ring."""
-
-    first: int
-    last: int
-    ring: int
-
-    @property
-    def q(self) -> slice:
-        """The harmonics of the band."""
-        return slice(self.first, self.last + 1, 2)
-
-
-def bands(grid: PoseGrid, parity: int, count: int = 3) -> list[Band]:
-    """Split the harmonics of one parity into a few bands; in each the empty inner rings are left out."""
-    harmonics = list(range(parity, grid.harmonics, 2))
-    size = -(-len(harmonics) // count)
-    q_max = grid.basis.q_max
-    chunks = [harmonics[i : i + size] for i in range(0, len(harmonics), size)]
-    return [Band(c[0], c[-1], int((q_max < c[0]).sum())) for c in chunks]
-
-
-@dataclass(frozen=True)
 class Step:
     """Shifted references whose products are made at once.
 
-    references: which ones of the block; matrices: for even and odd harmonics, for every band (q, 2 rings, 2, columns)
-    real: the first of the 2 gives Re c, the second Im c, for conj(x) a; columns are (reference, shift).
+    references: which ones of the block; matrices: for even and odd harmonics, for every band (q, 2 rings, columns)
+    real, Re a above Im a; columns are (reference, shift), then some that are empty.
     """
 
     references: slice
@@ -189,32 +166,34 @@ class ReferenceBlocks:
     def _step(self, part: References, where: slice) -> Step:
         grid, shifts = part.grid, part.shifts
         weight = grid.basis.ring_weight.to(part.harmonics.device)
-        waves = tuple(bands(grid, parity) for parity in (0, 1))
-        even, odd = ([_empty_matrix(grid, band, (where.stop - where.start) * shifts) for band in w] for w in waves)
+        columns = padded_columns((where.stop - where.start) * shifts)
+        even, odd = ([_empty_matrix(grid, band, columns) for band in wave] for wave in grid.bands)
         at_once = max(1, SHIFT_BYTES // (8 * shifts * grid.rings * grid.n_psi))
         for k in range(where.start, where.stop, at_once):
             stop = min(k + at_once, where.stop)
             shifted = grid.shift_references(part.harmonics[k:stop] * weight[:, None])
-            columns = slice((k - where.start) * shifts, (stop - where.start) * shifts)
-            for wave, matrices in zip(waves, (even, odd), strict=True):
+            mine = slice((k - where.start) * shifts, (stop - where.start) * shifts)
+            for wave, matrices in zip(grid.bands, (even, odd), strict=True):
                 for band, matrix in zip(wave, matrices, strict=True):
-                    _fill(matrix[..., columns], shifted, band)
+                    _fill(matrix[..., mine], shifted, band)
         return Step(where, (even, odd))
+
+
+def padded_columns(columns: int) -> int:
+    """Columns of the matrices of a step for so many (reference, shift)."""
+    return columns if columns < PADDED_FROM else -(-columns // LANES) * LANES
 
 
 def _empty_matrix(grid: PoseGrid, band: Band, columns: int) -> torch.Tensor:
     harmonics = len(range(band.first, band.last + 1, 2))
-    return torch.empty(harmonics, 2 * (grid.rings - band.ring), 2, columns, device=grid.shifts_px.device)
+    return torch.zeros(harmonics, 2 * (grid.rings - band.ring), columns, device=grid.shifts_px.device)
 
 
 def _fill(matrix: torch.Tensor, shifted: torch.Tensor, band: Band) -> None:
-    """Write shifted references (k, S, R, Q) into a matrix (q, 2 rings, 2, k S)."""
+    """Write shifted references (k, S, R, Q) into a matrix (q, 2 rings, k S)."""
     a = shifted[:, :, band.ring :, band.q].flatten(0, 1).permute(2, 1, 0)
-    rings = a.shape[1]
-    matrix[:, :rings, 0] = a.real
-    matrix[:, rings:, 0] = a.imag
-    matrix[:, :rings, 1] = a.imag
-    torch.neg(a.real, out=matrix[:, rings:, 1])
+    matrix[:, : a.shape[1]] = a.real
+    matrix[:, a.shape[1] :] = a.imag
 
 
 def in_blocks(
@@ -237,5 +216,5 @@ def in_blocks(
 
 def bytes_per_reference(grid: PoseGrid) -> int:
     """Memory that the shifted copies of one reference take in a block."""
-    rows = sum((grid.rings - b.ring) * len(range(b.first, b.last + 1, 2)) for p in (0, 1) for b in bands(grid, p))
-    return 16 * rows * len(grid.shifts_px)
+    rows = sum((grid.rings - b.ring) * len(range(b.first, b.last + 1, 2)) for wave in grid.bands for b in wave)
+    return 8 * rows * len(grid.shifts_px)

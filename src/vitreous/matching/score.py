@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 
 from vitreous.matching.grid import PoseGrid
-from vitreous.matching.references import TILE_SCORES, Band, ReferenceBlock, References, bands
+from vitreous.matching.references import TILE_SCORES, ReferenceBlock, References, padded_columns
 
 __all__ = ["ImageTile", "Rows", "best_poses", "best_rows", "reference_norms", "row_maxima"]
 
@@ -93,17 +93,11 @@ def reference_norms(tile: ImageTile, refs: References, image: torch.Tensor, refe
     return _norm_harmonics(tile, refs, image, reference)[:, 0].real
 
 
-def _real_blocks(tile: ImageTile, band: Band) -> torch.Tensor:
-    """(q, n, 2 rings) real blocks (Re x, Im x) of the images."""
-    x = tile.data[:, band.ring :, band.q].permute(2, 0, 1)
-    return torch.cat([x.real, x.imag], 2)
-
-
 @dataclass(frozen=True)
 class _Piece:
-    """Some images against some references: c of even and of odd harmonics (2, q, m, columns), maxima (m, columns).
+    """Some images against some references: c of even and of odd harmonics (q, 2, m, columns), maxima (m, columns).
 
-    references: their places in the block.
+    references: their places in the block. c is overwritten by the next piece.
     """
 
     images: slice
@@ -119,47 +113,69 @@ def _sweep(tile: ImageTile, block: ReferenceBlock, tile_scores: int) -> Iterator
     grid, n, n_shifts = refs.grid, len(tile), refs.shifts
     norm = _norm_harmonics(tile, refs)
     step_size = block.steps[0].references.stop
-    rows = max(1, min(n, tile_scores // (step_size * n_shifts * (grid.n_psi // 2))))
-    waves = [_Wave(grid, parity) for parity in (0, 1)]
-    images = [[_real_blocks(tile, band) for band in wave.bands] for wave in waves]
+    most = max(1, min(n, tile_scores // (step_size * n_shifts * (grid.n_psi // 2))))
+    rows = -(-n // -(-n // most))  # nearly equal parts: a last one of a few images would be slow
+    waves = [_Wave(grid, parity, rows * padded_columns(step_size * n_shifts)) for parity in (0, 1)]
     for i in range(0, n, rows):
         part = slice(i, min(i + rows, n))
+        images = [wave.images(tile.data[part]) for wave in waves]
         for step in block.steps:
-            c = [w.products(x, a, part) for w, x, a in zip(waves, images, step.matrices, strict=True)]
             here = step.references
+            # One parity after the other: its products are still in the cache when they are summed.
+            even = waves[0].products(images[0], step.matrices[0])
             if norm.shape[2] > 1:
-                extra = norm[part, here, 1 : c[0].shape[1]].permute(2, 0, 1).repeat_interleave(n_shifts, 2)
-                c[0][0, 1 : 1 + len(extra)] -= extra.real
-                c[0][1, 1 : 1 + len(extra)] -= extra.imag
-            u, v = (w.matrix @ x.flatten(0, 1).flatten(1) for w, x in zip(waves, c, strict=True))
+                _subtract(even, norm[part, here, 1:], n_shifts)
+            u = waves[0].synthesis(even)
+            odd = waves[1].products(images[1], step.matrices[1])
+            v = waves[1].synthesis(odd)
             bias = refs.log_prior[None, here] - norm[part, here, :1].real
-            maxima = u.add_(v.abs_()).amax(0).reshape(bias.shape) + bias
-            yield _Piece(part, here, c[0], c[1], maxima.flatten(1))
+            top = u.add_(v.abs_()).amax(0).view(part.stop - i, -1)
+            maxima = top[:, : bias[0].numel()].reshape(bias.shape) + bias
+            yield _Piece(part, here, even, odd, maxima.flatten(1))
 
 
-def _half_synthesis(grid: PoseGrid, parity: int) -> torch.Tensor:
-    """The first half of the rotations from the harmonics of one parity: (n_psi / 2, 2 q)."""
-    q = torch.arange(parity, grid.harmonics, 2, device=grid.synthesis.device)
-    return grid.synthesis[: grid.n_psi // 2, torch.cat([q, grid.harmonics + q])].contiguous()
+def _subtract(c: torch.Tensor, norm: torch.Tensor, n_shifts: int) -> None:
+    """Take the norm's harmonics 2, 4, .. (m, K, H - 1) off those of the products, of all shifts alike."""
+    extra = norm[:, :, : len(c) - 1].permute(2, 0, 1).repeat_interleave(n_shifts, 2)
+    lowest = c[1 : 1 + len(extra), :, :, : extra.shape[2]]
+    lowest[:, 0] -= extra.real
+    lowest[:, 1] -= extra.imag
 
 
 class _Wave:
-    """The harmonics of one parity: their bands and their half of the synthesis."""
+    """The harmonics of one parity: their bands, their half of the synthesis, and room for what they make.
 
-    def __init__(self, grid: PoseGrid, parity: int):
-        self.bands = bands(grid, parity)
-        self.matrix = _half_synthesis(grid, parity)
+    columns: the largest number of (image, reference, shift) at a time. Memory that is used again stays in the
+    processor's cache.
+    """
 
-    def products(self, x: list[torch.Tensor], a: list[torch.Tensor], part: slice) -> torch.Tensor:
-        """c of these harmonics: (2, q, m, columns)."""
-        n_q = self.matrix.shape[1] // 2
-        out = torch.empty(2, n_q, part.stop - part.start, a[0].shape[3], device=self.matrix.device)
+    def __init__(self, grid: PoseGrid, parity: int, columns: int):
+        self.bands, self.matrix = grid.bands[parity], grid.half_synthesis[parity]
+        self._c, self._scores = (torch.empty(rows * columns, device=self.matrix.device) for rows in self.matrix.T.shape)
+
+    def images(self, data: torch.Tensor) -> list[torch.Tensor]:
+        """(q, 2 m, 2 rings) of every band: rows (Re x, Im x), which make Re c, then (-Im x, Re x), for Im c."""
+        parts = []
+        for band in self.bands:
+            x = data[:, band.ring :, band.q].permute(2, 0, 1)
+            parts.append(torch.cat([torch.cat([x.real, x.imag], 2), torch.cat([-x.imag, x.real], 2)], 1))
+        return parts
+
+    def products(self, images: list[torch.Tensor], references: list[torch.Tensor]) -> torch.Tensor:
+        """c of these harmonics: (q, 2, m, columns)."""
+        n_q, rows, columns = self.matrix.shape[1] // 2, images[0].shape[1], references[0].shape[2]
+        out = self._c[: n_q * rows * columns].view(n_q, rows, columns)
         at = 0
-        for images, references in zip(x, a, strict=True):
-            for which in (0, 1):
-                torch.bmm(images[:, part], references[:, :, which], out=out[which, at : at + len(images)])
-            at += len(images)
-        return out
+        for x, a in zip(images, references, strict=True):
+            torch.bmm(x, a, out=out[at : at + len(x)])
+            at += len(x)
+        return out.view(n_q, 2, rows // 2, columns)
+
+    def synthesis(self, c: torch.Tensor) -> torch.Tensor:
+        """The sum over these harmonics at half of the rotations: (n_psi / 2, m columns)."""
+        columns = c.shape[2] * c.shape[3]
+        out = self._scores[: len(self.matrix) * columns].view(len(self.matrix), columns)
+        return torch.mm(self.matrix, c.view(-1, columns), out=out)
 
 
 def row_maxima(tile: ImageTile, block: ReferenceBlock, *, tile_scores: int = TILE_SCORES) -> torch.Tensor:
@@ -250,5 +266,5 @@ def _all_rotations(piece: _Piece, grid: PoseGrid, image: torch.Tensor, column: t
     parts = []
     for parity, c in enumerate((piece.even, piece.odd)):
         chosen = c.flatten(2)[:, :, image * c.shape[3] + column]
-        parts.append(chosen.flatten(0, 1).T @ _half_synthesis(grid, parity).T)
+        parts.append(chosen.flatten(0, 1).T @ grid.half_synthesis[parity].T)
     return torch.cat([parts[0] + parts[1], parts[0] - parts[1]], 1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitreous.matching.compile import compiled
+from vitreous.compiled import compiled
 
 __all__ = ["move_to_balance"]
 

@@ -18,7 +18,7 @@ Lengths in this module are in pixels, counted from index 0.
 
 import numpy as np
 
-from vitreous.mixtures._kernels.compiled import compiled
+from vitreous.compiled import compiled
 
 __all__ = ["assign_planes", "reach_in_sigmas"]
 

@@ -7,7 +7,7 @@ point and component.
 
 import numpy as np
 
-from vitreous.mixtures._kernels.compiled import compiled
+from vitreous.compiled import compiled
 
 __all__ = ["density_and_moments"]
 

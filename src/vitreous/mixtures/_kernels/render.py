@@ -7,7 +7,7 @@ Factors are not exponentials one by one: neighbours differ by a ratio that itsel
 
 import numpy as np
 
-from vitreous.mixtures._kernels.compiled import compiled
+from vitreous.compiled import compiled
 
 __all__ = ["pull", "render", "window_width"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitreous.mixtures._kernels.compiled import compiled
+from vitreous.compiled import compiled
 
 __all__ = ["draw_points", "share_points"]
 

@@ -1,4 +1,4 @@
-"""How the inner loops of this room are compiled."""
+"""How inner loops are compiled."""
 
 from collections.abc import Callable
 from typing import Any
