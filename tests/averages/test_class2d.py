@@ -255,8 +255,12 @@ def test_few_folds_will_do(folds):
 
 def test_settings_that_do_not_fit_are_refused_in_plain_words():
     particles, _ = simulate(20, 0.2, 1)
-    with pytest.raises(ValueError, match="too few for 30 classes"):
-        class2d(particles, settings(classes=30))
+    with pytest.raises(ValueError, match="20 particles are too few for 30 classes"):
+        prepare_run(particles, settings(classes=30))  # before any image is read
+    images = particles.images.copy()
+    images[:8] = np.nan
+    with pytest.raises(ValueError, match="12 usable particles are too few for 6 classes and 8 folds"):
+        class2d(ArrayParticles(images=images, pixel_size_A=PIXEL_A), settings(classes=6))
     with pytest.raises(ValueError, match="does not leave a background"):
         class2d(particles, settings(particle_diameter_A=200.0))
     with pytest.raises(ValueError, match="fewer than 8 pixels"):

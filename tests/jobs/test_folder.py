@@ -139,6 +139,23 @@ def test_overwrite_removes_our_results_only(tmp_path):
     assert (tmp_path / "run.out").exists()
 
 
+def test_overwrite_never_removes_the_input(tmp_path):
+    """A job on the results of another one, into the folder of that one: its input would go with the other results."""
+    with open_job(tmp_path, new_manifest("simulate", {}, seed=0, files=["particles.*"]), command="vitreous simulate"):
+        for name in ("particles.star", "particles.mrcs"):
+            (tmp_path / name).write_text("mine")
+    given = new_manifest("class2d", {}, seed=1, inputs=[tmp_path / "particles.star"], files=["run_data.star"])
+    with (
+        pytest.raises(JobFolderError, match=r"particles\.star lies in .* choose another folder"),
+        open_job(tmp_path, given, command="vitreous class2d", overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "particles.star").read_text() == (tmp_path / "particles.mrcs").read_text() == "mine"
+    elsewhere = new_manifest("class2d", {}, seed=1, inputs=[tmp_path / "in" / "p.star"], files=["run_data.star"])
+    with open_job(tmp_path, elsewhere, command="vitreous class2d", overwrite=True):
+        assert not (tmp_path / "particles.star").exists()
+
+
 def test_resume_in_a_new_folder_starts(tmp_path):
     assert run_job(tmp_path, resume=True) is False
 

@@ -144,12 +144,22 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     if _foreign_files(path, earlier, manifest):
         raise JobFolderError(f"{path} holds results that are not from this program; choose another folder")
     if earlier is not None and overwrite:
+        _keep_inputs(path, manifest)
         _remove({*_own_files(path, earlier), *(_own_files(path, manifest) if earlier.task == manifest.task else ())})
     elif earlier is not None:
         _refuse_unless_resumable(path, earlier, manifest, resume=resume)
     _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
     _remove([*path.glob(".*.tmp"), *path.glob("checkpoints/.*.tmp")])  # left by a killed writer
     return earlier is not None and not overwrite
+
+
+def _keep_inputs(path: Path, manifest: Manifest) -> None:
+    """Refuse to clear a folder that the input lies in: it would be removed with the results of the earlier job."""
+    for name in manifest.inputs:
+        if Path(name).resolve().parent == path.resolve():
+            raise JobFolderError(
+                f"{name} lies in {path}, whose files --overwrite would remove; choose another folder for the results"
+            )
 
 
 def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, *, resume: bool) -> None:

@@ -73,7 +73,7 @@ def _chosen_classes(
     """(K,) bool."""
     count = len(folder.averages)
     if classes is None and min_size is None and worst_resolution_A is None:
-        raise SelectionError("give at least one condition: classes, a minimum size, or a maximum resolution")
+        raise SelectionError("give at least one condition: classes, a minimum size, or a worst resolution")
     chosen = np.ones(count, dtype=bool)
     if classes is not None:
         numbers = sorted(set(classes))

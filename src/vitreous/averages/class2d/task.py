@@ -123,12 +123,7 @@ class Class2DRun:
                 processes=self.processes,
                 progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
             )
-            good = np.flatnonzero(~self._data.bad)
-            if len(good) < max(2 * self.settings.folds, self.settings.classes):
-                raise ValueError(
-                    f"{self.particles.path}: {len(good)} usable particles are too few for {self.settings.classes} "
-                    f"classes and {self.settings.folds} folds; ask for fewer classes"
-                )
+            _check_enough(self.particles, int((~self._data.bad).sum()), "usable ", self.settings)
         return self._data
 
     def dealt(self, data: PreparedParticles, seed: int) -> Dealt:
@@ -241,10 +236,19 @@ def _with_room(state: Class2DState, data: PreparedParticles) -> Class2DState:
     return replace(state, parts=parts, noise_power=noise)
 
 
+def _check_enough(particles: ParticleSet, count: int, kind: str, settings: Class2D) -> None:
+    if count < max(2 * settings.folds, settings.classes):
+        raise ValueError(
+            f"{particles.path}: {count} {kind}particles are too few for {settings.classes} classes and "
+            f"{settings.folds} folds; ask for fewer classes"
+        )
+
+
 def _plan(
     particles: ParticleSet, settings: Class2D, preparation: ImagePreparation, has_ctf: bool, memory_bytes: int
 ) -> Class2DPlan:
     n, box, pixel = len(particles), particles.box_px, particles.pixel_size_A
+    _check_enough(particles, n, "", settings)
     basis = preparation.working_basis(RINGS_AT_START)
     full = preparation.working_basis(1 << 20)
     window_A = full.window_px * pixel * box / full.box_px
