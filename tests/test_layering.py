@@ -8,7 +8,7 @@ import pytest
 import vitreous
 
 ROOT = Path(vitreous.__file__).parent
-METHODS = {"averages", "mixtures", "volumes"}  # side by side: none imports another
+METHODS = {"averages", "mixtures", "structures"}  # side by side: none imports another
 FLOORS: list[set[str]] = [
     *(
         {name}
@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
             "simulate",
         )
     ),
-    *({name} for name in ("matching", "iterate", "models")),
+    *({name} for name in ("matching", "iterate", "volumes", "models")),
     METHODS,
     *({name} for name in ("jobs", "cli")),
 ]

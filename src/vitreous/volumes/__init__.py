@@ -1,0 +1,1 @@
+"""Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
