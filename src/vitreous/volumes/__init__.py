@@ -1,1 +1,32 @@
 """Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
+
+from vitreous.volumes.ring_points import PADDING, RingPoints
+from vitreous.volumes.sums import (
+    VolumeSums,
+    cross_power,
+    density,
+    insert_harmonics,
+    masked,
+    prepared,
+    ring_slices,
+    sphere,
+    symmetrised,
+    total_volume,
+    zero_volume_sums,
+)
+
+__all__ = [
+    "PADDING",
+    "RingPoints",
+    "VolumeSums",
+    "cross_power",
+    "density",
+    "insert_harmonics",
+    "masked",
+    "prepared",
+    "ring_slices",
+    "sphere",
+    "symmetrised",
+    "total_volume",
+    "zero_volume_sums",
+]
