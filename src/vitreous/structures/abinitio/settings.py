@@ -31,7 +31,7 @@ class Abinitio:
     tau2_fudge
         Multiplies the prior signal power of the volumes: above 1 keeps more detail and more noise.
     subset
-        Particles in the first pass; more follow while they do not suffice. None: 1,000.
+        Particles in the first pass; more follow where single images decide little. None: 1,000.
     folds
         The data are split in this many parts (at least 4); a particle is never compared with volumes that its own
         part is in.
@@ -54,7 +54,7 @@ class Abinitio:
     iterations: int = 50
     tau2_fudge: float = 1.0
     subset: int | None = None
-    folds: int = 8
+    folds: int = 16
     seed: int = 0
     ctf: bool = True
     invert_contrast: bool = False
