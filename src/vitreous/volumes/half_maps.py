@@ -28,7 +28,7 @@ CLAIM = 0.143  # of the FSC of halves, where the sum of both correlates with the
 _RANDOMISE_BELOW = 0.8  # of the unmasked FSC, as RELION has it
 _MARGIN_SHELLS = 2  # the soft edge of a mask carries over this far
 _SIGNIFICANT_SDS = 5.0
-_SAME = 1e-6
+_SAME = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from vitreous.volumes.filters import low_pass
 __all__ = ["apply_mask", "automatic_mask", "automatic_threshold", "check_mask", "spherical_mask", "threshold_mask"]
 
 _PIXEL_TOLERANCE = 1e-3  # relative: headers keep few digits
-_NOISE_SDS = 5.0  # above solvent: the highest of 10^6 independent voxels reaches 4.9
+_NOISE_SDS = 3.0  # above solvent: what reaches that by chance are islands, which the largest piece leaves out
 _LEAST_OF_PEAK = 0.08  # density that is fainter than this is left out however small the noise
 _EVERYTHING = 0.95
 _TOUCHES = 1e-3
@@ -25,8 +25,11 @@ _TOUCHES = 1e-3
 def spherical_mask(like: Volume, diameter_A: float, *, edge_A: float | None = None) -> Volume:
     """A ball of ``diameter_A`` about the centre of the grid of ``like``; 1 within, 0 from ``edge_A`` outside it.
 
-    None: an edge of five voxels. Raises ValueError for a diameter that covers no voxel, or the whole box.
+    None: an edge of five voxels. Raises ValueError for a diameter that is not positive, or covers the
+    whole box.
     """
+    if not diameter_A > 0:
+        raise ValueError(f"diameter_A: expected a positive number, found {diameter_A}")
     edge = 5.0 * like.pixel_size_A if edge_A is None else edge_A
     squared = np.zeros((1, 1, 1))
     for axis, n in enumerate(like.data.shape):
@@ -50,8 +53,9 @@ def threshold_mask(
     """What lies above a threshold, grown by ``extend_A`` and a soft edge of ``edge_A``: relion_mask_create's recipe.
 
     The map is filtered at ``low_pass_A`` before; of several pieces (connected over faces) only the largest may be
-    kept, and holes within it filled. Distances are Euclidean, from the nearest voxel above the threshold. Raises
-    ValueError when that covers nothing or everything, with the range of densities.
+    kept, and holes within it filled. Distances are Euclidean: what grows is nearer than ``extend_A`` to a voxel above
+    the threshold, and the edge depends on the distance from the nearest voxel of what has grown. Raises ValueError when
+    that covers nothing or everything, with the range of densities.
     """
     density = volume if low_pass_A is None else low_pass(volume, low_pass_A)
     above = density.data > threshold
@@ -68,8 +72,8 @@ def threshold_mask(
         raise ValueError(
             f"mask: everything is above the threshold {threshold:.4g}; the map lies in {low:.4g}..{high:.4g}"
         )
-    distance = ndimage.distance_transform_edt(~above) * volume.pixel_size_A
-    mask = _like(volume, _soft(distance - extend_A, edge_A))
+    grown = above | (_distance(above, volume) < extend_A * (1.0 - _TOUCHES))
+    mask = _like(volume, _soft(_distance(grown, volume), edge_A))
     return check_mask(mask, volume, name=f"the mask at threshold {threshold:.4g}")
 
 
@@ -100,7 +104,7 @@ def automatic_threshold(density: Volume) -> float:
     """A threshold between background and particle, for a map that has been low-passed.
 
     The background is the mode of the densities (half-sample mode) with the spread of what lies below it, where there is
-    no particle; the threshold is five such standard deviations above it, and at least 8 % of the way to the
+    no particle; the threshold is three such standard deviations above it, and at least 8 % of the way to the
     99.9th percentile. Raises ValueError for a map that is constant.
     """
     values = np.sort(density.data.ravel().astype(np.float64))
@@ -157,6 +161,11 @@ def _half_sample_mode(ordered: np.ndarray) -> float:
             return float(ordered[start])
         ordered = ordered[start : start + half]
     return float(ordered.mean())
+
+
+def _distance(inside: np.ndarray, volume: Volume) -> np.ndarray:
+    """Distance of every voxel from the nearest one inside, in Angstrom."""
+    return ndimage.distance_transform_edt(~inside) * volume.pixel_size_A
 
 
 def _soft(distance: np.ndarray, edge: float) -> np.ndarray:

@@ -69,7 +69,9 @@ def symmetrise(volume: Volume, group: str) -> Volume:
     Raises ValueError for a map that is no cube, and an unknown group.
     """
     n, turns = volume.box_px, symmetry_matrices(group).numpy()
-    fine = spline_filter(resample(volume, _OVERSAMPLED * n, volume.pixel_size_A / _OVERSAMPLED).data, order=3)
+    fine = spline_filter(
+        resample(volume, _OVERSAMPLED * n, volume.pixel_size_A / _OVERSAMPLED).data, order=3, mode="mirror"
+    )
     axis = np.arange(n) - centre_index(n)
     inside = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) < (n / 2) ** 2
     z, y, x = np.nonzero(inside)
@@ -77,7 +79,7 @@ def symmetrise(volume: Volume, group: str) -> Volume:
     total = volume.data[inside].astype(np.float64)
     for turn in turns[1:]:
         index = _OVERSAMPLED * (turn @ points)[::-1] + centre_index(len(fine))
-        total += map_coordinates(fine, index, order=3, mode="nearest", prefilter=False)
+        total += map_coordinates(fine, index, order=3, mode="mirror", prefilter=False)
     out = volume.data.copy()
     out[inside] = total / len(turns)
     return Volume(data=out, pixel_size_A=volume.pixel_size_A, origin_A=volume.origin_A, symmetry=group)
@@ -100,7 +102,7 @@ def _interpolation(n: int, m: int, ratio: float) -> np.ndarray:
     kernel = np.ones((m, n))
     kernel += (weight * np.cos(np.outer(x, phase))) @ np.cos(np.outer(phase, i))
     kernel += (weight * np.sin(np.outer(x, phase))) @ np.sin(np.outer(phase, i))
-    kernel[(x < i[0] - 0.5 - _SAME) | (x > i[-1] + 0.5 + _SAME)] = 0.0  # outside the field
+    kernel[np.abs(x) > 0.5 * n + _SAME] = 0.0  # outside the field
     return (kernel / n).astype(np.float32)
 
 
