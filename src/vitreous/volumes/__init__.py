@@ -1,5 +1,6 @@
-"""Maps: grids, masks, filters, half maps and their resolution, projections."""
+"""Maps: grids, masks, filters, half maps and their resolution (whole, local, by direction), views, projections."""
 
+from vitreous.volumes.cones import ConeFSC, cone_fsc
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
 from vitreous.volumes.half_maps import (
     HalfMapFSC,
@@ -9,6 +10,7 @@ from vitreous.volumes.half_maps import (
     mean_of_halves,
     randomise_phases,
 )
+from vitreous.volumes.local_resolution import LocalResolution, local_filter, local_resolution
 from vitreous.volumes.masks import (
     apply_mask,
     automatic_mask,
@@ -17,28 +19,42 @@ from vitreous.volumes.masks import (
     spherical_mask,
     threshold_mask,
 )
-from vitreous.volumes.projections import project_map
+from vitreous.volumes.postprocess import PostProcessed, postprocess
+from vitreous.volumes.projections import Projector, project_map, projector
 from vitreous.volumes.resampling import fourier_resize, resample, resize_box, symmetrise
 from vitreous.volumes.sharpening import Guinier, guinier, sharpen
+from vitreous.volumes.views import AngularDistribution, ViewSampling, angular_distribution, view_sampling
 
 __all__ = [
+    "AngularDistribution",
+    "ConeFSC",
     "Guinier",
     "HalfMapFSC",
+    "LocalResolution",
+    "PostProcessed",
+    "Projector",
+    "ViewSampling",
+    "angular_distribution",
     "apply_b_factor",
     "apply_mask",
     "automatic_mask",
     "automatic_threshold",
     "check_halves",
     "check_mask",
+    "cone_fsc",
     "correct_fsc",
     "fourier_resize",
     "fsc_weights",
     "guinier",
     "half_map_fsc",
     "high_pass",
+    "local_filter",
+    "local_resolution",
     "low_pass",
     "mean_of_halves",
+    "postprocess",
     "project_map",
+    "projector",
     "radial_filter",
     "randomise_phases",
     "resample",
@@ -48,4 +64,5 @@ __all__ = [
     "spherical_mask",
     "symmetrise",
     "threshold_mask",
+    "view_sampling",
 ]
