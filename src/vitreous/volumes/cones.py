@@ -104,6 +104,6 @@ def _cone_sums(fts: tuple[torch.Tensor, torch.Tensor], axes: torch.Tensor, cosin
     values = values.to(torch.float64) * weight[:, None]
     out = torch.zeros(len(axes), n // 2 + 1, 4, dtype=torch.float64)
     for number, axis in enumerate(axes.to(torch.float32)):
-        near = torch.nonzero((vectors @ axis).abs() >= cosine)[:, 0]
+        near = torch.nonzero((vectors @ axis).abs() >= cosine - 1e-6)[:, 0]
         out[number].index_add_(0, index[near], values[near])
     return out
