@@ -84,7 +84,7 @@ def finish(
         search.plan,
         start_references(data, settings, search, total(chosen.parts), chosen.parts),
         chosen.noise_power,
-        np.concatenate(dealt.folds),
+        np.concatenate(dealt.folds)[: len(dealt.held_out)],  # as many noise images as there are unseen ones
         unseen_evidence=unseen[best].log_evidence,
         seed=chosen.seed,
         processes=processes,
