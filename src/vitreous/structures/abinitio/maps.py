@@ -19,8 +19,10 @@ def at_particle_size(volume: torch.Tensor, data: PreparedParticles) -> Volume:
     window_px = data.basis.window_px * box / data.basis.box_px
     n = len(volume)
     matrix = torch.from_numpy(_interpolation(n, box, window_px)).to(volume)
-    finer = torch.einsum("ax,by,cz,zyx->cba", matrix, matrix, matrix, volume)
-    density = finer * (n / window_px) ** 3 / pixel
+    finer = volume
+    for _ in range(3):  # along the last axis, which then becomes the first one
+        finer = (finer @ matrix.T).permute(2, 0, 1)
+    density = finer.contiguous() * ((n / window_px) ** 3 / pixel)
     return Volume(data=density.cpu().numpy(), pixel_size_A=pixel)
 
 
