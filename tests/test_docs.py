@@ -18,6 +18,7 @@ from vitreous.averages.neighbours import Neighbours
 from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
+from vitreous.structures.abinitio import Abinitio
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -116,6 +117,7 @@ def test_make_targets_exist() -> None:
 @pytest.mark.parametrize(
     ("page", "settings"),
     [
+        ("abinitio.md", Abinitio),
         ("class2d.md", Class2D),
         ("deconvolve.md", Deconvolve),
         ("denoise.md", Denoise),

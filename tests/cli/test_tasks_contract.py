@@ -22,6 +22,7 @@ from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.pipeline import STAGES
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.table import TASKS, task_of
+from vitreous.structures.abinitio import Abinitio
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs"
@@ -52,6 +53,7 @@ def job(name: str) -> Callable[[Path, dict[str, Path]], Path]:
 PARTICLES = simulated_file("particles.star")
 CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
+    "abinitio": Case(source=job("class2d"), settings=Abinitio(starts=2, iterations=3, folds=4)),
     "deconvolve": Case(source=job("class2d"), settings=Deconvolve(groups=2)),
     "denoise": Case(source=PARTICLES, settings=Denoise()),
     "neighbours": Case(
