@@ -11,7 +11,8 @@ and no particle ever meets its own noise. tau^2 is the cross power of even and o
 
 Three things lead away from the random start: the posterior is sharpened (to the power 3, later 1.5), the grid of
 directions turns at random in every pass, so that no particle can rest on a grid point, and resolution marches ring by
-ring: what is found at few rings cannot be a detail. Symmetry is imposed on the sums; directions are searched within one
+ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide their
+poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched within one
 asymmetric unit.
 """
 
@@ -60,7 +61,7 @@ FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 2.0  # shifts that are searched: the nearest ones, and those that particles have
-FREE_SHIFTS = 3  # passes in which all of them are searched
+LEAST_STEP = 0.75  # working pixels, of the grid of shifts
 LEAST_SD = 0.25  # working pixels
 
 
@@ -141,8 +142,8 @@ def new_start(
 
 
 def offset_sd_px(state: StartState, data: PreparedParticles, offset_range_A: float) -> float:
-    """Width of the prior on origins per axis, in working pixels; half of the range before it is known."""
-    return (state.offset_sd_A or offset_range_A / 2) / data.pixel_size_A
+    """Width of the prior on origins per axis, in working pixels; a third of the range before it is known."""
+    return (state.offset_sd_A or offset_range_A / 3) / data.pixel_size_A
 
 
 def search_at(
@@ -159,15 +160,16 @@ def search_at(
     window_A = data.basis.window_px * data.pixel_size_A
     group = symmetry_matrices(settings.symmetry)
     step = direction_step_deg(window_A / rings, data.preparation.particle_diameter_A)
-    reach = max(REACH_STEPS * window_A / (4 * rings), REACH_SD * state.offset_sd_A)
-    free = state.offset_sd_A == 0
-    plan = data.search(rings, offset_range_A if free else min(offset_range_A, reach), keep=keep)
+    shift_step_A = max(window_A / (4 * rings), LEAST_STEP * data.pixel_size_A)
+    sd_px = offset_sd_px(state, data, offset_range_A)
+    reach = max(REACH_STEPS * shift_step_A, min(offset_range_A, REACH_SD * sd_px * data.pixel_size_A))
+    plan = data.search(rings, reach, keep=keep)
     return Search(
         plan=plan,
         points=RingPoints(basis=plan.fine.basis),
         matrices=slice_matrices(directions_for(step, group, seed=state.seed, purpose=purpose)),
         step_deg=step,
-        offset_sd_px=offset_sd_px(state, data, offset_range_A),
+        offset_sd_px=sd_px,
         group=group,
         room=state.parts[0].volume(0).rings,
     )
@@ -285,7 +287,7 @@ def _next_state(
         schedule=schedule,
         parts=parts,
         noise_power=residual_noise(state.noise_power, data, _mean_power(parts, tau2), search.points.rings),
-        offset_sd_A=_offset_sd_px(parts) * data.pixel_size_A if state.passes + 1 >= FREE_SHIFTS else 0.0,
+        offset_sd_A=_offset_sd_px(parts) * data.pixel_size_A if schedule.decided else 0.0,
         poses=state.poses.put(poses),
         moved=moved,
         seen=len(index),

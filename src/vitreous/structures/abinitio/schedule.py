@@ -35,6 +35,11 @@ class Schedule:
     evidence: float = 0.0
     settled: bool = False
 
+    @property
+    def decided(self) -> bool:
+        """Whether single images decide their poses."""
+        return self.evidence >= UNDECIDED_NATS
+
     @classmethod
     def start(cls, most_rings: int, batch: int) -> "Schedule":
         """At the first rings, or as many as there are."""
