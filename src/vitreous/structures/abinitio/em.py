@@ -9,7 +9,7 @@ One pass visits the folds of the particles in turn. Those of a fold meet volumes
 replace those of the fold's last visit (incremental EM: Neal and Hinton 1998), so that volumes improve F times per pass
 and no particle ever meets its own noise. tau^2 is the cross power of even and odd folds, which noise does not bias.
 
-Three things lead away from the random start: the posterior is sharpened (to the power 3, later 1.5), the grid of
+Three things lead away from the random start: the posterior is sharpened (to the power 3, later 2.5, and 1.5 when images decide), the grid of
 directions turns at random in every pass, so that no particle can rest on a grid point, and resolution marches ring by
 ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide their
 poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched within one
@@ -42,7 +42,7 @@ from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.abinitio.directions import direction_step_deg, directions_for, slice_matrices
-from vitreous.structures.abinitio.schedule import Schedule, sharpness_of
+from vitreous.structures.abinitio.schedule import Schedule
 from vitreous.structures.abinitio.settings import Abinitio
 from vitreous.structures.abinitio.statistics import (
     FoldSums,
@@ -237,7 +237,7 @@ def one_pass(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[StartState, dict[str, Any]]:
     """Visit every fold once. progress receives (particles done, particles of this pass)."""
-    sharpness, rings = sharpness_of(state.passes), state.schedule.rings
+    sharpness, rings = state.schedule.sharpness(state.passes), state.schedule.rings
     search = search_at(
         state,
         data,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ["FIRST_RINGS", "Schedule", "sharpness_of"]
+__all__ = ["FIRST_RINGS", "Schedule"]
 
 FIRST_RINGS = 5
 PATIENCE = 2  # passes at one number of rings after which a ring is added anyway
@@ -10,13 +10,9 @@ SETTLED = 0.3  # share of poses that still move below which a ring is added
 CONVERGED = 0.1  # share of poses that still move below which a start may end
 GAIN = 0.02  # of the evidence, by which it must have risen for a start to go on
 UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten thousand, is not decided by it alone
-GROWTH = 1.06  # of the particles, in every pass in which single images decide little
-SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
-
-
-def sharpness_of(passes: int) -> float:
-    """Exponent of the posterior in the E-step: around a random start all views are alike and part when pushed."""
-    return SHARPNESS_LAST + (SHARPNESS_FIRST - SHARPNESS_LAST) * SHARPNESS_DECAY**passes
+GROWTH = 1.12  # of the particles, in a pass in which single images decide little, before the last number of rings
+GROWTH_LAST = 1.03  # the same at the last number of rings, where a pass is dear
+SHARPNESS_FIRST, SHARPNESS_UNDECIDED, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 2.5, 1.5, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +36,11 @@ class Schedule:
         """Whether single images decide their poses."""
         return self.evidence >= UNDECIDED_NATS
 
+    def sharpness(self, passes: int) -> float:
+        """Exponent of the posterior in the E-step: around a random start all views are alike and part when pushed."""
+        last = SHARPNESS_LAST if self.decided else SHARPNESS_UNDECIDED
+        return last + (SHARPNESS_FIRST - last) * SHARPNESS_DECAY**passes
+
     @classmethod
     def start(cls, most_rings: int, batch: int) -> "Schedule":
         """At the first rings, or as many as there are."""
@@ -51,7 +52,8 @@ class Schedule:
         At low SNR a start looks dead for ten passes and more, and then finds the structure within five: a rest is only
         believed where poses stay, and poses that noise decides do not stay on a grid that turns.
         """
-        more = round(GROWTH * self.batch) if evidence < UNDECIDED_NATS else self.batch
+        growth = GROWTH if self.rings < most_rings else GROWTH_LAST
+        more = round(growth * self.batch) if evidence < UNDECIDED_NATS else self.batch
         following = replace(self, batch=min(most_particles, more), here=self.here + 1, evidence=evidence)
         if self.rings < most_rings:
             up = moved < SETTLED or self.here + 1 >= PATIENCE
