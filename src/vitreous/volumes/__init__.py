@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
 
 from vitreous.volumes.ring_points import PADDING, RingPoints
@@ -29,4 +30,73 @@ __all__ = [
     "symmetrised",
     "total_volume",
     "zero_volume_sums",
+=======
+"""Maps: grids, masks, filters, half maps and their resolution (whole, local, by direction), views, projections."""
+
+from vitreous.volumes.cones import ConeFSC, cone_fsc
+from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
+from vitreous.volumes.half_maps import (
+    HalfMapFSC,
+    check_halves,
+    correct_fsc,
+    half_map_fsc,
+    mean_of_halves,
+    randomise_phases,
+)
+from vitreous.volumes.local_resolution import LocalResolution, local_filter, local_resolution
+from vitreous.volumes.masks import (
+    apply_mask,
+    automatic_mask,
+    automatic_threshold,
+    check_mask,
+    spherical_mask,
+    threshold_mask,
+)
+from vitreous.volumes.postprocess import PostProcessed, postprocess
+from vitreous.volumes.projections import Projector, project_map, projector
+from vitreous.volumes.resampling import fourier_resize, resample, resize_box, symmetrise
+from vitreous.volumes.sharpening import Guinier, guinier, sharpen
+from vitreous.volumes.views import AngularDistribution, ViewSampling, angular_distribution, view_sampling
+
+__all__ = [
+    "AngularDistribution",
+    "ConeFSC",
+    "Guinier",
+    "HalfMapFSC",
+    "LocalResolution",
+    "PostProcessed",
+    "Projector",
+    "ViewSampling",
+    "angular_distribution",
+    "apply_b_factor",
+    "apply_mask",
+    "automatic_mask",
+    "automatic_threshold",
+    "check_halves",
+    "check_mask",
+    "cone_fsc",
+    "correct_fsc",
+    "fourier_resize",
+    "fsc_weights",
+    "guinier",
+    "half_map_fsc",
+    "high_pass",
+    "local_filter",
+    "local_resolution",
+    "low_pass",
+    "mean_of_halves",
+    "postprocess",
+    "project_map",
+    "projector",
+    "radial_filter",
+    "randomise_phases",
+    "resample",
+    "resize_box",
+    "sharpen",
+    "shell_filter",
+    "spherical_mask",
+    "symmetrise",
+    "threshold_mask",
+    "view_sampling",
+>>>>>>> volumes
 ]
