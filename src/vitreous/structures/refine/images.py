@@ -1,12 +1,12 @@
 """Particles as values on ring points, weighted so that a squared difference is a log likelihood."""
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from vitreous.fourier import slice_points
 from vitreous.matching import PreparedParticles
 from vitreous.optics import ctf_at
 from vitreous.volumes import PADDING, RingPoints
@@ -31,16 +31,18 @@ class PointImages:
         """s of exp(i s (plane . o)): radians per sample of a prepared volume and Angstrom."""
         return 2 * math.pi / (PADDING * self.window_A)
 
-    @cached_property
-    def power(self) -> torch.Tensor:
-        """(m, R) sum of |x|^2 over the points of every ring."""
-        out = torch.zeros(len(self.x), self.points.rings)
-        return out.index_add_(1, self.points.ring, self.x.abs().square())
+    def take(self, index: np.ndarray) -> "PointImages":
+        """Some of the particles."""
+        return replace(self, x=self.x[torch.from_numpy(index)], c=self.c[torch.from_numpy(index)])
 
     def centred(self, origin_A: np.ndarray) -> torch.Tensor:
         """x of images shifted by their origins (m, 2): what a slice without shift is compared with."""
         shift = torch.from_numpy(origin_A).float() @ self.points.plane
         return self.x * torch.polar(torch.ones_like(shift), -self.phase * shift)
+
+    def slices(self, volume_ft: torch.Tensor, rotation: np.ndarray) -> torch.Tensor:
+        """c V(G k) (m, P) of a prepared volume: what centred images are compared with."""
+        return self.c * slice_points(volume_ft, torch.from_numpy(rotation).float(), self.points.plane)
 
 
 def window_A(data: PreparedParticles) -> float:
