@@ -1,5 +1,15 @@
 """Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
 
+from vitreous.volumes.reconstruction import (
+    ART,
+    Gridding,
+    LeastSquares,
+    PosedParticles,
+    Reconstruction,
+    WeightedBackProjection,
+    random_halves,
+    reconstruct,
+)
 from vitreous.volumes.ring_points import PADDING, RingPoints
 from vitreous.volumes.sums import (
     VolumeSums,
@@ -16,14 +26,22 @@ from vitreous.volumes.sums import (
 )
 
 __all__ = [
+    "ART",
     "PADDING",
+    "Gridding",
+    "LeastSquares",
+    "PosedParticles",
+    "Reconstruction",
     "RingPoints",
     "VolumeSums",
+    "WeightedBackProjection",
     "cross_power",
     "density",
     "insert_harmonics",
     "masked",
     "prepared",
+    "random_halves",
+    "reconstruct",
     "ring_slices",
     "sphere",
     "symmetrised",
