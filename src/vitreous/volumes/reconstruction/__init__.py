@@ -7,6 +7,7 @@ from vitreous.volumes.reconstruction.algorithm import (
     reconstruction_algorithm,
     step_count,
 )
+from vitreous.volumes.reconstruction.noise import background_power
 from vitreous.volumes.reconstruction.posed import PosedParticles, random_halves
 from vitreous.volumes.reconstruction.settings import (
     ART,
@@ -36,6 +37,7 @@ __all__ = [
     "WeightedBackProjection",
     "accumulate",
     "add_sums",
+    "background_power",
     "empty_sums",
     "full_circle",
     "least_squares",
