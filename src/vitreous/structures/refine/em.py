@@ -341,8 +341,9 @@ def _rings(state: RefineState, resolved: int, rings: int, data: PreparedParticle
 def _decided(following: RefineState, before: RefineState) -> RefineState:
     """What comes next: local passes until all is still, then a sample of all views, all views, spread passes, the end."""
     if before.search == "sample":
-        worth = following.rescued > WORTH_SEARCHING
-        return replace(following, search="all" if worth else "none", still=0 if worth else following.still)
+        if following.rescued > WORTH_SEARCHING:
+            return replace(following, search="all", still=0)
+        return replace(following, search="none", spread=following.still > 0, still=0)
     if before.search == "all":
         return replace(following, search="none", still=0)
     if following.still < 1:

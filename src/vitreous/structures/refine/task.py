@@ -21,7 +21,6 @@ from vitreous.matching import (
 )
 from vitreous.particles import ParticleSet, Volume
 from vitreous.processes import ALONE, Processes
-from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import Pass, RefineState, inserted, one_pass
@@ -182,10 +181,9 @@ class RefineRun:
             return np.zeros(n, bool)
         if state.search == "all":
             return np.ones(n, bool)
-        index = self.used(data)
-        key = uniforms(state.seed, "sample of views", ids=index)[:, 0]
         out = np.zeros(n, bool)
-        out[index[np.argsort(key, kind="stable")][:SAMPLE]] = True
+        for fold in self.folds(data, state.seed)[:2]:  # folds are drawn at random, and every fold needs references
+            out[fold[: SAMPLE // 2]] = True
         return out
 
     def work(self, state: RefineState) -> Pass:
