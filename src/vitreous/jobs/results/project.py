@@ -18,6 +18,8 @@ __all__ = ["FILES", "ProjectFolder", "Views", "read_projections", "write_project
 STACK, STAR = "projections.mrcs", "projections.star"
 FILES = (STACK, STAR)
 AT_ONCE = 512  # images
+# RELION's programs refuse files without these. They mean nothing where there is no defocus.
+NOMINAL = {"rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +66,8 @@ def write_projections(
         "rlnOriginXAngst": views.origins_A[:, 0],
         "rlnOriginYAngst": views.origins_A[:, 1],
     }
-    write_stack_table(folder / STAR, STACK, (n, ready.box_px, ready.box_px), ready.pixel_size_A, columns)
+    shape = (n, ready.box_px, ready.box_px)
+    write_stack_table(folder / STAR, STACK, shape, ready.pixel_size_A, columns, optics_columns=NOMINAL)
 
 
 def read_projections(folder: str | Path, *, most: int) -> ProjectFolder:
