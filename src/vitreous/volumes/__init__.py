@@ -1,3 +1,36 @@
+<<<<<<< HEAD
+"""Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
+
+from vitreous.volumes.ring_points import PADDING, RingPoints
+from vitreous.volumes.sums import (
+    VolumeSums,
+    cross_power,
+    density,
+    insert_harmonics,
+    masked,
+    prepared,
+    ring_slices,
+    sphere,
+    symmetrised,
+    total_volume,
+    zero_volume_sums,
+)
+
+__all__ = [
+    "PADDING",
+    "RingPoints",
+    "VolumeSums",
+    "cross_power",
+    "density",
+    "insert_harmonics",
+    "masked",
+    "prepared",
+    "ring_slices",
+    "sphere",
+    "symmetrised",
+    "total_volume",
+    "zero_volume_sums",
+=======
 """Maps: grids, masks, filters, half maps and their resolution (whole, local, by direction), views, projections."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
@@ -65,4 +98,5 @@ __all__ = [
     "symmetrise",
     "threshold_mask",
     "view_sampling",
+>>>>>>> volumes
 ]
