@@ -1,37 +1,4 @@
-<<<<<<< HEAD
-"""Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
-
-from vitreous.volumes.ring_points import PADDING, RingPoints
-from vitreous.volumes.sums import (
-    VolumeSums,
-    cross_power,
-    density,
-    insert_harmonics,
-    masked,
-    prepared,
-    ring_slices,
-    sphere,
-    symmetrised,
-    total_volume,
-    zero_volume_sums,
-)
-
-__all__ = [
-    "PADDING",
-    "RingPoints",
-    "VolumeSums",
-    "cross_power",
-    "density",
-    "insert_harmonics",
-    "masked",
-    "prepared",
-    "ring_slices",
-    "sphere",
-    "symmetrised",
-    "total_volume",
-    "zero_volume_sums",
-=======
-"""Maps: grids, masks, filters, half maps and their resolution (whole, local, by direction), views, projections."""
+"""Maps: grids, masks, filters, half maps and their resolution, views, slices and their adjoint, projections."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
@@ -55,10 +22,25 @@ from vitreous.volumes.masks import (
 from vitreous.volumes.postprocess import PostProcessed, postprocess
 from vitreous.volumes.projections import Projector, project_map, projector
 from vitreous.volumes.resampling import fourier_resize, resample, resize_box, symmetrise
+from vitreous.volumes.ring_points import PADDING, RingPoints
 from vitreous.volumes.sharpening import Guinier, guinier, sharpen
+from vitreous.volumes.sums import (
+    VolumeSums,
+    cross_power,
+    density,
+    insert_harmonics,
+    masked,
+    prepared,
+    ring_slices,
+    sphere,
+    symmetrised,
+    total_volume,
+    zero_volume_sums,
+)
 from vitreous.volumes.views import AngularDistribution, ViewSampling, angular_distribution, view_sampling
 
 __all__ = [
+    "PADDING",
     "AngularDistribution",
     "ConeFSC",
     "Guinier",
@@ -66,7 +48,9 @@ __all__ = [
     "LocalResolution",
     "PostProcessed",
     "Projector",
+    "RingPoints",
     "ViewSampling",
+    "VolumeSums",
     "angular_distribution",
     "apply_b_factor",
     "apply_mask",
@@ -76,27 +60,36 @@ __all__ = [
     "check_mask",
     "cone_fsc",
     "correct_fsc",
+    "cross_power",
+    "density",
     "fourier_resize",
     "fsc_weights",
     "guinier",
     "half_map_fsc",
     "high_pass",
+    "insert_harmonics",
     "local_filter",
     "local_resolution",
     "low_pass",
+    "masked",
     "mean_of_halves",
     "postprocess",
+    "prepared",
     "project_map",
     "projector",
     "radial_filter",
     "randomise_phases",
     "resample",
     "resize_box",
+    "ring_slices",
     "sharpen",
     "shell_filter",
+    "sphere",
     "spherical_mask",
     "symmetrise",
+    "symmetrised",
     "threshold_mask",
+    "total_volume",
     "view_sampling",
->>>>>>> volumes
+    "zero_volume_sums",
 ]
