@@ -17,6 +17,8 @@ from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
 from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
+from vitreous.jobs.tasks.postprocess import PostProcess
+from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +128,8 @@ def test_make_targets_exist() -> None:
         ("mixture.md#Settings of gibbs", MixtureSampling),
         ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
+        ("project.md", Project),
+        ("postprocess.md", PostProcess),
     ],
 )
 def test_guide_explains_every_setting(page: str, settings: type) -> None:
