@@ -27,7 +27,7 @@ from vitreous.processes import ALONE, Processes, by_process
 from vitreous.rotations import rotation_distance_deg
 from vitreous.structures.refine.images import PointImages, point_images, window_A
 from vitreous.structures.refine.insertion import insert, posterior_points
-from vitreous.structures.refine.local import LocalPoses, refine_locally
+from vitreous.structures.refine.local import refine_locally
 from vitreous.structures.refine.search import SEARCH_RINGS, Search, best_of, prepare_search, starts
 from vitreous.structures.refine.spectra import half_fsc, resolved_rings
 from vitreous.volumes import (
@@ -139,9 +139,7 @@ def inserted(work: Pass, state: RefineState, rings: int, *, spread: bool) -> tup
         sums = zero_volume_sums(rings)
         tiles = tiles_of(mine, TILE) if len(mine) else []
         for index, images in _ahead(work, tiles, lambda i: _images_of(work, i, points, state.inserted_noise)):
-            _add(
-                sums, images, index, state.rotation[index], state.origin_A[index], state.information[index], spread
-            )
+            _add(sums, images, index, state.rotation[index], state.origin_A[index], state.information[index], spread)
         parts.append(work.processes.add(sums))
     return tuple(parts)
 
@@ -178,9 +176,7 @@ def one_pass(
             volume = prepared(_masked(density(symmetrised(others, work.group), points.basis, tau2), work))
         return _matched(work, state, points, volume, index)
 
-    parts, index, found = visit(
-        work.folds, parts, match, against=own_half, processes=work.processes, progress=progress
-    )
+    parts, index, found = visit(work.folds, parts, match, against=own_half, processes=work.processes, progress=progress)
     return _next_state(work, state, parts, index, found)
 
 
@@ -231,9 +227,7 @@ def _joined(parts: list[Found]) -> Found:
 def _climbed(
     work: Pass, state: RefineState, volume: torch.Tensor, search: Search | None, tile: np.ndarray, images: PointImages
 ) -> Found:
-    known = refine_locally(
-        volume, images, state.rotation[tile], state.origin_A[tile], offset_sd_A=state.offset_sd_A
-    )
+    known = refine_locally(volume, images, state.rotation[tile], state.origin_A[tile], offset_sd_A=state.offset_sd_A)
     searched = work.searchers[tile]
     moved = np.zeros(len(tile), bool)
     if search is not None and searched.any():

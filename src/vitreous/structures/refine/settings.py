@@ -58,9 +58,7 @@ class Refine:
 
     def __post_init__(self) -> None:
         require_finite(self)
-        require_positive(
-            self, ("particle_diameter_A", "initial_lowpass_A", "resolution_limit_A", "offset_range_A")
-        )
+        require_positive(self, ("particle_diameter_A", "initial_lowpass_A", "resolution_limit_A", "offset_range_A"))
         require_at_least(self, {"iterations": 1, "folds": 4})
         if self.folds % 2:
             raise ValueError(f"folds: expected an even number, half of them for each half map, found {self.folds}")

@@ -111,7 +111,7 @@ def _scale_of_power(data: PreparedParticles, power: torch.Tensor, rings: int) ->
     used[rings : max(rings, every - 3)] = False  # signal that the reference lacks; the last rings tell the noise
     design = torch.stack([shape, torch.ones(every, dtype=torch.float64)], 1)[used] / total[used, None]
     solution = torch.linalg.lstsq(design, torch.ones(len(design), 1, dtype=torch.float64)).solution
-    floor = 1e-3 * float((total[:rings].mean() / shape[:rings].mean().clamp_min(1e-30)))
+    floor = 1e-3 * float(total[:rings].mean() / shape[:rings].mean().clamp_min(1e-30))
     return math.sqrt(max(float(solution[0, 0]), floor))
 
 
@@ -139,5 +139,3 @@ def _scale_of_images(volume: torch.Tensor, images: PointImages, rotation: np.nda
     slices = images.slices(volume, rotation)
     x = images.centred(origin_A)
     return float((slices.conj() * x).real.double().sum() / slices.abs().square().double().sum())
-
-

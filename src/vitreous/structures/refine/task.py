@@ -87,6 +87,17 @@ class RefineRun:
         """Rings that the pixels and the user allow."""
         return self.preparation.working_basis(1 << 20).rings
 
+    @cached_property
+    def prepared_bytes(self) -> int:
+        """Of the images on the rings that it begins with."""
+        basis = self.preparation.working_basis(RINGS_AT_START)
+        return len(self.particles) * basis.packed_size * 4
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether prepared images are in memory."""
+        return self.store is None or self.prepared_bytes < self.memory_bytes // 4
+
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for so many rings."""
         if self._data is None or self._data.basis.rings != min(rings, self.most_rings):
@@ -97,13 +108,16 @@ class RefineRun:
                 rings=rings,
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
-                store=None if self.store is None else self.store / f"rings{rings}_{self.processes.rank}.dat",
+                store=None if self.in_memory else self._file(rings),
                 threads=self.threads,
                 memory_bytes=self.memory_bytes,
                 processes=self.processes,
                 progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
             )
         return self._data
+
+    def _file(self, rings: int) -> Path | None:
+        return None if self.store is None else self.store / f"rings{rings}_{self.processes.rank}.dat"
 
     def used(self, data: PreparedParticles) -> np.ndarray:
         """Particles that take part: with a usable image and, where poses are the start, a pose."""
