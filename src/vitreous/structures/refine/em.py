@@ -268,7 +268,7 @@ def half_sums(parts: tuple[VolumeSums, ...], group: torch.Tensor) -> tuple[Volum
 
 
 AHEAD, GROWTH = 3, 5  # rings beyond what is resolved; most rings more than in the last pass
-STILL_SDS = 0.2  # median change of a pose, in standard deviations per unknown, below which poses stand still
+STILL_SDS = 0.3  # median change of a pose, in standard deviations per unknown, below which poses stand still
 WORTH_SEARCHING = 0.02  # of a sample: share of particles that found a better view
 SETTLED_PASSES = 2
 
