@@ -64,9 +64,9 @@ def cone_fsc(
     """FSC in cones about ``directions`` evenly spread axes of half maps whose ``fsc`` is known.
 
     With a mask the curves are corrected by the shell's FSC of random phases. Beyond 1.5 times the frequency of the
-    resolution, and where a cone holds fewer than twelve coefficients, the shell's FSC stands for that of the cone. Where
-    the half maps claim no resolution none is claimed for any direction. Cost: one pass over the coefficients for every
-    direction. Raises ValueError for maps or a mask that do not belong together.
+    resolution, and where a cone holds fewer than twelve coefficients, the shell's FSC stands for that of the cone.
+    Where the half maps claim no resolution none is claimed for any direction. Cost: one pass over the coefficients for
+    every direction. Raises ValueError for maps or a mask that do not belong together.
     """
     check_halves(half1, half2)
     n = half1.box_px
