@@ -1,9 +1,9 @@
 """What half maps claim: their resolution against the truth, noise, and what a map of each size costs.
 
-Half maps are a phantom, blurred by a B-factor, with white noise of a share of its largest density, made twice. The mask
-comes from their mean, as in `vitreous postprocess`. *Claimed* is where the corrected FSC falls below 0.143; *true* is where
-the FSC of the mean with the phantom, in the same mask, falls below 0.5, which is the same where the theory holds. Noise
-alone is white, coloured or confined to a ball, each with a mask that was made from the mean of the two.
+Half maps are a phantom, blurred by a B-factor, with white noise of a share of its largest density, made twice. The
+mask comes from their mean, as in `vitreous postprocess`. *Claimed* is where the corrected FSC falls below 0.143; *true*
+is where the FSC of the mean with the phantom, in the same mask, falls below 0.5, which is the same where the theory
+holds. Noise alone is white, coloured or confined to a ball, each with a mask that was made from the mean of the two.
 """
 
 import argparse
