@@ -1,4 +1,4 @@
-"""Maps: grids, masks, filters, half maps, views, projections; slices at ring points and their adjoint."""
+"""Maps: grids, masks, filters, half maps and their resolution, views, slices and their adjoint, projections."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
