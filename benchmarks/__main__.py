@@ -26,6 +26,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "neighbours": False,
     "denoise": False,
     "neighbours-scaling": False,
+    "half-maps": True,
     "gibbs-step": True,
     "initial-models": False,
     "initial-real": False,

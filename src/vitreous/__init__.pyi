@@ -51,3 +51,5 @@ from vitreous.simulate import load_volumes as load_volumes
 from vitreous.simulate import phantom as phantom
 from vitreous.simulate import simulate_batches as simulate_batches
 from vitreous.version import __version__ as __version__
+from vitreous.volumes import postprocess as postprocess
+from vitreous.volumes import project_map as project_map
