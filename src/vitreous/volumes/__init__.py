@@ -1,4 +1,4 @@
-"""Maps: masks, filters, half maps, slices and their adjoint, reconstruction, projection."""
+"""Maps: grids, masks, filters, half maps, views, projections; slices at ring points; reconstruction."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
@@ -41,7 +41,9 @@ from vitreous.volumes.sums import (
     insert_harmonics,
     masked,
     prepared,
+    ring_means,
     ring_slices,
+    slice_power,
     sphere,
     symmetrised,
     total_volume,
@@ -99,9 +101,11 @@ __all__ = [
     "reconstruct",
     "resample",
     "resize_box",
+    "ring_means",
     "ring_slices",
     "sharpen",
     "shell_filter",
+    "slice_power",
     "sphere",
     "spherical_mask",
     "symmetrise",
