@@ -83,7 +83,7 @@ class LeastSquares:
     particle_diameter_A
         Diameter of the sphere that the map is confined to, in Angstrom. None: 7/8 of the box.
     iterations
-        Of conjugate gradients; with their preconditioner the third changes hardly anything.
+        Of conjugate gradients, from the map of direct Fourier inversion; the second changes noisy data hardly.
     ctf
         Whether images are corrected for the CTF that the file gives.
     invert_contrast
@@ -96,7 +96,7 @@ class LeastSquares:
 
     symmetry: str = "C1"
     particle_diameter_A: float | None = None
-    iterations: int = 4
+    iterations: int = 3
     ctf: bool = True
     invert_contrast: bool = False
     normalise: bool = True

@@ -64,7 +64,7 @@ def solve(
     radius_px: float,
     *,
     method: str = "gridding",
-    iterations: int = 4,
+    iterations: int = 3,
 ) -> Solved:
     """Maps from the complete sums of two half-sets (:func:`full_circle`).
 
@@ -113,13 +113,21 @@ def sphere(box_px: int, radius_px: float) -> torch.Tensor:
 
 def back_projection_weights(sums: ReconstructionSums, box_px: int, radius_px: float) -> torch.Tensor:
     """Radermacher's filter on the grid for an object of this radius, with ``sum C^2`` for the number of images."""
-    big = 2 * box_px
-    lags = to_lags(sums.denominator, box_px) / sinc2(big, big, sums.denominator.device)
-    # Where a point spread function is cut to the diameter, the lines of back-projection have the object's length.
-    ball = soft_ball(big, radius_px, 2.0).to(lags.device)
-    weights = from_real_space(lags * ball, box_px).real
+    # Where the point spread function is cut to the diameter, the lines of back-projection have the object's length.
+    weights = point_spread(sums.denominator, box_px, radius_px)
     mean = shell_means(sums.denominator, box_px // 2 + 1).clamp_min(torch.finfo(torch.float32).tiny)
     return torch.maximum(weights, FLOOR * on_grid(mean, sums.denominator.shape[-1] - 2))
+
+
+def point_spread(denominator: torch.Tensor, box_px: int, reach_px: float | None = None) -> torch.Tensor:
+    """The denominator without the trace of trilinear interpolation, which insertion has left on its lags.
+
+    Lags are cut to a ball of ``reach_px``, as far as two voxels of the particle are apart; None: the box.
+    """
+    big = 2 * box_px
+    lags = to_lags(denominator, box_px) / sinc2(big, big, denominator.device)
+    ball = soft_ball(big, box_px - 3.0 if reach_px is None else reach_px, 2.0).to(lags.device)
+    return from_real_space(lags * ball, box_px).real.clamp_min(0.0)  # rounding of the cut must not make it negative
 
 
 def least_squares(
@@ -127,7 +135,7 @@ def least_squares(
     prior: torch.Tensor,
     mask: torch.Tensor,
     *,
-    iterations: int = 4,
+    iterations: int = 3,
     objective: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
     """The map m V (n, n, n) that fits the images best inside a soft mask m, under a prior on the grid.
@@ -141,10 +149,12 @@ def least_squares(
         return to_real_space(from_real_space(volume, n) * gain, n, correct=False)
 
     def normal(volume: torch.Tensor) -> torch.Tensor:
-        return mask * filtered(mask * volume, sums.denominator) + filtered(volume, prior)
+        return mask * filtered(mask * volume, kernel) + filtered(volume, prior)
 
+    kernel = point_spread(sums.denominator, n)
     inverse = 1 / (sums.denominator + prior)
-    x, residual = torch.zeros_like(b), b
+    x = to_real_space(sums.numerator * inverse, n) * (mask > 0)  # sample by sample, as gridding has it
+    residual = b - normal(x)
     z = filtered(residual, inverse)
     direction, power = z, (residual * z).sum()
     for _ in range(iterations):

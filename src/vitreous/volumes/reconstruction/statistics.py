@@ -121,6 +121,8 @@ def _accumulate(
         images, wrong = particles.preparation.clean(torch.from_numpy(pixels).to(device))
         bad.append(part[wrong.cpu().numpy()])
         good = part[~wrong.cpu().numpy()]
+        if len(good) == 0:
+            continue
         values, power = points.weighted(particles, good, images[~wrong])
         rotations = torch.from_numpy(particles.rotations[good]).to(torch.float64)
         for copy in copies:
