@@ -241,7 +241,9 @@ def test_half_sets_of_the_file_are_kept_or_refused(vitreous, sixty, tmp_path):
     particles.with_columns(rlnRandomSubset=given).write(sixty.with_name("given.star"))
     run_reconstruct(sixty.with_name("given.star"), tmp_path / "o")
     left = np.delete(given, [2, 4])
-    assert np.array_equal(read_particles(tmp_path / "o" / "reconstruction_data.star").table.numbers("rlnRandomSubset"), left)
+    assert np.array_equal(
+        read_particles(tmp_path / "o" / "reconstruction_data.star").table.numbers("rlnRandomSubset"), left
+    )
     particles.with_columns(rlnRandomSubset=given + 1).write(sixty.with_name("wrong.star"))
     ended = vitreous("reconstruct", sixty.with_name("wrong.star"), "-o", tmp_path / "w")
     assert (ended.code, "rlnRandomSubset is 3; expected 1 or 2" in ended.err) == (1, True)

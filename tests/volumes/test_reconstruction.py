@@ -1,12 +1,20 @@
 """Reconstruction from known poses: statistics, symmetry, the four methods on small objects with known truth."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from vitreous.fourier import central_slices, centred_irfft2, centred_rfft2, prepare_volume, rfft2_multiplicity, shift_phase
+from vitreous.fourier import (
+    central_slices,
+    centred_irfft2,
+    centred_rfft2,
+    prepare_volume,
+    rfft2_multiplicity,
+    shift_phase,
+)
 from vitreous.iterate import state_from_arrays, state_to_arrays
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters, ctf_2d
@@ -243,7 +251,7 @@ def test_least_squares_is_the_dense_solution_and_never_rises():
     assert (matrix - matrix.T).abs().max() < 1e-5 * matrix.abs().max()
     direct = torch.linalg.solve(matrix.double(), right).reshape(n, n, n) * mask
     assert (found - direct).norm() < 1e-3 * direct.norm()
-    assert all(later <= earlier + 1e-6 * abs(earlier) for earlier, later in zip(told, told[1:], strict=False))
+    assert all(later <= earlier + 1e-6 * abs(earlier) for earlier, later in pairwise(told))
     best = float(0.5 * right @ torch.linalg.solve(matrix.double(), right))
     assert told[-1] == pytest.approx(-best, rel=1e-3)
 
@@ -283,7 +291,10 @@ def test_noise_of_groups_is_measured_and_weighs():
     assert float(power[1, 2:].mean()) == pytest.approx(10.0, abs=1.5)
     weighed = replace(noisy, noise_group=group, noise_power=power, half=np.arange(120) // 2 % 2)
     plain = replace(noisy, half=weighed.half)
-    gain = fsc(reconstruct(weighed).full.data, blobs())[1:8].mean() - fsc(reconstruct(plain).full.data, blobs())[1:8].mean()
+    gain = (
+        fsc(reconstruct(weighed).full.data, blobs())[1:8].mean()
+        - fsc(reconstruct(plain).full.data, blobs())[1:8].mean()
+    )
     assert gain > 0.01
 
 
@@ -301,12 +312,14 @@ def test_threads_and_interruptions_change_no_bit(settings, monkeypatch):
     particles = scene(40, noise=0.5)
     whole = reconstruct(particles, settings)
     algorithm = reconstruction_algorithm(particles, settings, threads=2)
-    state, steps = algorithm.init(0), 0
+    state, steps, before = algorithm.init(0), 0, torch.get_num_threads()
+    torch.set_num_threads(2)
     while not algorithm.done(state):
         state, _ = algorithm.step(state)
         state = state_from_arrays(ReconstructionState, state_to_arrays(state))
         steps += 1
     again = algorithm.finalise(state)
+    torch.set_num_threads(before)
     assert steps == 5 + (2 if isinstance(settings, ART) else 0)
     assert np.array_equal(whole.full.data, again.full.data)
     assert np.array_equal(whole.halves[1].data, again.halves[1].data)

@@ -39,7 +39,8 @@ def reconstruct_page(folder: Path) -> Page:
             Section(
                 name="quality",
                 title="Resolution and views",
-                hint="Correlation of the unfiltered half maps within the particle's sphere. The poses are taken as they are: "
+                hint="Correlation of the unfiltered half maps within the particle's sphere. The poses are taken "
+                "as they are: "
                 "where they were found with one common reference, the halves agree better than they should.",
                 panels=(
                     Charts(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vitreous.iterate import Algorithm
+from vitreous.matching.workers import one_thread
 from vitreous.particles import Volume
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.rotations import symmetry_matrices
@@ -50,9 +51,9 @@ class ReconstructionState:
 class Reconstruction:
     """What came of it.
 
-    full: filtered by the signal-to-noise ratio of the halves; halves: unfiltered; fsc, ssnr: (n // 2 + 1,) correlation of
-    the halves within the particle's sphere, signal-to-noise ratio of the whole; sums: of the halves, all particles and
-    copies in (:func:`full_circle`); bad: numbers of images that could not be used; particles: in each half.
+    full: filtered by the signal-to-noise ratio of the halves; halves: unfiltered; fsc, ssnr: (n // 2 + 1,) correlation
+    of the halves within the particle's sphere, signal-to-noise ratio of the whole; sums: of the halves, all particles
+    and copies in (:func:`full_circle`); bad: numbers of images that could not be used; particles: in each half.
     """
 
     full: Volume
@@ -147,7 +148,8 @@ def reconstruction_algorithm(
 
     def step(state: ReconstructionState) -> tuple[ReconstructionState, dict[str, float]]:
         work = add_chunk if state.iteration < len(chunks) else sweep
-        reached = replace(work(state), iteration=state.iteration + 1)
+        with one_thread():
+            reached = replace(work(state), iteration=state.iteration + 1)
         return reached, {"particles": int(sum(int(s.particles) for s in reached.sums)), "bad": len(reached.bad)}
 
     return Algorithm(
@@ -164,12 +166,14 @@ def _finished(
     counts = tuple(int(s.particles) for s in state.sums)
     if min(counts) == 0:
         raise ValueError(
-            f"the half-sets have {counts[0]} and {counts[1]} usable images ({len(state.bad)} could not be used: NaN, or a "
+            f"the half-sets have {counts[0]} and {counts[1]} usable images ({len(state.bad)} could not be used: "
+            f"NaN, or a "
             "constant background); both need at least one"
         )
     preparation = particles.preparation
-    sums = _complete(state.sums, group)
-    solved = _solved(state, sums, settings, preparation.box_px, preparation.radius_px)
+    with one_thread():
+        sums = _complete(state.sums, group)
+        solved = _solved(state, sums, settings, preparation.box_px, preparation.radius_px)
 
     def volume(data: torch.Tensor) -> Volume:
         return Volume(data=data.cpu().numpy(), pixel_size_A=preparation.pixel_size_A)
@@ -218,6 +222,7 @@ def _require_halves(particles: PosedParticles) -> None:
     counts = np.bincount(particles.half_of[used], minlength=2)
     if counts.min() == 0:
         raise ValueError(
-            f"the half-sets have {counts[0]} and {counts[1]} particles with a pose and a weight, of {len(particles)}; both "
+            f"the half-sets have {counts[0]} and {counts[1]} particles with a pose and a weight, of "
+            f"{len(particles)}; both "
             "need at least one"
         )

@@ -49,8 +49,8 @@ class WeightedBackProjection:
     symmetry
         Point group: C1, Cn, Dn, T, O or I, with the axes where RELION has them.
     particle_diameter_A
-        Diameter of the sphere around the particle, in Angstrom: background outside it, halves are compared within it, and
-        the filter is that of an object of this size. None: 7/8 of the box.
+        Diameter of the sphere around the particle, in Angstrom: background outside it, halves are compared within it,
+        and the filter is that of an object of this size. None: 7/8 of the box.
     ctf
         Whether images are corrected for the CTF that the file gives.
     invert_contrast
