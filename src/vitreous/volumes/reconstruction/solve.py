@@ -52,9 +52,7 @@ Solver = Callable[[ReconstructionSums, torch.Tensor], torch.Tensor]  # (sums, pr
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solved:
-    """full: filtered map (n, n, n); halves: two unfiltered ones; fsc, ssnr: (n // 2 + 1,) of the halves, of the
-    whole.
-    """
+    """full: filtered map (n, n, n); halves: unfiltered ones; fsc, ssnr: (n // 2 + 1,) of the halves, of the whole."""
 
     full: torch.Tensor
     halves: tuple[torch.Tensor, torch.Tensor]

@@ -242,7 +242,7 @@ def _permuted(half: torch.Tensor, elements: torch.Tensor) -> torch.Tensor:
 def _turned(whole: torch.Tensor, element: Sequence[Sequence[float]]) -> torch.Tensor:
     """whole(S k) for a signed permutation S of (x, y, z), array axes being [z, y, x]."""
     # Component a of S k is sign_a k_(source_a): axis a of the array is read along axis source_a of the result.
-    source = [max(range(3), key=lambda b, row=row: abs(row[b])) for row in element]
+    source = [[abs(entry) for entry in row].index(1.0) for row in element]
     flips = [2 - a for a in range(3) if element[a][source[a]] < 0]
     flipped = whole.flip(flips) if flips else whole
     order = [0, 0, 0]
