@@ -17,6 +17,8 @@ from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
 from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
+from vitreous.jobs.tasks.postprocess import PostProcess
+from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
@@ -131,6 +133,8 @@ def test_make_targets_exist() -> None:
         ("reconstruct.md#Settings of art", ART),
         ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
+        ("project.md", Project),
+        ("postprocess.md", PostProcess),
     ],
 )
 def test_guide_explains_every_setting(page: str, settings: type) -> None:

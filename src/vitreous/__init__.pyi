@@ -20,6 +20,10 @@ from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline
+from vitreous.jobs.tasks.postprocess import PostProcess as PostProcess
+from vitreous.jobs.tasks.postprocess import run_postprocess as run_postprocess
+from vitreous.jobs.tasks.project import Project as Project
+from vitreous.jobs.tasks.project import run_project as run_project
 from vitreous.jobs.tasks.reconstruct import run_reconstruct as run_reconstruct
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.table import write_report as write_report

@@ -6,6 +6,7 @@ import torch
 
 from vitreous.fourier import central_slices, centred_irfft2, insert_points, prepare_volume, slice_points
 from vitreous.fourier import interpolation as interpolation_module
+from vitreous.fourier._kernels.planes import trilinear
 from vitreous.matching import RingBasis
 from vitreous.rotations import random_rotations, symmetry_matrices
 from vitreous.volumes import (
@@ -106,14 +107,14 @@ def test_derivatives_of_the_interpolation():
     )
     at, step = np.zeros((4, 2)), 1e-4
     for point in ([2.3, -4.6, 1.4], [-2.3, 4.6, -1.4], [0.2, -0.3, 3.7]):
-        interpolation_module.trilinear(volume, *point, at)
+        trilinear(volume, *point, at)
         slopes = at[1:].copy()
         for axis in range(3):
             moved = np.array([point, point])
             moved[:, axis] += [-step, step]
             values = []
             for x, y, z in moved:
-                interpolation_module.trilinear(volume, x, y, z, at)
+                trilinear(volume, x, y, z, at)
                 values.append(at[0].copy())
             assert slopes[axis] == pytest.approx((values[1] - values[0]) / (2 * step), abs=1e-6)
 
@@ -153,7 +154,7 @@ def test_cross_power_is_the_power_of_slices():
 
 def test_the_prior_weighs_as_much_as_its_power_says():
     """For every ring, the Wiener factor that the solved map shows is tau^2 / (tau^2 + noise of the sums) of slices."""
-    sums, truth = posed_sums(300, seed=12)
+    sums, _ = posed_sums(300, seed=12)
     free = density(sums, BASIS, torch.full((BASIS.rings,), 1e9))
     tau2 = torch.full((BASIS.rings,), 3.0)
     held = density(sums, BASIS, tau2)

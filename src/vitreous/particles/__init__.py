@@ -8,7 +8,6 @@ from vitreous.particles.images import image_name, search_folders
 from vitreous.particles.mrc import (
     MrcStack,
     MrcStackWriter,
-    Volume,
     open_stack,
     read_images,
     read_stack,
@@ -20,6 +19,7 @@ from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.reading import read_particles
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
+from vitreous.particles.volume import Volume
 
 __all__ = [
     "Background",

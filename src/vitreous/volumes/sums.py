@@ -1,4 +1,6 @@
-"""What particles add to a volume, and the volume that follows: ``V = sum C X / sigma^2 / (sum C^2 / sigma^2 + 1 / tau^2)``.
+"""What particles add to a volume, and the volume that follows.
+
+    V = sum C X / sigma^2  /  (sum C^2 / sigma^2 + 1 / tau^2)
 
 Statistics are kept on the oversampled grid of a prepared volume (:mod:`vitreous.fourier.slices`), their size depends on
 the number of rings only, and those of disjoint sets of particles add up, so folds, half-sets and processes are sums.
@@ -115,8 +117,8 @@ def masked(volume: torch.Tensor, basis: RingBasis) -> torch.Tensor:
 def cross_power(a: VolumeSums, b: VolumeSums, rings: int) -> torch.Tensor:
     """Power of what two independent half-sets have in common, (rings,): ``|V|^2`` without noise; may be negative.
 
-    Per shell ``sum Re(conj n_a n_b) / (d_a + d_b)  /  sum d_a d_b / (d_a + d_b)``, which weighs every sample by what both
-    halves know of it.
+    Per shell ``sum Re(conj n_a n_b) / (d_a + d_b)  /  sum d_a d_b / (d_a + d_b)``, which weighs every sample by what
+    both halves know of it.
     """
     da, db = _friedel(a.denominator), _friedel(b.denominator)
     na, nb = _friedel(a.numerator), _friedel(b.numerator)
@@ -148,10 +150,9 @@ def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
         moved = element.float() @ at
         out.numerator[tuple(inside.T)] += _at(numerator, moved)
         out.denominator[tuple(inside.T)] += _at(both, moved).real
-    for half in (out.numerator, out.denominator):
-        half /= len(group)
-        half[..., 0] /= 2  # it holds both members of its pairs already
-    return out
+    scale = torch.full(out.denominator.shape[-1:], 1 / len(group), device=at.device)
+    scale[0] /= 2  # samples of the plane kx = 0 hold both members of their pairs already
+    return VolumeSums(numerator=out.numerator * scale, denominator=out.denominator * scale)
 
 
 def total_volume(parts: Sequence[VolumeSums]) -> VolumeSums:

@@ -48,6 +48,14 @@ TASKS = {
         module="vitreous.jobs.tasks.reconstruct",
         help="A map, with its uncertainty, from images whose poses are known.",
     ),
+    "postprocess": Entry(
+        module="vitreous.jobs.tasks.postprocess",
+        help="Resolution, mask, sharpened map and local resolution from two half maps.",
+    ),
+    "project": Entry(
+        module="vitreous.jobs.tasks.project",
+        help="Projections of a map: images with their poses.",
+    ),
     "mixture": Entry(
         module="vitreous.jobs.tasks.mixture",
         help="A map, an image or points as a mixture of Gaussians: pseudo-atoms.",
