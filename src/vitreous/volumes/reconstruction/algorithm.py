@@ -97,7 +97,7 @@ def reconstruct(
     Raises ValueError when one of the halves has no particle with a pose and a usable image.
     """
     algorithm = reconstruction_algorithm(particles, settings, threads=threads, device=device, processes=processes)
-    state = algorithm.init(0)
+    state = algorithm.init(Gridding().seed if settings is None else settings.seed)
     while not algorithm.done(state):
         state, info = algorithm.step(state)
         if on_step is not None:
@@ -143,7 +143,9 @@ def reconstruction_algorithm(
         maps = torch.zeros(2, *[box_px] * 3, device=device) if state.maps is None else state.maps
         number = state.iteration - len(chunks)
         usable = np.setdiff1d(particles.used, state.bad)
-        part = art_step(particles, usable, sums, maps, chosen, number, group=group, processes=processes)
+        part = art_step(
+            particles, usable, sums, maps, chosen, number, seed=state.seed, group=group, processes=processes
+        )
         return replace(state, maps=part)
 
     def step(state: ReconstructionState) -> tuple[ReconstructionState, dict[str, float]]:

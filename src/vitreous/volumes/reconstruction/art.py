@@ -65,6 +65,7 @@ def art_step(
     settings: ART,
     number: int,
     *,
+    seed: int,
     group: torch.Tensor,
     processes: Processes,
 ) -> torch.Tensor:
@@ -74,7 +75,7 @@ def art_step(
     that have been visited before.
     """
     n, device = particles.preparation.box_px, coefficients.device
-    chance = uniforms(settings.seed, "blocks", number // settings.blocks, ids=usable)[:, 0]
+    chance = uniforms(seed, "blocks", number // settings.blocks, ids=usable)[:, 0]
     block = np.sort(usable[np.argsort(chance, kind="stable")[number % settings.blocks :: settings.blocks]])
     blob = blob_transform(shell_radius(PADDING * (n // 2)) / n).to(device)
     mask = sphere(n, particles.preparation.radius_px).to(device)
