@@ -31,6 +31,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "initial-models": False,
     "initial-real": False,
     "known-poses": False,
+    "reconstruct": False,
     "class2d-quality": False,
     "perfect-classes": False,
     "relion-peer": False,
