@@ -20,6 +20,7 @@ from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
+from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -126,6 +127,10 @@ def test_make_targets_exist() -> None:
         ("initial.md#Settings of gmm-gaussian", GaussianInitialModel),
         ("mixture.md#Settings of em", MixtureFit),
         ("mixture.md#Settings of gibbs", MixtureSampling),
+        ("reconstruct.md#Settings of gridding", Gridding),
+        ("reconstruct.md#Settings of wbp", WeightedBackProjection),
+        ("reconstruct.md#Settings of cg", LeastSquares),
+        ("reconstruct.md#Settings of art", ART),
         ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
         ("project.md", Project),

@@ -66,11 +66,12 @@ def test_the_report_shows_the_curves(folder):
 
 
 def test_the_other_half_is_found_by_its_name(vitreous, files, folder, tmp_path):
-    ended = vitreous("postprocess", files[0], "-o", tmp_path / "o")
-    assert ended.code == 0, ended.err
-    assert "resolution" in ended.out
-    ours, theirs = (read_volume(path / "postprocess.mrc").data for path in (tmp_path / "o", folder))
-    assert np.array_equal(ours, theirs)
+    for given, out in ((files[0], tmp_path / "o"), (files[0].parent, tmp_path / "p")):
+        ended = vitreous("postprocess", given, "-o", out)
+        assert ended.code == 0, ended.err
+        assert "resolution" in ended.out
+        ours, theirs = (read_volume(path / "postprocess.mrc").data for path in (out, folder))
+        assert np.array_equal(ours, theirs)
 
 
 def test_masks_that_are_given(vitreous, files, tmp_path):
@@ -148,3 +149,4 @@ def test_errors_teach(vitreous, files, tmp_path):
     assert "nothing.mrc covers nothing" in words(*files, "--mask", tmp_path / "nothing.mrc")
     assert "leave one of them out" in words(*files, "--mask", tmp_path / "nothing.mrc", "--mask-threshold", "0.1")
     assert "nothing is above the threshold 99" in words(*files, "--mask-threshold", "99")
+    assert "expected one map with half1 in its name, found none" in words(tmp_path)

@@ -7,12 +7,14 @@ import numpy as np
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.maps import TURN_HINT, directions_chart, map_panel, slices
-from vitreous.jobs.report.page import Charts, KeyFigure, Page, Section
+from vitreous.jobs.report.maps import TURN_HINT, directions_chart, slices
+from vitreous.jobs.report.page import Charts, Columns, KeyFigure, Page, Section, Slices
+from vitreous.jobs.report.surface import surface
 from vitreous.jobs.results.reconstruct import ReconstructFolder, read_reconstruction
 
 __all__ = ["reconstruct_page"]
 
+NOISE_SD = 2.0
 MOST_VIEWS = 600  # dots on the chart of directions
 
 
@@ -23,7 +25,6 @@ def reconstruct_page(folder: Path) -> Page:
     settings, summary = (manifest.settings, manifest.summary) if manifest else ({}, {})
     resolution = summary.get("fsc_0.143_A")
     words = f"its halves correlate at 0.143 to {resolution:.1f} Å" if resolution else "its halves do not correlate"
-    half = slices("Half map 1, unfiltered", found.halves[0].data)
     views = found.rotations[:: max(1, -(-len(found.rotations) // MOST_VIEWS))]
     return Page(
         kind="reconstruction",
@@ -34,12 +35,13 @@ def reconstruct_page(folder: Path) -> Page:
                 name="map",
                 title="Map",
                 hint=TURN_HINT,
-                panels=(map_panel(found.full, half, title="Surface of the map", what="Map, filtered"),),
+                panels=(_map_panel(found),),
             ),
             Section(
                 name="quality",
                 title="Resolution and views",
-                hint="Correlation of the unfiltered half maps within the particle's sphere. The poses are taken as they are: "
+                hint="Correlation of the unfiltered half maps within the particle's sphere. The poses are taken "
+                "as they are: "
                 "where they were found with one common reference, the halves agree better than they should.",
                 panels=(
                     Charts(
@@ -52,6 +54,16 @@ def reconstruct_page(folder: Path) -> Page:
             ),
         ),
     )
+
+
+def _map_panel(found: ReconstructFolder) -> Columns:
+    """Surface and slices. Noise, twice the root mean square of what is negative, is not in the surface."""
+    data = found.full.data
+    negative = data[data < 0]
+    noise = NOISE_SD * float(np.sqrt(np.mean(negative.astype(np.float64) ** 2))) if len(negative) else 0.0
+    seen = surface(np.where(data > noise, data, 0.0), found.full.pixel_size_A, title="Surface of the map")
+    maps = (slices("Map, filtered", data), slices("Half map 1, unfiltered", found.halves[0].data))
+    return Columns(left=(seen,), right=(Slices(maps=maps),))
 
 
 def _views_title(every: int, shown: int) -> str:

@@ -46,8 +46,8 @@ def write_reconstruction(
     """Write a result into a folder.
 
     ``reconstruction.mrc`` (filtered), ``reconstruction_half1_unfil.mrc`` and ``.._half2_unfil.mrc`` (not filtered),
-    ``reconstruction_fsc.star`` (their correlation, as RELION has it), ``reconstruction_data.star`` (the particles that are
-    in, with their half-sets).
+    ``reconstruction_fsc.star`` (their correlation, as RELION has it), ``reconstruction_data.star`` (the particles that
+    are in, with their half-sets).
     """
     path = Path(folder)
     write_volume(path / FULL, result.full)

@@ -10,9 +10,9 @@ import torch
 
 from vitreous.jobs.at_once import AtOnce, at_once
 from vitreous.jobs.function import function_of
+from vitreous.jobs.posed_images import POSE_COLUMNS
 from vitreous.jobs.report.project import project_page
 from vitreous.jobs.results.project import FILES, Views, write_projections
-from vitreous.jobs.results.reconstruct import POSE_COLUMNS
 from vitreous.jobs.task import Outcome, Prepared, Progress, Resources, Task
 from vitreous.particles import ParticleSet, Volume, read_particles, read_volume
 from vitreous.randomness import uniforms

@@ -195,7 +195,8 @@ TASK = Task(
         "cg": LeastSquares,
         "gmm": KnownPoses,
     },
-    about_methods="gridding: direct Fourier inversion. wbp: weighted back-projection. art: algebraic, with blobs. cg: least "
+    about_methods="gridding: direct Fourier inversion. wbp: weighted back-projection. art: algebraic, with "
+    "blobs. cg: least "
     "squares within a sphere. gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling.",
     prepare=_prepare,
     files=FILES,

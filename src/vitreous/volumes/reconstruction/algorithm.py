@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vitreous.iterate import Algorithm
+from vitreous.matching.workers import one_thread
 from vitreous.particles import Volume
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.rotations import symmetry_matrices
@@ -50,9 +51,9 @@ class ReconstructionState:
 class Reconstruction:
     """What came of it.
 
-    full: filtered by the signal-to-noise ratio of the halves; halves: unfiltered; fsc, ssnr: (n // 2 + 1,) correlation of
-    the halves within the particle's sphere, signal-to-noise ratio of the whole; sums: of the halves, all particles and
-    copies in (:func:`full_circle`); bad: numbers of images that could not be used; particles: in each half.
+    full: filtered by the signal-to-noise ratio of the halves; halves: unfiltered; fsc, ssnr: (n // 2 + 1,) correlation
+    of the halves within the particle's sphere, signal-to-noise ratio of the whole; sums: of the halves, all particles
+    and copies in (:func:`full_circle`); bad: numbers of images that could not be used; particles: in each half.
     """
 
     full: Volume
@@ -96,7 +97,7 @@ def reconstruct(
     Raises ValueError when one of the halves has no particle with a pose and a usable image.
     """
     algorithm = reconstruction_algorithm(particles, settings, threads=threads, device=device, processes=processes)
-    state = algorithm.init(0)
+    state = algorithm.init(Gridding().seed if settings is None else settings.seed)
     while not algorithm.done(state):
         state, info = algorithm.step(state)
         if on_step is not None:
@@ -142,12 +143,15 @@ def reconstruction_algorithm(
         maps = torch.zeros(2, *[box_px] * 3, device=device) if state.maps is None else state.maps
         number = state.iteration - len(chunks)
         usable = np.setdiff1d(particles.used, state.bad)
-        part = art_step(particles, usable, sums, maps, chosen, number, group=group, processes=processes)
+        part = art_step(
+            particles, usable, sums, maps, chosen, number, seed=state.seed, group=group, processes=processes
+        )
         return replace(state, maps=part)
 
     def step(state: ReconstructionState) -> tuple[ReconstructionState, dict[str, float]]:
         work = add_chunk if state.iteration < len(chunks) else sweep
-        reached = replace(work(state), iteration=state.iteration + 1)
+        with one_thread():
+            reached = replace(work(state), iteration=state.iteration + 1)
         return reached, {"particles": int(sum(int(s.particles) for s in reached.sums)), "bad": len(reached.bad)}
 
     return Algorithm(
@@ -164,12 +168,14 @@ def _finished(
     counts = tuple(int(s.particles) for s in state.sums)
     if min(counts) == 0:
         raise ValueError(
-            f"the half-sets have {counts[0]} and {counts[1]} usable images ({len(state.bad)} could not be used: NaN, or a "
+            f"the half-sets have {counts[0]} and {counts[1]} usable images ({len(state.bad)} could not be used: "
+            f"NaN, or a "
             "constant background); both need at least one"
         )
     preparation = particles.preparation
-    sums = _complete(state.sums, group)
-    solved = _solved(state, sums, settings, preparation.box_px, preparation.radius_px)
+    with one_thread():
+        sums = _complete(state.sums, group)
+        solved = _solved(state, sums, settings, preparation.box_px, preparation.radius_px)
 
     def volume(data: torch.Tensor) -> Volume:
         return Volume(data=data.cpu().numpy(), pixel_size_A=preparation.pixel_size_A)
@@ -218,6 +224,7 @@ def _require_halves(particles: PosedParticles) -> None:
     counts = np.bincount(particles.half_of[used], minlength=2)
     if counts.min() == 0:
         raise ValueError(
-            f"the half-sets have {counts[0]} and {counts[1]} particles with a pose and a weight, of {len(particles)}; both "
+            f"the half-sets have {counts[0]} and {counts[1]} particles with a pose and a weight, of "
+            f"{len(particles)}; both "
             "need at least one"
         )

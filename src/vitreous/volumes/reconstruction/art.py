@@ -1,15 +1,16 @@
 """Block ART with blobs: algebraic reconstruction that compares projections with images, block after block.
 
 The density is a sum of Kaiser-Bessel blobs on the voxels, so that its transform is ``B(k) c(k)`` with B that of a blob
-(Lewitt 1990; Matej and Lewitt 1996: order 2, radius 2 voxels, alpha 10.4; Marabini, Herman and Carazo 1998 put them on a
-body-centred grid). For every block of particles
+(Lewitt 1990; Matej and Lewitt 1996: order 2, radius 2 voxels, alpha 10.4; Marabini, Herman and Carazo 1998 put them on
+a body-centred grid). For every block of particles
 
     c <- m ( c + relaxation * F^-1[ blocks * B sum_i C_i S_i^* (X_i - C_i S_i P_i B c) / (B^2 sum C^2 + floor) ] )
 
 in which projections are central slices, the CTF is part of the projection, m is the particle's sphere, and the
-denominator is the sum over all particles: the normalisation of SIRT (one block is SIRT, one image for each block ART). It
-stays noisy where few images have been, and smooth where the relaxation is small: there is no prior. The map is
-filtered at the end by the signal-to-noise ratio of the halves, each of which is a run of its own; the whole is their mean.
+denominator is the sum over all particles: the normalisation of SIRT (one block is SIRT, one image for each block ART).
+It stays noisy where few images have been, and smooth where the relaxation is small: there is no prior. The map is
+filtered at the end by the signal-to-noise ratio of the halves, each of which is a run of its own; the whole is their
+mean.
 """
 
 import numpy as np
@@ -64,16 +65,17 @@ def art_step(
     settings: ART,
     number: int,
     *,
+    seed: int,
     group: torch.Tensor,
     processes: Processes,
 ) -> torch.Tensor:
     """Coefficients of the two halves (2, n, n, n) after one more block.
 
-    usable: particles with a pose, a weight and a good image; sums: complete ones of all particles; number: of blocks that
-    have been visited before.
+    usable: particles with a pose, a weight and a good image; sums: complete ones of all particles; number: of blocks
+    that have been visited before.
     """
     n, device = particles.preparation.box_px, coefficients.device
-    chance = uniforms(settings.seed, "blocks", number // settings.blocks, ids=usable)[:, 0]
+    chance = uniforms(seed, "blocks", number // settings.blocks, ids=usable)[:, 0]
     block = np.sort(usable[np.argsort(chance, kind="stable")[number % settings.blocks :: settings.blocks]])
     blob = blob_transform(shell_radius(PADDING * (n // 2)) / n).to(device)
     mask = sphere(n, particles.preparation.radius_px).to(device)

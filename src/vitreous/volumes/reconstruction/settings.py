@@ -49,8 +49,8 @@ class WeightedBackProjection:
     symmetry
         Point group: C1, Cn, Dn, T, O or I, with the axes where RELION has them.
     particle_diameter_A
-        Diameter of the sphere around the particle, in Angstrom: background outside it, halves are compared within it, and
-        the filter is that of an object of this size. None: 7/8 of the box.
+        Diameter of the sphere around the particle, in Angstrom: background outside it, halves are compared within it,
+        and the filter is that of an object of this size. None: 7/8 of the box.
     ctf
         Whether images are corrected for the CTF that the file gives.
     invert_contrast
@@ -83,7 +83,7 @@ class LeastSquares:
     particle_diameter_A
         Diameter of the sphere that the map is confined to, in Angstrom. None: 7/8 of the box.
     iterations
-        Of conjugate gradients; with their preconditioner the third changes hardly anything.
+        Of conjugate gradients, from the map of direct Fourier inversion; the second changes noisy data hardly.
     ctf
         Whether images are corrected for the CTF that the file gives.
     invert_contrast
@@ -96,7 +96,7 @@ class LeastSquares:
 
     symmetry: str = "C1"
     particle_diameter_A: float | None = None
-    iterations: int = 4
+    iterations: int = 3
     ctf: bool = True
     invert_contrast: bool = False
     normalise: bool = True

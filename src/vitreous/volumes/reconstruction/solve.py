@@ -1,24 +1,25 @@
 """From statistics to maps: direct Fourier inversion, weighted back-projection, least squares inside a sphere.
 
-All three solve ``(A + P) V = b`` with b the numerator, A the normal operator and P a prior. With the grid fine enough A is
-a convolution: it multiplies the transform of the padded volume by the denominator D. They differ in what is done about D.
+All three solve ``(A + P) V = b`` with b the numerator, A the normal operator and P a prior. With the grid fine enough A
+is a convolution: it multiplies the transform of the padded volume by the denominator D. They differ in what is done
+about D.
 
 gridding
     ``V = b / (D + P)`` sample by sample (Scheres 2012, equation 5; Penczek 2010, Methods in Enzymology 482).
 wbp
     ``V = b / (H + P)`` with Radermacher's exact filter for any geometry (Radermacher 1992; Penczek 2010, equation 29):
-    ``H(k) = sum_i D sinc(D k . d_i)`` for an object of diameter D is the transform of the point spread function of plain
-    back-projection, the sum of lines along the views, cut to a ball of diameter D. Cut that way, the function that has the
-    CTF in it gives the generalisation to ``sum C^2``. It comes from the same denominator: no second pass.
+    ``H(k) = sum_i D sinc(D k . d_i)`` for an object of diameter D is the transform of the point spread function of
+    plain back-projection, the sum of lines along the views, cut to a ball of diameter D. Cut that way, the function
+    that has the CTF in it gives the generalisation to ``sum C^2``. It comes from the same denominator: no second pass.
 cg
     ``min |X - C S P m V|^2 / sigma^2 + V^T P V`` for a volume m V inside a soft sphere m, by conjugate gradients. One
     product with the normal operator is two transforms of the padded volume, without a pass over the particles; with
     ``1 / (D + P)`` for preconditioner it takes three or four of them.
 
 **The prior.** ``P(k) = mean D (shell) / SSNR(shell)``, Wiener's filter with the signal-to-noise ratio of the halves,
-2 FSC / (1 - FSC) within the particle's sphere. The correlation is taken twice: halves without a prior correlate less than
-they could, since samples that few images have reached are noise; so half of the prior that they imply is used for the
-halves that the final one is taken from.
+2 FSC / (1 - FSC) within the particle's sphere. The correlation is taken twice: halves without a prior correlate less
+than they could, since samples that few images have reached are noise; so half of the prior that they imply is used for
+the halves that the final one is taken from.
 """
 
 from collections.abc import Callable
@@ -40,6 +41,7 @@ from vitreous.volumes.reconstruction.statistics import ReconstructionSums, add_s
 
 __all__ = ["Solved", "back_projection_weights", "least_squares", "prior_of", "solve", "unfiltered"]
 
+LEAST_BACK_PROJECTION = 0.1  # of the mean of a shell: where lines cancel, the exact filter has no bound
 FLOOR = 1e-3  # of the mean of a shell: samples that are known less are not blown up further
 FIRST_SHARE = 0.5  # of the prior, for the halves that the final one is taken from
 FLAT_SSNR = 10.0  # of halves by least squares: the same for all shells, so that it is no filter
@@ -50,7 +52,7 @@ Solver = Callable[[ReconstructionSums, torch.Tensor], torch.Tensor]  # (sums, pr
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solved:
-    """full: filtered map (n, n, n); halves: two unfiltered ones; fsc, ssnr: (n // 2 + 1,) of the halves, of the whole."""
+    """full: filtered map (n, n, n); halves: unfiltered ones; fsc, ssnr: (n // 2 + 1,) of the halves, of the whole."""
 
     full: torch.Tensor
     halves: tuple[torch.Tensor, torch.Tensor]
@@ -64,7 +66,7 @@ def solve(
     radius_px: float,
     *,
     method: str = "gridding",
-    iterations: int = 4,
+    iterations: int = 3,
 ) -> Solved:
     """Maps from the complete sums of two half-sets (:func:`full_circle`).
 
@@ -113,13 +115,21 @@ def sphere(box_px: int, radius_px: float) -> torch.Tensor:
 
 def back_projection_weights(sums: ReconstructionSums, box_px: int, radius_px: float) -> torch.Tensor:
     """Radermacher's filter on the grid for an object of this radius, with ``sum C^2`` for the number of images."""
-    big = 2 * box_px
-    lags = to_lags(sums.denominator, box_px) / sinc2(big, big, sums.denominator.device)
-    # Where a point spread function is cut to the diameter, the lines of back-projection have the object's length.
-    ball = soft_ball(big, radius_px, 2.0).to(lags.device)
-    weights = from_real_space(lags * ball, box_px).real
+    # Where the point spread function is cut to the diameter, the lines of back-projection have the object's length.
+    weights = point_spread(sums.denominator, box_px, radius_px)
     mean = shell_means(sums.denominator, box_px // 2 + 1).clamp_min(torch.finfo(torch.float32).tiny)
-    return torch.maximum(weights, FLOOR * on_grid(mean, sums.denominator.shape[-1] - 2))
+    return torch.maximum(weights, LEAST_BACK_PROJECTION * on_grid(mean, sums.denominator.shape[-1] - 2))
+
+
+def point_spread(denominator: torch.Tensor, box_px: int, reach_px: float | None = None) -> torch.Tensor:
+    """The denominator without the trace of trilinear interpolation, which insertion has left on its lags.
+
+    Lags are cut to a ball of ``reach_px``, as far as two voxels of the particle are apart; None: the box.
+    """
+    big = 2 * box_px
+    lags = to_lags(denominator, box_px) / sinc2(big, big, denominator.device)
+    ball = soft_ball(big, box_px - 3.0 if reach_px is None else reach_px, 2.0).to(lags.device)
+    return from_real_space(lags * ball, box_px).real.clamp_min(0.0)  # rounding of the cut must not make it negative
 
 
 def least_squares(
@@ -127,7 +137,7 @@ def least_squares(
     prior: torch.Tensor,
     mask: torch.Tensor,
     *,
-    iterations: int = 4,
+    iterations: int = 3,
     objective: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
     """The map m V (n, n, n) that fits the images best inside a soft mask m, under a prior on the grid.
@@ -141,10 +151,12 @@ def least_squares(
         return to_real_space(from_real_space(volume, n) * gain, n, correct=False)
 
     def normal(volume: torch.Tensor) -> torch.Tensor:
-        return mask * filtered(mask * volume, sums.denominator) + filtered(volume, prior)
+        return mask * filtered(mask * volume, kernel) + filtered(volume, prior)
 
+    kernel = point_spread(sums.denominator, n)
     inverse = 1 / (sums.denominator + prior)
-    x, residual = torch.zeros_like(b), b
+    x = to_real_space(sums.numerator * inverse, n) * (mask > 0)  # sample by sample, as gridding has it
+    residual = b - normal(x)
     z = filtered(residual, inverse)
     direction, power = z, (residual * z).sum()
     for _ in range(iterations):

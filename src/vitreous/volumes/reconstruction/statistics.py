@@ -5,16 +5,15 @@ With ``X = C S(o) P(G) V + noise`` of power sigma^2(k), everything linear that i
     numerator(k) = sum_i w_i C_i conj(S_i) X_i / sigma_i^2,      denominator(k) = sum_i w_i C_i^2 / sigma_i^2,
 
 laid into the grid by the adjoint of trilinear slices (:mod:`vitreous.fourier.interpolation`). They are the right side
-of the normal equations of least squares, and the spectrum of their kernel. A box of n pixels needs 12 (2 n + 3)^2 (n + 2)
-bytes for each half-set, 14 MB for n = 64 and 820 MB for n = 256, whatever the number of particles.
+of the normal equations of least squares, and the spectrum of their kernel. A box of n pixels needs 12 (2 n + 3)^2 (n +
+2) bytes for each half-set, 14 MB for n = 64 and 820 MB for n = 256, whatever the number of particles.
 
 A point group is applied without interpolating sums: its elements that map the grid to itself are permutations of the
-samples and are applied once, at the end; one image per coset of these is inserted (none but the image itself for C2, C4,
-D2, D4 and O; 5 for I, 7 for C7 and D7).
+samples and are applied once, at the end; one image per coset of these is inserted (none but the image itself for C2,
+C4, D2, D4 and O; 5 for I, 7 for C7 and D7).
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import reduce
 
@@ -29,6 +28,7 @@ from vitreous.fourier import (
     rfft2_multiplicity,
     shell_index_rfft2,
 )
+from vitreous.matching.workers import ordered_map
 from vitreous.optics import ctf_at
 from vitreous.volumes.reconstruction.posed import PosedParticles
 
@@ -88,9 +88,9 @@ def accumulate(
 ) -> tuple[tuple[ReconstructionSums, ReconstructionSums], np.ndarray]:
     """Add particles ``index`` to the sums of the two half-sets; also returns which of them are bad images.
 
-    group: (g, 3, 3) matrices of the point group; :func:`full_circle` completes what it leaves to do. One batch of images
-    is in memory at a time, per thread (two at most, one for each half-set, so that their number changes no bit). The sums
-    that are given are not changed.
+    group: (g, 3, 3) matrices of the point group; :func:`full_circle` completes what it leaves to do. One batch of
+    images is in memory at a time, per thread (two at most, one for each half-set, so that their number changes no bit).
+    The sums that are given are not changed.
     """
     copies = coset_matrices(group)
     index = index[particles.weight[index] > 0]
@@ -99,11 +99,7 @@ def accumulate(
     def one(half: int) -> tuple[ReconstructionSums, np.ndarray]:
         return _accumulate(particles, own[half], into[half], copies)
 
-    if threads > 1:
-        with ThreadPoolExecutor(2) as pool:
-            (a, bad_a), (b, bad_b) = pool.map(one, (0, 1))
-    else:
-        (a, bad_a), (b, bad_b) = one(0), one(1)
+    (a, bad_a), (b, bad_b) = ordered_map(one, (0, 1), min(threads, 2))
     return (a, b), np.sort(np.concatenate([bad_a, bad_b]))
 
 
@@ -121,6 +117,8 @@ def _accumulate(
         images, wrong = particles.preparation.clean(torch.from_numpy(pixels).to(device))
         bad.append(part[wrong.cpu().numpy()])
         good = part[~wrong.cpu().numpy()]
+        if len(good) == 0:
+            continue
         values, power = points.weighted(particles, good, images[~wrong])
         rotations = torch.from_numpy(particles.rotations[good]).to(torch.float64)
         for copy in copies:
@@ -244,7 +242,7 @@ def _permuted(half: torch.Tensor, elements: torch.Tensor) -> torch.Tensor:
 def _turned(whole: torch.Tensor, element: Sequence[Sequence[float]]) -> torch.Tensor:
     """whole(S k) for a signed permutation S of (x, y, z), array axes being [z, y, x]."""
     # Component a of S k is sign_a k_(source_a): axis a of the array is read along axis source_a of the result.
-    source = [max(range(3), key=lambda b, row=row: abs(row[b])) for row in element]
+    source = [[abs(entry) for entry in row].index(1.0) for row in element]
     flips = [2 - a for a in range(3) if element[a][source[a]] < 0]
     flipped = whole.flip(flips) if flips else whole
     order = [0, 0, 0]
