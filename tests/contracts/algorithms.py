@@ -16,6 +16,7 @@ from vitreous.averages.denoise.task import DenoiseState
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.iterate import Algorithm
+from vitreous.matching import ImagePreparation
 from vitreous.mixtures import (
     FitState,
     GaussianInitialModel,
@@ -42,6 +43,7 @@ from vitreous.rotations import random_rotations
 from vitreous.structures.abinitio import Abinitio, AbinitioState
 from vitreous.structures.abinitio import prepare_run as prepare_abinitio
 from vitreous.testing import ArrayParticles, Blobs
+from vitreous.volumes.reconstruction import ART, PosedParticles, ReconstructionState, reconstruction_algorithm
 
 __all__ = ["ALGORITHMS", "Case"]
 
@@ -157,6 +159,18 @@ def _gaussian(seed: int, threads: int) -> Algorithm[Any, Any]:
     return gaussian_initial_model_algorithm(noisy, PIXEL_A, settings, threads=threads)
 
 
+def _art(seed: int, threads: int) -> Algorithm[Any, Any]:
+    images, rotations = views()
+    posed = PosedParticles(
+        read=lambda index: images[index].astype(np.float32),
+        preparation=ImagePreparation.for_box(BOX, PIXEL_A),
+        ctf=None,
+        rotations=rotations,
+        origins_A=np.zeros((8, 2)),
+    )
+    return reconstruction_algorithm(posed, ART(blocks=2, sweeps=2, relaxation=0.5, seed=seed), threads=threads)
+
+
 def _known(seed: int, threads: int) -> Algorithm[Any, Any]:
     settings = KnownPoses(
         components=12, counts=300, burn_in_steps=4, samples=2, steps_between=2, box_px=20, map_box_px=20, seed=seed
@@ -190,7 +204,8 @@ ALGORITHMS: dict[str, Case] = {
         make=lambda seed, threads: _initial(seed, threads, conformations=2, label_rounds=1), state=PoissonState
     ),
     "initial, gaussian": Case(make=_gaussian, state=GaussianState),
-    "reconstruct": Case(make=_known, state=KnownPosesState),
+    "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
+    "reconstruct, art": Case(make=_art, state=ReconstructionState),
     "mixture": Case(make=_fit, state=FitState),
     "mixture, gibbs": Case(make=_sampling, state=SamplingState),
 }

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
+from vitreous.fourier import empty_volume_ft, insert_slices
 from vitreous.particles import Volume
 from vitreous.rotations import euler_to_matrix, random_rotations
 from vitreous.volumes import angular_distribution, cone_fsc, half_map_fsc, spherical_mask, view_sampling
@@ -102,3 +104,20 @@ def test_directions_are_counted_where_they_look():
     both = angular_distribution(views_at(np.full(500, 12.0)), symmetry="D1", nside=4)
     assert both.counts.sum() == pytest.approx(500)
     assert both.counts[tilt > 90].sum() == pytest.approx(250)
+
+
+def test_sampling_is_that_of_slices_inserted_into_a_volume():
+    """The weight that a reconstruction finds at a radius, wave by wave."""
+    n, radius = 32, 10
+    views = views_at(np.random.default_rng(3).choice([0.0, 40.0, 90.0], 1500) + 4.0)
+    weights = empty_volume_ft(n, 1)
+    ones = torch.ones(len(views), n, n // 2 + 1, dtype=torch.complex64)
+    insert_slices(weights, ones, torch.from_numpy(views).float())
+    expected = view_sampling(views, radius)
+    k = expected.directions * radius
+    k = np.where(k[:, :1] < 0, -k, k)
+    inserted = weights.real.numpy()
+    grid = [k[:, 2] + n // 2 + 1, k[:, 1] + n // 2 + 1, k[:, 0]]  # [kz, ky, kx] of the half space
+    found = map_coordinates(inserted, grid, order=1)
+    away = k[:, 0] > 2.0  # near kx = 0 the half space holds one of two halves
+    assert np.corrcoef(found[away], expected.sampling[away])[0, 1] > 0.9

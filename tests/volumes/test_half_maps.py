@@ -1,10 +1,13 @@
 """Resolution from half maps: right where it is known, corrected for masks, silent about noise."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import torch
 
-from vitreous.particles import Volume
+from vitreous.particles import Volume, read_star, write_volume
 from vitreous.quality import shell_correlation
 from vitreous.simulate import phantom
 from vitreous.volumes import (
@@ -149,3 +152,22 @@ def test_halves_that_are_none_are_refused():
         check_halves(one.with_data(np.zeros((N, N, N))), two)
     with pytest.raises(ValueError, match="resample brings it"):
         half_map_fsc(one, two, spherical_mask(Volume(data=np.zeros((16, 16, 16)), pixel_size_A=PIXEL), 40.0))
+
+
+@pytest.mark.skipif(shutil.which("relion_postprocess") is None, reason="relion_postprocess is not installed")
+def test_relion_draws_the_same_curves(tmp_path):
+    one, two = halves(0.05)
+    mask = automatic_mask(mean_of_halves(one, two))
+    for name, volume in {"half1": one, "half2": two, "mask": mask}.items():
+        write_volume(tmp_path / f"{name}.mrc", volume)
+    command = "relion_postprocess --i half1.mrc --i2 half2.mrc --o theirs --angpix 5 --mask mask.mrc"
+    subprocess.run(command.split(), cwd=tmp_path, capture_output=True)  # fails after its table where it cannot draw
+    tables, ours = read_star(tmp_path / "theirs.star"), half_map_fsc(one, two, mask)
+    label = "rlnFourierShellCorrelation"
+    curves = {name: tables["fsc"].numbers(label + name) for name in ("UnmaskedMaps", "MaskedMaps", "Corrected")}
+    assert np.abs(curves["UnmaskedMaps"] - ours.unmasked).max() < 0.02
+    assert np.abs(curves["MaskedMaps"] - ours.masked).max() < 0.02
+    assert np.abs(curves["Corrected"] - ours.corrected).max() < 0.15  # other random phases
+    assert tables["general"].numbers("rlnRandomiseFrom")[0] == pytest.approx(N * PIXEL / ours.randomised_from, rel=1e-3)
+    theirs = tables["general"].numbers("rlnFinalResolution")[0]
+    assert abs(N * PIXEL / theirs - N * PIXEL / ours.resolution_A) < 1.5  # Fourier pixels; RELION has whole ones

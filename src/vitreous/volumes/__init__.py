@@ -1,4 +1,4 @@
-"""Maps: grids, masks, filters, half maps, views, projections; slices at ring points and their adjoint."""
+"""Maps: grids, masks, filters, half maps, views, projections; slices at ring points; reconstruction."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
@@ -21,6 +21,16 @@ from vitreous.volumes.masks import (
 )
 from vitreous.volumes.postprocess import PostProcessed, postprocess
 from vitreous.volumes.projections import Projector, project_map, projector
+from vitreous.volumes.reconstruction import (
+    ART,
+    Gridding,
+    LeastSquares,
+    PosedParticles,
+    Reconstruction,
+    WeightedBackProjection,
+    random_halves,
+    reconstruct,
+)
 from vitreous.volumes.resampling import fourier_resize, resample, resize_box, symmetrise
 from vitreous.volumes.ring_points import PADDING, RingPoints
 from vitreous.volumes.sharpening import Guinier, guinier, sharpen
@@ -31,7 +41,9 @@ from vitreous.volumes.sums import (
     insert_harmonics,
     masked,
     prepared,
+    ring_means,
     ring_slices,
+    slice_power,
     sphere,
     symmetrised,
     total_volume,
@@ -40,17 +52,23 @@ from vitreous.volumes.sums import (
 from vitreous.volumes.views import AngularDistribution, ViewSampling, angular_distribution, view_sampling
 
 __all__ = [
+    "ART",
     "PADDING",
     "AngularDistribution",
     "ConeFSC",
+    "Gridding",
     "Guinier",
     "HalfMapFSC",
+    "LeastSquares",
     "LocalResolution",
+    "PosedParticles",
     "PostProcessed",
     "Projector",
+    "Reconstruction",
     "RingPoints",
     "ViewSampling",
     "VolumeSums",
+    "WeightedBackProjection",
     "angular_distribution",
     "apply_b_factor",
     "apply_mask",
@@ -78,12 +96,16 @@ __all__ = [
     "project_map",
     "projector",
     "radial_filter",
+    "random_halves",
     "randomise_phases",
+    "reconstruct",
     "resample",
     "resize_box",
+    "ring_means",
     "ring_slices",
     "sharpen",
     "shell_filter",
+    "slice_power",
     "sphere",
     "spherical_mask",
     "symmetrise",

@@ -18,6 +18,7 @@ from vitreous.volumes.shells import fsc_of_products, multiplicity, shell_index
 
 __all__ = ["ConeFSC", "cone_fsc"]
 
+_BEYOND = 1.5  # as far as this many times the frequency of the resolution cones are looked at
 _LEAST = 12.0  # coefficients of a shell in a cone; of fewer the FSC is chance, and that of the shell stands for it
 
 
@@ -62,15 +63,17 @@ def cone_fsc(
 ) -> ConeFSC:
     """FSC in cones about ``directions`` evenly spread axes of half maps whose ``fsc`` is known.
 
-    With a mask the curves are corrected by the shell's FSC of random phases. Where the half maps claim no resolution
-    none is claimed for any direction. Cost: one pass over the coefficients within Nyquist for every direction. Raises
-    ValueError for maps or a mask that do not belong together.
+    With a mask the curves are corrected by the shell's FSC of random phases. Beyond 1.5 times the frequency of the
+    resolution, and where a cone holds fewer than twelve coefficients, the shell's FSC stands for that of the cone.
+    Where the half maps claim no resolution none is claimed for any direction. Cost: one pass over the coefficients for
+    every direction. Raises ValueError for maps or a mask that do not belong together.
     """
     check_halves(half1, half2)
     n = half1.box_px
     weight = None if mask is None else torch.from_numpy(check_mask(mask, half1).data)
     axes = fibonacci_directions(2 * directions)[:directions]  # the spiral begins at +z: a hemisphere
-    sums = _cone_sums(_transforms(half1, half2, weight), axes, np.cos(np.deg2rad(half_angle_deg)), n)
+    highest = min(n // 2, int(_BEYOND * n * half1.pixel_size_A / fsc.resolution_A) + 2)
+    sums = _cone_sums(_transforms(half1, half2, weight), axes, np.cos(np.deg2rad(half_angle_deg)), highest)
     counts, products = sums[..., 3], sums[..., :3]
     curves = fsc_of_products(*products.unbind(-1)).numpy()
     curves = np.where(counts.numpy() < _LEAST, fsc.masked, curves)
@@ -87,10 +90,11 @@ def _transforms(half1: Volume, half2: Volume, weight: torch.Tensor | None) -> tu
     return a, b
 
 
-def _cone_sums(fts: tuple[torch.Tensor, torch.Tensor], axes: torch.Tensor, cosine: float, n: int) -> torch.Tensor:
-    """Sums of the products, the powers and of ones over shells within cones: float64 (m, n // 2 + 1, 4)."""
+def _cone_sums(fts: tuple[torch.Tensor, torch.Tensor], axes: torch.Tensor, cosine: float, highest: int) -> torch.Tensor:
+    """Sums of the products, the powers and of ones over shells up to ``highest``: float64 (m, n // 2 + 1, 4)."""
+    n = fts[0].shape[0]
     shell = shell_index(n)
-    inside = (shell > 0) & (shell <= n // 2)
+    inside = (shell > 0) & (shell <= highest)
     z, y, x = torch.nonzero(inside, as_tuple=True)
     index = shell[inside]
     signed = [torch.where(k > n // 2, k - n, k) for k in (x, y, z)]

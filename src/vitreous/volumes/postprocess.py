@@ -68,8 +68,9 @@ def postprocess(
     plot = guinier(
         mean.with_data(mean.data * mask.data), fsc.corrected, fsc.resolution_A, coarsest_A=_COARSEST_OF_LINE_A
     )
-    b = plot.sharpening_A2 if b_factor_A2 is None else b_factor_A2
     resolved = bool(np.isfinite(fsc.resolution_A))
+    wanted = plot.sharpening_A2 if b_factor_A2 is None else b_factor_A2
+    b = wanted if resolved else 0.0
     sharpened = sharpen(mean, fsc.corrected, fsc.resolution_A, b) if resolved else mean
     say("FSC by direction")
     cones = cone_fsc(half1, half2, fsc, mask)

@@ -31,7 +31,9 @@ __all__ = [
     "insert_harmonics",
     "masked",
     "prepared",
+    "ring_means",
     "ring_slices",
+    "slice_power",
     "sphere",
     "symmetrised",
     "total_volume",
@@ -87,6 +89,12 @@ def ring_slices(volume_ft: torch.Tensor, matrices: torch.Tensor, points: RingPoi
     return points.to_harmonics(slice_points(volume_ft, matrices, points.plane.to(volume_ft.device)))
 
 
+def slice_power(volume_ft: torch.Tensor, points: RingPoints, matrices: torch.Tensor) -> torch.Tensor:
+    """Mean |V|^2 over every ring of the slices of a prepared volume at matrices (m, 3, 3): (rings,)."""
+    power = slice_points(volume_ft, matrices, points.plane.to(volume_ft.device)).abs().square().mean(0)
+    return torch.stack([power[place].mean() for place in points.slices])
+
+
 def density(sums: VolumeSums, basis: RingBasis, tau2: torch.Tensor) -> torch.Tensor:
     """The map (n, n, n), n = 2 (R + 1), that statistics and a prior of power ``tau2`` (R' <= R rings) imply.
 
@@ -131,6 +139,15 @@ def cross_power(a: VolumeSums, b: VolumeSums, rings: int) -> torch.Tensor:
     out[0].index_add_(0, index, common.flatten().double())
     out[1].index_add_(0, index, known.flatten().double())
     return (out[0] / out[1].clamp_min(TINY))[1 : rings + 1].float()
+
+
+def ring_means(sums: VolumeSums) -> torch.Tensor:
+    """Mean of the denominator over the samples nearest to every ring, (rings,)."""
+    known = _friedel(sums.denominator)
+    index = _shells(sums).clamp(max=sums.rings + 1).flatten()
+    total = torch.zeros(sums.rings + 2, dtype=torch.float64, device=known.device)
+    total.index_add_(0, index, known.flatten().double())
+    return (total / torch.bincount(index, minlength=sums.rings + 2).clamp_min(1))[1 : sums.rings + 1].float()
 
 
 def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:

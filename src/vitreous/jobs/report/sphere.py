@@ -4,7 +4,9 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["sphere_chart"]
+from vitreous.volumes import AngularDistribution
+
+__all__ = ["sphere_chart", "views_chart"]
 
 RADIUS, MIDDLE = 118.0, 130.0
 
@@ -36,3 +38,24 @@ def sphere_chart(
         parts.append(f'<text class="label" x="270" y="{30 + 18 * line}">{escape(text)}</text>')
     parts.append("</svg>")
     return "".join(parts)
+
+
+def views_chart(found: AngularDistribution) -> str:
+    """How many particles look along each direction; a view and its opposite show mirror images, and are one dot."""
+    upper = found.directions[:, 2] > 1e-6
+    equator = np.abs(found.directions[:, 2]) <= 1e-6
+    opposite = (found.directions[upper] @ -found.directions.T).argmax(axis=1)  # HEALPix has the opposite of each
+    counts = np.concatenate([found.counts[upper] + found.counts[opposite], found.counts[equator]])
+    most = max(float(counts.max()), 1e-12)
+    return sphere_chart(
+        np.concatenate([found.directions[upper], found.directions[equator]]),
+        counts / most,
+        [f"{count:,.0f}" for count in counts],
+        title="Viewing directions",
+        legend=(
+            f"dark: {most:,.0f} particles",
+            f"mean: {counts.mean():,.1f}",
+            "seen along z; a view and",
+            "its opposite together",
+        ),
+    )

@@ -15,6 +15,7 @@ from vitreous.particles import Volume, read_volume
 from vitreous.require import require_finite, require_not_negative, require_positive
 from vitreous.volumes import (
     PostProcessed,
+    automatic_mask,
     check_halves,
     check_mask,
     mean_of_halves,
@@ -35,7 +36,8 @@ class HalfMaps:
     Parameters
     ----------
     half_maps
-        The two half maps (.mrc), unfiltered and unmasked; or the one with half1 in its name, with the other beside it.
+        The two half maps (.mrc), unfiltered and unmasked; or the one with half1 in its name, with the other beside it;
+        or the folder that these lie in.
     mask
         A mask (.mrc, from 0 to 1) on the grid of the maps. Without one it is made from the mean of the half maps.
     pixel_size_A
@@ -129,14 +131,8 @@ def _read(source: HalfMaps, settings: PostProcess) -> _Input:
         if settings.mask_threshold is not None:
             raise ValueError(f"mask_threshold makes a mask, and {source.mask} is given: leave one of them out")
         mask, notes = _read_mask(source.mask, first)
-    elif settings.mask_threshold is not None:
-        mask = threshold_mask(
-            mean_of_halves(first, second),
-            settings.mask_threshold,
-            extend_A=settings.mask_extend_A,
-            edge_A=settings.mask_edge_A,
-            low_pass_A=settings.mask_filter_A,
-        )
+    else:
+        mask = _own_mask(mean_of_halves(first, second), settings, paths)
     return _Input(paths=paths, halves=(first, second), mask=mask, notes=tuple(notes))
 
 
@@ -144,7 +140,7 @@ def _pair(given: tuple[Path, ...] | Path) -> tuple[Path, Path]:
     """The two files; the second one may be found by its name."""
     paths = (given,) if isinstance(given, Path) else given
     if len(paths) == 1:
-        first = paths[0]
+        first = _only_half1(paths[0]) if paths[0].is_dir() else paths[0]
         second = first.with_name(first.name.replace("half1", "half2"))
         if second == first:
             raise ValueError(
@@ -158,6 +154,15 @@ def _pair(given: tuple[Path, ...] | Path) -> tuple[Path, Path]:
     return paths[0], paths[1]
 
 
+def _only_half1(folder: Path) -> Path:
+    """The first half map in a folder of a refinement."""
+    found = sorted(folder.glob("*half1*.mrc"))
+    if len(found) != 1:
+        what = "none" if not found else ", ".join(path.name for path in found)
+        raise ValueError(f"{folder}: expected one map with half1 in its name, found {what}; name the two half maps")
+    return found[0]
+
+
 def _read_mask(path: Path, like: Volume) -> tuple[Volume, list[str]]:
     """The mask on the grid of the map: one of the same field but other voxels is resampled, and that is said."""
     mask = read_volume(path, pixel_size_A=None)
@@ -168,6 +173,23 @@ def _read_mask(path: Path, like: Volume) -> tuple[Volume, list[str]]:
     note = f"{path} has {mask.box_px} voxels of {mask.pixel_size_A:g} Å and was resampled to {box} of {pixel:g} Å"
     resampled = resample(mask, box, pixel)
     return check_mask(resampled.with_data(np.clip(resampled.data, 0.0, 1.0)), like, name=str(path)), [note]
+
+
+def _own_mask(mean: Volume, settings: PostProcess, paths: tuple[Path, Path]) -> Volume | None:
+    """The mask at a given threshold. None where it is made from the map, once it is clear that one can be made."""
+    try:
+        if settings.mask_threshold is None:
+            automatic_mask(mean)
+            return None
+        return threshold_mask(
+            mean,
+            settings.mask_threshold,
+            extend_A=settings.mask_extend_A,
+            edge_A=settings.mask_edge_A,
+            low_pass_A=settings.mask_filter_A,
+        )
+    except ValueError as error:
+        raise ValueError(f"{paths[0]} and {paths[1]}: {error}; or give a mask with --mask") from error
 
 
 def _field(volume: Volume) -> float:

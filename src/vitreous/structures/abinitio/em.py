@@ -30,7 +30,6 @@ from vitreous.matching import (
     PreparedParticles,
     References,
     SearchPlan,
-    Sums,
     accumulate_at,
     expect,
     residual_noise,
