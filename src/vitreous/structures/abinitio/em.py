@@ -9,11 +9,11 @@ One pass visits the folds of the particles in turn. Those of a fold meet volumes
 replace those of the fold's last visit (incremental EM: Neal and Hinton 1998), so that volumes improve F times per pass
 and no particle ever meets its own noise. tau^2 is the cross power of even and odd folds, which noise does not bias.
 
-Three things lead away from the random start: the posterior is sharpened (to the power 3, later 2.5, and 1.5 when images decide), the grid of
-directions turns at random in every pass, so that no particle can rest on a grid point, and resolution marches ring by
-ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide their
-poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched within one
-asymmetric unit.
+Three things lead away from the random start: the posterior is sharpened, to the power 3 and less and less; the grid of
+directions turns at random in every pass, so that no particle can rest on a grid point; and resolution marches ring by
+ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide
+their poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched
+within one asymmetric unit.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,17 @@ from vitreous.structures.abinitio.statistics import (
 from vitreous.structures.poses import Poses
 from vitreous.volumes import RingPoints
 
-__all__ = ["Search", "StartState", "match_fold", "new_start", "offset_sd_px", "one_pass", "poses_of", "search_at", "start_references"]
+__all__ = [
+    "Search",
+    "StartState",
+    "match_fold",
+    "new_start",
+    "offset_sd_px",
+    "one_pass",
+    "poses_of",
+    "search_at",
+    "start_references",
+]
 
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
@@ -212,9 +222,7 @@ def match_fold(
     return own, outcome, references[1]
 
 
-def poses_of(
-    outcome: Outcome, index: np.ndarray, search: Search, data: PreparedParticles, settings: Abinitio
-) -> Poses:
+def poses_of(outcome: Outcome, index: np.ndarray, search: Search, data: PreparedParticles, settings: Abinitio) -> Poses:
     """The best hypotheses of particles ``index`` as poses."""
     volumes, each = settings.volumes, len(search.matrices)
     return Poses.from_alignments(
@@ -277,9 +285,7 @@ def _next_state(
     poses = poses_of(outcome, index, search, data, settings)
     moved = _moved(state.poses.take(index), poses, search)
     tau2, evidence = volume_power(parts, search.points.rings), float(outcome.log_evidence.mean())
-    schedule = state.schedule.next(
-        moved=moved, evidence=evidence, most_rings=most_rings, most_particles=most_particles
-    )
+    schedule = state.schedule.next(moved=moved, evidence=evidence, most_rings=most_rings, most_particles=most_particles)
     following = replace(
         state,
         passes=state.passes + 1,

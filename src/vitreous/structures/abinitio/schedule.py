@@ -10,23 +10,27 @@ SETTLED = 0.3  # share of poses that still move below which a ring is added
 CONVERGED = 0.1  # share of poses that still move below which a start may end
 GAIN = 0.02  # of the evidence, by which it must have risen for a start to go on
 UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten thousand, is not decided by it alone
-GROWTH = 1.12  # of the particles, in a pass in which single images decide little, before the last number of rings
-GROWTH_LAST = 1.03  # the same at the last number of rings, where a pass is dear
+GROWTH = 1.5  # of the particles, in a pass in which single images decide little ...
+SOON = 2.5  # ... up to so many times those of the first pass
+GROWTH_LATER = 1.03  # and then, as passes are dear
 SHARPNESS_FIRST, SHARPNESS_UNDECIDED, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 2.5, 1.5, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """rings: in use; here: passes that these rings have seen; batch: particles of a pass; evidence: nats per image.
+    """Where a start is on its way.
+
+    rings: in use; here: passes that these rings have seen; batch: particles of a pass; first: of the first one;
+    evidence: nats per image; settled: the poses have come to rest at the last number of rings and the evidence has
+    stopped rising.
 
     The number of particles is chosen by evidence: some hundreds of which each decides its own pose make a model, and
     where they do not, more and more take part.
-
-    settled: the poses have come to rest at the last number of rings and the evidence has stopped rising.
     """
 
     rings: int
     batch: int
+    first: int
     here: int = 0
     evidence: float = 0.0
     settled: bool = False
@@ -44,7 +48,7 @@ class Schedule:
     @classmethod
     def start(cls, most_rings: int, batch: int) -> "Schedule":
         """At the first rings, or as many as there are."""
-        return cls(rings=min(FIRST_RINGS, most_rings), batch=batch)
+        return cls(rings=min(FIRST_RINGS, most_rings), batch=batch, first=batch)
 
     def next(self, *, moved: float, evidence: float, most_rings: int, most_particles: int) -> "Schedule":
         """After a pass in which a share ``moved`` of the poses moved, with a mean log evidence per image.
@@ -52,10 +56,12 @@ class Schedule:
         At low SNR a start looks dead for ten passes and more, and then finds the structure within five: a rest is only
         believed where poses stay, and poses that noise decides do not stay on a grid that turns.
         """
-        growth = GROWTH if self.rings < most_rings else GROWTH_LAST
-        more = round(growth * self.batch) if evidence < UNDECIDED_NATS else self.batch
+        soon = min(round(GROWTH * self.batch), round(SOON * self.first))
+        more = max(soon, round(GROWTH_LATER * self.batch)) if evidence < UNDECIDED_NATS else self.batch
         following = replace(self, batch=min(most_particles, more), here=self.here + 1, evidence=evidence)
-        if self.rings < most_rings:
+        # The last ring is the dearest; what single images do not decide is found without it as soon.
+        limit = most_rings if evidence >= UNDECIDED_NATS else max(self.rings, most_rings - 1)
+        if self.rings < limit:
             up = moved < SETTLED or self.here + 1 >= PATIENCE
             return replace(following, rings=self.rings + 1, here=0) if up else following
         rests = self.here > 0 and evidence - self.evidence < GAIN * abs(evidence)
