@@ -1,7 +1,7 @@
 """Maximum a-posteriori structures from particles of unknown pose, by cross-validated incremental EM.
 
-Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown; priors:
-volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section 10).
+Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown;
+priors: volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section 10).
 EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so a pass
 is that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
 
@@ -69,7 +69,7 @@ __all__ = [
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
-REACH_STEPS, REACH_SD = 1.2, 2.0  # shifts that are searched: the nearest ones, and those that particles have
+REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
 LEAST_SD = 0.25  # working pixels
 
@@ -120,21 +120,22 @@ def new_start(
     folds: tuple[np.ndarray, ...],
     seed: int,
     schedule: Schedule,
+    room: int,
     processes: Processes = ALONE,
 ) -> StartState:
-    """Random poses, and random volumes: K volumes that differ only by chance."""
+    """Random poses, and random volumes with room for ``room`` rings: K volumes that differ only by chance."""
     group = symmetry_matrices(settings.symmetry)
     matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
-    points, count = RingPoints(basis=data.basis), settings.volumes * len(matrices)
+    points, count = RingPoints(basis=data.basis.truncated(room)), settings.volumes * len(matrices)
     parts = []
     for fold in first_particles(folds, schedule.batch):
         index = by_process(fold, processes)[processes.rank]
         random = uniforms(seed, "first poses", ids=index, count=2)
         label = np.minimum((random[:, 0] * count).astype(np.int64), count - 1)
         start = Alignments.from_shifts(index, label, 2 * np.pi * random[:, 1], np.zeros((len(index), 2)))
-        sums = accumulate_at(data, start, count, noise)
-        own = fold_sums(sums, matrices.to(data.device), points, settings.volumes, data.basis.rings, group)
+        sums = accumulate_at(data, start, count, noise, rings=room)
+        own = fold_sums(sums, matrices.to(data.device), points, settings.volumes, room, group)
         parts.append(processes.add(own))
     return StartState(
         seed=seed,

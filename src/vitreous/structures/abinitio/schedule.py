@@ -13,7 +13,7 @@ UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten
 GROWTH = 1.5  # of the particles, in a pass in which single images decide little ...
 SOON = 2.5  # ... up to so many times those of the first pass
 GROWTH_LATER = 1.03  # and then, as passes are dear
-SHARPNESS_FIRST, SHARPNESS_UNDECIDED, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 2.5, 1.5, 0.9
+SHARPNESS_FIRST, SHARPNESS_UNDECIDED, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 1.5, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,7 @@ class Schedule:
         soon = min(round(GROWTH * self.batch), round(SOON * self.first))
         more = max(soon, round(GROWTH_LATER * self.batch)) if evidence < UNDECIDED_NATS else self.batch
         following = replace(self, batch=min(most_particles, more), here=self.here + 1, evidence=evidence)
-        # The last ring is the dearest; what single images do not decide is found without it as soon.
-        limit = most_rings if evidence >= UNDECIDED_NATS else max(self.rings, most_rings - 1)
-        if self.rings < limit:
+        if self.rings < most_rings:
             up = moved < SETTLED or self.here + 1 >= PATIENCE
             return replace(following, rings=self.rings + 1, here=0) if up else following
         rests = self.here > 0 and evidence - self.evidence < GAIN * abs(evidence)

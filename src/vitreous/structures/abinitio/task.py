@@ -34,6 +34,7 @@ __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_
 DEFAULT_OFFSET = 0.06  # of the box
 FEWEST_PER_VOLUME = 1000  # particles in the first pass, where no number is given
 ELEMENTS_ACROSS = 8  # resolution elements across the diameter at which it ends, where no resolution is given
+RINGS_PREPARED = 16  # at least: a mask on images that are cropped to fewer rings folds frequencies over the outer ones
 START_SEEDS = 1_000_003  # between the seeds of two jobs with successive seeds lie those of all their starts
 
 
@@ -114,13 +115,13 @@ class AbinitioRun:
     def data(self) -> PreparedParticles:
         """The prepared particles."""
         if self._data is None:
-            own = f"rings{self.plan.rings}_{self.processes.rank}.dat"
+            own = f"rings{_rings_prepared(self.plan.rings)}_{self.processes.rank}.dat"
             on_disk = self.store is not None and not self.plan.prepared_in_memory
             self._data = prepare_particles(
                 self.particles.read,
                 len(self.particles),
                 self.preparation,
-                rings=self.plan.rings,
+                rings=_rings_prepared(self.plan.rings),
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
                 store=self.store / own if on_disk and self.store is not None else None,
@@ -144,8 +145,8 @@ class AbinitioRun:
     def _new_start(self, seed: int, number: int) -> StartState:
         dealt = self.dealt(seed)
         schedule = Schedule.start(self.plan.rings, self.plan.first_pass_particles)
-        own = START_SEEDS * seed + number
-        return new_start(self.data(), self.settings, dealt.folds, own, schedule, self.processes)
+        own, room = START_SEEDS * seed + number, min(self.plan.rings + 1, self.data().basis.rings)
+        return new_start(self.data(), self.settings, dealt.folds, own, schedule, room, self.processes)
 
     def _step(self, state: AbinitioState) -> tuple[AbinitioState, dict[str, Any]]:
         starts = state.starts
@@ -189,6 +190,10 @@ class AbinitioRun:
         return tuple(at_particle_size(maps[k], data) for k in order.tolist())
 
 
+def _rings_prepared(rings: int) -> int:
+    return max(RINGS_PREPARED, rings + 1)
+
+
 def _check_enough(particles: ParticleSet, count: int, kind: str, settings: Abinitio) -> None:
     fewest = max(2 * settings.folds, 20 * settings.volumes)
     if count < fewest:
@@ -207,7 +212,7 @@ def _plan(
     window_A = full.window_px * pixel * box / full.box_px
     finest = settings.resolution_limit_A or preparation.particle_diameter_A / ELEMENTS_ACROSS
     rings = max(1, min(full.rings, int(window_A / finest)))
-    prepared = n * preparation.working_basis(rings).packed_size * 4
+    prepared = n * preparation.working_basis(_rings_prepared(rings)).packed_size * 4
     notes = []
     if settings.particle_diameter_A is None:
         notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
