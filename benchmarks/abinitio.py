@@ -7,7 +7,6 @@ the pass that poses all particles.
 
 import argparse
 import json
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,10 +45,9 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 def _one(sticks: Path, data: Path, star: Path, folder: Path, seed: int) -> dict[str, Any]:
     """Run and score one start."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command: list[str | Path] = [sys.executable, "-m", "vitreous", "abinitio", star, "-o", folder, "--overwrite"]
-    run_child([*command, "--starts", "1", "--seed", str(seed), "--threads", "1"], folder.with_suffix(".log"))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    options = ["--starts", "1", "--seed", str(seed), "--threads", "1"]
+    cost = run_child([*command, *options], Path(f"{folder}.log"), threads=1)
     score = _score(sticks, data, folder)
     manifest = read_manifest(folder)
     summary = {} if manifest is None else manifest.summary
@@ -59,17 +57,17 @@ def _one(sticks: Path, data: Path, star: Path, folder: Path, seed: int) -> dict[
         "right": score["med_deg"] < RIGHT_DEG,
         "finished": summary.get("finished"),
         "evidence": summary.get("held_out_evidence"),
-        "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        **cost.figures(),
     }
 
 
 def _score(sticks: Path, data: Path, folder: Path) -> dict[str, Any]:
-    out = folder.with_suffix(".json")
+    out = Path(f"{folder}.json")
     command: list[str | Path] = [
         *(sys.executable, REPOSITORY / sticks / "metrics.py", "pose", "--data", folder / "abinitio_data.star"),
         *("--truth", data / "truth.star", "--vol", data / "vol_true_64.mrc", "--apix", "5", "--json", out),
     ]
-    run_child(command, folder.with_suffix(".score.log"))
+    run_child(command, Path(f"{folder}.score.log"))
     found = json.loads(out.read_text())
     score: dict[str, Any] = found[found["best_hand"]]
     return score

@@ -108,11 +108,12 @@ def test_maps_keep_their_mass_and_place_when_they_are_resized():
     assert (finer.sum((0, 1)) * axis).sum() / finer.sum() == pytest.approx(window_px / n, abs=0.05)
 
 
-def test_more_particles_take_part_while_images_decide_little_and_rings_march():
+def test_more_particles_take_part_while_images_say_little_and_rings_march():
     first = Schedule.start(9, 1000)
     little = first.next(moved=0.9, evidence=1.0, most_rings=9, most_particles=5000)
-    assert little.batch == round(GROWTH * 1000)
-    assert (little.rings, little.here) == (5, 1)
+    assert (little.batch, little.rings, little.here) == (round(GROWTH * 1000), 5, 1)
+    many = Schedule(rings=9, batch=5000, first=1000).next(moved=0.9, evidence=12.5, most_rings=9, most_particles=5000)
+    assert many.batch == 2000
     much = first.next(moved=0.1, evidence=50.0, most_rings=9, most_particles=5000)
     assert (much.batch, much.rings) == (1000, 6)
 

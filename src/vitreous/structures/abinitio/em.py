@@ -1,9 +1,9 @@
 """Maximum a-posteriori structures from particles of unknown pose, by cross-validated incremental EM.
 
-Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown;
-priors: volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section 10).
-EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so a pass
-is that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
+Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown.
+Priors: volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section 10).
+EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so a pass is
+that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
 
 One pass visits the folds of the particles in turn. Those of a fold meet volumes of all other folds, and their sums then
 replace those of the fold's last visit (incremental EM: Neal and Hinton 1998), so that volumes improve F times per pass
@@ -41,7 +41,7 @@ from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.abinitio.directions import direction_step_deg, directions_for, slice_matrices
-from vitreous.structures.abinitio.schedule import Schedule
+from vitreous.structures.abinitio.schedule import Schedule, sharpness_of
 from vitreous.structures.abinitio.settings import Abinitio
 from vitreous.structures.abinitio.statistics import (
     FoldSums,
@@ -245,7 +245,7 @@ def one_pass(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[StartState, dict[str, Any]]:
     """Visit every fold once. progress receives (particles done, particles of this pass)."""
-    sharpness, rings = state.schedule.sharpness(state.passes), state.schedule.rings
+    sharpness, rings = sharpness_of(state.passes), state.schedule.rings
     search = search_at(
         state,
         data,

@@ -2,18 +2,22 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ["FIRST_RINGS", "Schedule"]
+__all__ = ["FIRST_RINGS", "Schedule", "sharpness_of"]
 
 FIRST_RINGS = 5
-PATIENCE = 2  # passes at one number of rings after which a ring is added anyway
+PATIENCE = 3  # passes at one number of rings after which a ring is added anyway
 SETTLED = 0.3  # share of poses that still move below which a ring is added
 CONVERGED = 0.1  # share of poses that still move below which a start may end
 GAIN = 0.02  # of the evidence, by which it must have risen for a start to go on
 UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten thousand, is not decided by it alone
-GROWTH = 1.5  # of the particles, in a pass in which single images decide little ...
-SOON = 2.5  # ... up to so many times those of the first pass
-GROWTH_LATER = 1.03  # and then, as passes are dear
-SHARPNESS_FIRST, SHARPNESS_UNDECIDED, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 1.5, 0.9
+ENOUGH_NATS = 25.0  # evidence per image at which the particles of the first pass suffice; with less, more take part
+GROWTH, MOST = 1.5, 5.0  # of the particles, from one pass to the next, and times those of the first pass
+SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
+
+
+def sharpness_of(passes: int) -> float:
+    """Exponent of the posterior in the E-step: around a random start all views are alike and part when pushed."""
+    return SHARPNESS_LAST + (SHARPNESS_FIRST - SHARPNESS_LAST) * SHARPNESS_DECAY**passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +28,8 @@ class Schedule:
     evidence: nats per image; settled: the poses have come to rest at the last number of rings and the evidence has
     stopped rising.
 
-    The number of particles is chosen by evidence: some hundreds of which each decides its own pose make a model, and
-    where they do not, more and more take part.
+    The number of particles is chosen by evidence: a thousand of which each decides its own pose make a model, and where
+    single images say less, more take part, until the structure is found.
     """
 
     rings: int
@@ -40,11 +44,6 @@ class Schedule:
         """Whether single images decide their poses."""
         return self.evidence >= UNDECIDED_NATS
 
-    def sharpness(self, passes: int) -> float:
-        """Exponent of the posterior in the E-step: around a random start all views are alike and part when pushed."""
-        last = SHARPNESS_LAST if self.decided else SHARPNESS_UNDECIDED
-        return last + (SHARPNESS_FIRST - last) * SHARPNESS_DECAY**passes
-
     @classmethod
     def start(cls, most_rings: int, batch: int) -> "Schedule":
         """At the first rings, or as many as there are."""
@@ -56,9 +55,9 @@ class Schedule:
         At low SNR a start looks dead for ten passes and more, and then finds the structure within five: a rest is only
         believed where poses stay, and poses that noise decides do not stay on a grid that turns.
         """
-        soon = min(round(GROWTH * self.batch), round(SOON * self.first))
-        more = max(soon, round(GROWTH_LATER * self.batch)) if evidence < UNDECIDED_NATS else self.batch
-        following = replace(self, batch=min(most_particles, more), here=self.here + 1, evidence=evidence)
+        wanted = self.first * min(MOST, max(1.0, ENOUGH_NATS / max(evidence, 1e-3)))
+        batch = min(most_particles, round(min(wanted, GROWTH * self.batch)))
+        following = replace(self, batch=batch, here=self.here + 1, evidence=evidence)
         if self.rings < most_rings:
             up = moved < SETTLED or self.here + 1 >= PATIENCE
             return replace(following, rings=self.rings + 1, here=0) if up else following
