@@ -1,9 +1,9 @@
 """Maximum a-posteriori structures from particles of unknown pose, by cross-validated incremental EM.
 
 Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown.
-Priors: volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section 10).
-EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so a pass is
-that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
+Priors: volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section
+10). EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so
+a pass is that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
 
 One pass visits the folds of the particles in turn. Those of a fold meet volumes of all other folds, and their sums then
 replace those of the fold's last visit (incremental EM: Neal and Hinton 1998), so that volumes improve F times per pass
