@@ -16,18 +16,14 @@ from vitreous.matching import (
     deal,
     held_out_size,
     prepare_particles,
-    stacked,
-    total,
 )
-from vitreous.particles import ParticleSet, Volume
+from vitreous.particles import ParticleSet
 from vitreous.processes import ALONE, Processes
 from vitreous.structures.abinitio.em import StartState, new_start, one_pass
 from vitreous.structures.abinitio.final import finish
-from vitreous.structures.abinitio.maps import at_particle_size
 from vitreous.structures.abinitio.result import AbinitioResult
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
 from vitreous.structures.abinitio.settings import Abinitio
-from vitreous.structures.abinitio.statistics import densities, volume_power
 
 __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_run"]
 
@@ -77,7 +73,7 @@ class AbinitioPlan:
 
 
 class AbinitioRun:
-    """An ab initio job that is ready to run: ``algorithm`` for the driver, and views of its states.
+    """An ab initio job that is ready to run: ``algorithm`` for the driver.
 
     A step is one pass of one start; starts follow each other. The prepared images are a cache.
     """
@@ -180,14 +176,6 @@ class AbinitioRun:
             self.on_progress,
             self.processes,
         )
-
-    def maps(self, state: AbinitioState) -> tuple[Volume, ...]:
-        """The volumes of the last start as they are in a state, for files of an iteration."""
-        start, data = state.starts[-1], self.data()
-        tau2 = self.settings.tau2_fudge * volume_power(start.parts, start.schedule.rings)
-        maps = densities(total(start.parts), data.basis, tau2)
-        order = torch.argsort(stacked(start.parts, "members").sum(0), descending=True, stable=True)
-        return tuple(at_particle_size(maps[k], data) for k in order.tolist())
 
 
 def _rings_prepared(rings: int) -> int:
