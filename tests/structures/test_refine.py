@@ -89,8 +89,13 @@ def test_a_reference_on_another_grid_without_poses(made):
     """All views are searched; grey scale, box and pixel size of the reference do not matter."""
     reference = true_map(30, 6.3)
     found = refine(
-        made.particles, SETTINGS, reference=reference.with_data(37.0 * reference.data + 5.0), iterations=3, folds=4,
-        initial_lowpass_A=22.0, threads=1,
+        made.particles,
+        SETTINGS,
+        reference=reference.with_data(37.0 * reference.data + 5.0),
+        iterations=3,
+        folds=4,
+        initial_lowpass_A=22.0,
+        threads=1,
     )
     error = error_deg(found.poses.rotation, made.truth.rotation)
     assert np.median(error) < 3.0
@@ -128,9 +133,7 @@ def test_a_run_goes_on_from_any_state_with_the_same_bits(made):
 def test_threads_change_no_bit(made):
     found = []
     for threads in (1, 3):
-        algorithm = prepare_refinement(
-            made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads
-        ).algorithm
+        algorithm = prepare_refinement(made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads).algorithm
         with torch.no_grad():
             state = algorithm.init(0)
             for _ in range(2):
