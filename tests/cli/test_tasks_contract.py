@@ -78,9 +78,7 @@ CASES = {  # a job comes after those that it needs
     ),
     "project": Case(source=simulated_file("volume_1.mrc"), settings=Project(views=5)),
     "postprocess": Case(source=half_maps, settings=PostProcess()),
-    "refine": Case(
-        source=simulated_file("truth.star"), settings=Refine(folds=4, iterations=2, initial_lowpass_A=30.0)
-    ),
+    "refine": Case(source=simulated_file("truth.star"), settings=Refine(folds=4, iterations=2, initial_lowpass_A=30.0)),
     "mixture": Case(source=simulated_file("volume_1.mrc"), settings=MixtureFit(components=20, steps=5)),
     "run": Case(
         source=PARTICLES,

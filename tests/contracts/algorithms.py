@@ -43,7 +43,7 @@ from vitreous.particles import Volume
 from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.refine import Refine, prepare_refinement
-from vitreous.structures.refine.em import RefineState
+from vitreous.structures.refine.state import RefineState
 from vitreous.testing import ArrayParticles, Blobs
 from vitreous.volumes.reconstruction import ART, PosedParticles, ReconstructionState, reconstruction_algorithm
 

@@ -11,7 +11,7 @@ from vitreous.particles import Volume
 from vitreous.quality import shell_correlation
 from vitreous.structures import Poses
 from vitreous.structures.refine import Refine, prepare_refinement, refine
-from vitreous.structures.refine.em import RefineState
+from vitreous.structures.refine.state import RefineState
 
 SETTINGS = Refine(particle_diameter_A=DIAMETER_A, folds=6, initial_lowpass_A=35.0)
 
@@ -47,7 +47,9 @@ def test_poses_and_map_are_found_again(made, result):
 
 
 def test_errors_of_poses_are_those_that_are_said(made, result):
-    """Normalised by what is said of them, errors per axis have unit variance: in the plane, of directions, of origins."""
+    """Normalised by what is said of them, errors per axis have unit variance: in the plane, of directions, of
+    origins.
+    """
     error = error_deg(result.poses.rotation, made.truth.rotation)
     near = error < 10
     relative = result.poses.rotation @ np.swapaxes(made.truth.rotation, 1, 2)
@@ -89,8 +91,13 @@ def test_a_reference_on_another_grid_without_poses(made):
     """All views are searched; grey scale, box and pixel size of the reference do not matter."""
     reference = true_map(30, 6.3)
     found = refine(
-        made.particles, SETTINGS, reference=reference.with_data(37.0 * reference.data + 5.0), iterations=3, folds=4,
-        initial_lowpass_A=22.0, threads=1,
+        made.particles,
+        SETTINGS,
+        reference=reference.with_data(37.0 * reference.data + 5.0),
+        iterations=3,
+        folds=4,
+        initial_lowpass_A=22.0,
+        threads=1,
     )
     error = error_deg(found.poses.rotation, made.truth.rotation)
     assert np.median(error) < 3.0
@@ -98,7 +105,9 @@ def test_a_reference_on_another_grid_without_poses(made):
 
 
 def test_nothing_is_claimed_for_noise():
-    """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than noise."""
+    """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than
+    noise.
+    """
     noise = scene(200, snr=0.1, seed=3, signal=False)
     found = refine(noise.particles, SETTINGS, reference=noise.map, folds=4, iterations=3, threads=1)
     assert not found.found_signal
@@ -128,9 +137,7 @@ def test_a_run_goes_on_from_any_state_with_the_same_bits(made):
 def test_threads_change_no_bit(made):
     found = []
     for threads in (1, 3):
-        algorithm = prepare_refinement(
-            made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads
-        ).algorithm
+        algorithm = prepare_refinement(made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads).algorithm
         with torch.no_grad():
             state = algorithm.init(0)
             for _ in range(2):

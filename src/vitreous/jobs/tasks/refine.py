@@ -19,7 +19,7 @@ from vitreous.particles import ParticleSet, Volume, read_volume
 from vitreous.quality import along_one_axis
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
-from vitreous.structures.refine.em import RefineState
+from vitreous.structures.refine.state import RefineState
 from vitreous.volumes import check_mask, resample, symmetrise
 
 __all__ = ["TASK", "ParticlesToRefine", "run_refine"]
@@ -160,8 +160,8 @@ def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> l
     if reference.data.shape == (box,) * 3 and abs(reference.pixel_size_A - pixel) < 1e-3 * pixel:
         return []
     return [
-        f"{path} has {' x '.join(str(n) for n in reference.data.shape[::-1])} voxels of {reference.pixel_size_A:g} Å and "
-        f"was resampled to the grid of the particles ({box} pixels of {pixel:g} Å) about its centre"
+        f"{path} has {' x '.join(str(n) for n in reference.data.shape[::-1])} voxels of {reference.pixel_size_A:g} Å "
+        f"and was resampled to the grid of the particles ({box} pixels of {pixel:g} Å) about its centre"
     ]
 
 

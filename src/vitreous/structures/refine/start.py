@@ -36,7 +36,7 @@ SEED_PURPOSE = 7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Start:
-    """volume: prepared, in the units of the images; tau2 (rings,) of its slices; noise_power (G, R); scale: of a map."""
+    """volume: prepared, in the units of the images; noise_power: (G, R); scale: that a map was multiplied by."""
 
     volume: torch.Tensor
     noise_power: torch.Tensor
@@ -79,8 +79,8 @@ def from_reference(
 ) -> Start:
     """A map on any grid, cut to ``rings`` rings and to the particle's sphere, in the units of the images.
 
-    Its scale is the one that explains the images best: of a sample at their poses where these are known; else first from
-    the power of the images above white noise, then at the best views that the sample finds.
+    Its scale is the one that explains the images best: of a sample at their poses where these are known; else first
+    from the power of the images above white noise, then at the best views that the sample finds.
     """
     points = RingPoints(basis=data.basis.truncated(rings))
     side = points.side

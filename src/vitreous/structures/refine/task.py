@@ -23,11 +23,12 @@ from vitreous.particles import ParticleSet, Volume
 from vitreous.processes import ALONE, Processes
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
-from vitreous.structures.refine.em import Pass, RefineState, inserted, one_pass
+from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, from_poses, from_reference, initial_rings
+from vitreous.structures.refine.state import Pass, RefineState
 from vitreous.volumes import VolumeSums, resample
 
 __all__ = ["RefineRun", "prepare_refinement", "refine"]
@@ -178,10 +179,8 @@ class RefineRun:
             resolved=0,
             best_resolved=0,
             offset_sd_A=self.offset_range_A / 2,
-            turned_deg=180.0,
             search="none" if self.poses is not None else "all",
-            searched=0,
-            rescued=0.0,
+            looked=False,
             spread=False,
             inserted_spread=False,
             still=0,
@@ -211,6 +210,7 @@ class RefineRun:
             initial=self.start(data, state.seed).volume if first else None,
             mask=None if self.mask is None else self._window_mask,
             searchers=self._searchers(state, data),
+            unknown=first and self.poses is None,
             offset_range_A=self.offset_range_A,
             processes=self.processes,
         )
@@ -227,7 +227,7 @@ class RefineRun:
             return None
         if self._parts is not None and self._parts[0] is state and state.inserted_rings == state.rings:
             return self._parts[1]
-        return inserted(work, state, state.rings, spread=state.inserted_spread)
+        return inserted(work, state, state.rings)
 
     def _step(self, state: RefineState) -> tuple[RefineState, dict[str, Any]]:
         work = self.work(state)
@@ -242,7 +242,7 @@ class RefineRun:
     def _with_search(self, state: RefineState) -> RefineState:
         """What the user said about searches."""
         if self.settings.search == "never" and state.search != "none":
-            return replace(state, search="none", searched=max(state.searched, 1))
+            return replace(state, search="none", looked=True)
         if self.settings.search == "always" and state.search == "sample":
             return replace(state, search="all")
         return state
@@ -262,7 +262,11 @@ class RefineRun:
             return out
 
         return replace(
-            state, room=room, noise_power=wider(state.noise_power), inserted_noise=wider(state.inserted_noise)
+            state,
+            room=room,
+            inserted_rings=0,
+            noise_power=wider(state.noise_power),
+            inserted_noise=wider(state.inserted_noise),
         )
 
     def _done(self, state: RefineState) -> bool:
