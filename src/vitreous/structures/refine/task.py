@@ -144,7 +144,9 @@ class RefineRun:
             index = self.used(data)
             if self.reference is None:
                 assert self.poses is not None
-                self._start = from_poses(data, self.poses, index, rings, self.group)
+                self._start = from_poses(
+                    data, self.poses, index, rings, group=self.group, processes=self.processes
+                )
             else:
                 self._start = from_reference(
                     data,
@@ -155,6 +157,7 @@ class RefineRun:
                     group=self.group,
                     offset_range_A=self.offset_range_A,
                     seed=seed,
+                    processes=self.processes,
                 )
         return self._start
 
