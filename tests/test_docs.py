@@ -20,6 +20,7 @@ from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
+from vitreous.structures.abinitio import Abinitio
 from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 from vitreous.structures.refine import Refine
 
@@ -120,6 +121,7 @@ def test_make_targets_exist() -> None:
 @pytest.mark.parametrize(
     ("page", "settings"),
     [
+        ("abinitio.md", Abinitio),
         ("class2d.md", Class2D),
         ("deconvolve.md", Deconvolve),
         ("denoise.md", Denoise),

@@ -12,6 +12,7 @@ from vitreous.averages.neighbours import neighbours as neighbours
 from vitreous.averages.result import Class2DResult as Class2DResult
 from vitreous.jobs import select_particles as select_particles
 from vitreous.jobs.options import RunOptions as RunOptions
+from vitreous.jobs.tasks.abinitio import run_abinitio as run_abinitio
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
@@ -51,6 +52,9 @@ from vitreous.simulate import SimulateSettings as SimulateSettings
 from vitreous.simulate import load_volumes as load_volumes
 from vitreous.simulate import phantom as phantom
 from vitreous.simulate import simulate_batches as simulate_batches
+from vitreous.structures.abinitio import Abinitio as Abinitio
+from vitreous.structures.abinitio import AbinitioResult as AbinitioResult
+from vitreous.structures.abinitio import abinitio as abinitio
 from vitreous.structures.poses import Poses as Poses
 from vitreous.structures.refine import Refine as Refine
 from vitreous.structures.refine import RefineResult as RefineResult

@@ -27,6 +27,7 @@ from vitreous.jobs.tasks.project import Project
 from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
 from vitreous.particles import read_volume, write_volume
+from vitreous.structures.abinitio import Abinitio
 from vitreous.structures.refine import Refine
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs"
@@ -66,6 +67,7 @@ def half_maps(simulated: Path, done: dict[str, Path]) -> tuple[Path, Path]:
 PARTICLES = simulated_file("particles.star")
 CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
+    "abinitio": Case(source=job("class2d"), settings=Abinitio(starts=2, iterations=3, folds=4)),
     "deconvolve": Case(source=job("class2d"), settings=Deconvolve(groups=2)),
     "denoise": Case(source=PARTICLES, settings=Denoise()),
     "neighbours": Case(

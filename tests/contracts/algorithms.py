@@ -42,6 +42,8 @@ from vitreous.mixtures.poisson_poses import PoissonState
 from vitreous.particles import Volume
 from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
+from vitreous.structures.abinitio import Abinitio, AbinitioState
+from vitreous.structures.abinitio import prepare_run as prepare_abinitio
 from vitreous.structures.refine import Refine, prepare_refinement
 from vitreous.structures.refine.state import RefineState
 from vitreous.testing import ArrayParticles, Blobs
@@ -93,6 +95,14 @@ def small_map() -> Volume:
 def _class2d(seed: int, threads: int) -> Algorithm[Any, Any]:
     settings = Class2D(classes=2, particle_diameter_A=100.0, folds=4, iterations=6, offset_range_A=8.0, seed=seed)
     return prepare_run(particles(), settings, threads=threads).algorithm
+
+
+def _abinitio(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Abinitio(
+        volumes=2, starts=2, particle_diameter_A=100.0, folds=4, iterations=3, offset_range_A=8.0, subset=40,
+        resolution_limit_A=20.0, seed=seed,
+    )  # fmt: skip
+    return prepare_abinitio(particles(), settings, threads=threads).algorithm
 
 
 def _neighbours(seed: int, threads: int) -> Algorithm[Any, Any]:
@@ -207,6 +217,7 @@ def _refine(seed: int, threads: int) -> Algorithm[Any, Any]:
 
 
 ALGORITHMS: dict[str, Case] = {
+    "abinitio": Case(make=_abinitio, state=AbinitioState),
     "class2d": Case(make=_class2d, state=Class2DState),
     "neighbours": Case(make=_neighbours, state=NeighboursState),
     "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),

@@ -1,5 +1,7 @@
 """Refinement as a whole: poses and map found again, errors that are true, halves apart, and nothing out of noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -150,10 +152,10 @@ def test_threads_change_no_bit(made):
 def test_what_cannot_be_refined_is_said(made):
     with pytest.raises(ValueError, match="a reference map or poses"):
         prepare_refinement(made.particles, SETTINGS)
-    few = Poses.unknown(400)
-    run = prepare_refinement(made.particles, SETTINGS, poses=few)
-    with pytest.raises(ValueError, match="0 usable particles are too few for 6 folds"):
-        run.algorithm.init(0)
+    with pytest.raises(ValueError, match="no poses and no reference"):
+        prepare_refinement(made.particles, SETTINGS, poses=Poses.unknown(400)).algorithm.init(0)
+    with pytest.raises(ValueError, match="400 usable particles are too few for 100 folds"):
+        prepare_refinement(made.particles, replace(SETTINGS, folds=100), poses=made.truth).algorithm.init(0)
     for wrong, words in (({"folds": 5}, "an even number"), ({"search": "x"}, "auto"), ({"symmetry": "Q2"}, "C1")):
         with pytest.raises(ValueError, match=words):
             Refine(**wrong)

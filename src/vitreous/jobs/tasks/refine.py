@@ -152,7 +152,7 @@ def _start(particles: ParticleSet, source: ParticlesToRefine) -> tuple[Poses | N
         return None, ["no poses to start from: all views are searched in the first pass"]
     poses = Poses.from_particles(particles)
     unknown = int((~poses.known).sum())
-    return poses, [f"{unknown:,} particles without a pose have no part"] if unknown else []
+    return poses, [f"{unknown:,} particles without a pose look at all views in the first pass"] if unknown else []
 
 
 def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> list[str]:

@@ -40,6 +40,10 @@ TASKS = {
         module="vitreous.jobs.tasks.neighbours",
         help="Nearest neighbours of every particle, and averages of them.",
     ),
+    "abinitio": Entry(
+        module="vitreous.jobs.tasks.abinitio",
+        help="Structures from particles of unknown pose, from random starts.",
+    ),
     "initial": Entry(
         module="vitreous.jobs.tasks.initial",
         help="An initial model, with its uncertainty, from class averages of unknown views.",

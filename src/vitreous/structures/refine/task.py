@@ -121,11 +121,8 @@ class RefineRun:
         return None if self.store is None else self.store / f"rings{rings}_{self.processes.rank}.dat"
 
     def used(self, data: PreparedParticles) -> np.ndarray:
-        """Particles that take part: with a usable image and, where poses are the start, a pose."""
-        good = ~data.bad
-        if self.poses is not None:
-            good &= self.poses.known
-        index = np.flatnonzero(good)
+        """Particles that take part: those with a usable image."""
+        index = np.flatnonzero(~data.bad)
         if len(index) < FEWEST_PER_FOLD * self.settings.folds:
             raise ValueError(
                 f"{self.particles.path}: {len(index)} usable particles are too few for {self.settings.folds} folds; "
@@ -142,11 +139,16 @@ class RefineRun:
         if self._start is None:
             rings = initial_rings(data, self.settings.initial_lowpass_A)
             index = self.used(data)
+            if self.poses is not None:
+                index = index[self.poses.known[index]]
+                if len(index) < FEWEST_PER_FOLD:
+                    raise ValueError(
+                        f"{self.particles.path}: {len(index)} particles have a pose: there are no poses and no reference "
+                        "to start from"
+                    )
             if self.reference is None:
                 assert self.poses is not None
-                self._start = from_poses(
-                    data, self.poses, index, rings, group=self.group, processes=self.processes
-                )
+                self._start = from_poses(data, self.poses, index, rings, group=self.group, processes=self.processes)
             else:
                 self._start = from_reference(
                     data,
@@ -194,7 +196,9 @@ class RefineRun:
         """Who looks at all views in the next pass."""
         n = len(data)
         if state.search == "none":
-            return np.zeros(n, bool)
+            if self.poses is None or state.iteration:
+                return np.zeros(n, bool)
+            return ~self.poses.known
         if state.search == "all":
             return np.ones(n, bool)
         out = np.zeros(n, bool)
@@ -293,9 +297,9 @@ def prepare_refinement(
 ) -> RefineRun:
     """Check settings against particles and lay out the work; nothing is read from the images yet.
 
-    reference: a map that both halves start from, on any grid; poses: of all particles, those that are not known have no
-    part. One of them is needed. store: folder for prepared images; None keeps them in memory. Raises ValueError for
-    settings that do not fit the particles.
+    reference: a map that both halves start from, on any grid; poses: of all particles, those that are not known are
+    sought for in the first pass. One of them is needed. store: folder for prepared images; None keeps them in memory.
+    Raises ValueError for settings that do not fit the particles.
     """
     if reference is None and poses is None:
         raise ValueError("refinement: expected a reference map or poses to start from, found neither")
