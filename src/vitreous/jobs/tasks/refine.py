@@ -17,15 +17,16 @@ from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_figures
 from vitreous.particles import ParticleSet, Volume, read_volume
 from vitreous.quality import along_one_axis
+from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
 from vitreous.structures.refine.state import RefineState
-from vitreous.volumes import check_mask, resample, symmetrise
+from vitreous.volumes import check_mask, high_pass, resample, symmetrise
 
 __all__ = ["TASK", "ParticlesToRefine", "run_refine"]
 
 WITH_POSES = ("abinitio_data.star", DATA)  # in the folders of jobs
-HAS_SYMMETRY = 0.7  # correlation of a map with its symmetric mean below which it is said not to have it
+HAS_SYMMETRY, DETAIL = 0.5, 4  # correlation with the copies, of what is finer than a quarter of the box
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
     "mask": ("--solvent_mask",),
@@ -169,13 +170,15 @@ def _without_symmetry(path: Path, reference: Volume, symmetry: str) -> list[str]
     """Whether a reference is far from having the point group that is imposed."""
     if symmetry.upper() == "C1" or len(set(reference.data.shape)) > 1:
         return []
-    mean = symmetrise(reference, symmetry)
-    a, b = reference.data.ravel().astype(np.float64), mean.data.ravel().astype(np.float64)
-    agreement = float(np.corrcoef(a, b)[0, 1])
+    order = len(symmetry_matrices(symmetry))
+    detail = high_pass(reference, reference.box_px * reference.pixel_size_A / DETAIL)
+    mean = symmetrise(detail, symmetry)
+    with_mean = float(np.corrcoef(detail.data.ravel(), mean.data.ravel())[0, 1])
+    agreement = (order * with_mean**2 - 1) / (order - 1)  # of the map with a copy of itself
     if agreement >= HAS_SYMMETRY:
         return []
     return [
-        f"{path} does not have the symmetry {symmetry}: it correlates with its symmetric mean by {agreement:.2f} only; "
+        f"{path} does not have the symmetry {symmetry}: its details correlate with its copies' by {agreement:.2f}; "
         "turn it so that its axes are where the group has them, or refine in C1"
     ]
 

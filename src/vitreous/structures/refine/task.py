@@ -143,8 +143,8 @@ class RefineRun:
                 index = index[self.poses.known[index]]
                 if len(index) < FEWEST_PER_FOLD:
                     raise ValueError(
-                        f"{self.particles.path}: {len(index)} particles have a pose: there are no poses and no reference "
-                        "to start from"
+                        f"{self.particles.path}: {len(index)} particles have a pose: there are no poses and no "
+                        "reference to start from"
                     )
             if self.reference is None:
                 assert self.poses is not None
