@@ -105,6 +105,8 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         processes=resources.processes,
     )
     run.on_progress = resources.progress
+    if run.fold_count < settings.folds:
+        notes.append(f"the memory holds {run.fold_count} folds in place of {settings.folds}")
     return Prepared(
         settings=settings,
         inputs=(found.path, *(path for path in (source.reference, source.mask) if path is not None)),

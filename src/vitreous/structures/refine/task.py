@@ -29,7 +29,7 @@ from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, from_poses, from_reference, initial_rings
 from vitreous.structures.refine.state import Pass, RefineState
-from vitreous.volumes import VolumeSums, resample
+from vitreous.volumes import PADDING, VolumeSums, resample
 
 __all__ = ["RefineRun", "prepare_refinement", "refine"]
 
@@ -37,7 +37,9 @@ DEFAULT_OFFSET = 0.06  # of the box
 RINGS_AT_START = 24
 RING_GROWTH = 1.5
 SAMPLE = 400  # particles that try whether a search of all views is worth its time
-FEWEST_PER_FOLD = 5
+FEWEST_PER_FOLD, FEWEST_FOLDS = 5, 4
+BYTES_PER_SAMPLE = 12  # of the sums of a fold: a complex and a real number
+SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -77,6 +79,7 @@ class RefineRun:
         )
         self.ctf = particles.ctf_for(settings.ctf)
         self.group = symmetry_matrices(settings.symmetry).float()
+        self.fold_count = self._folds_in_memory()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
@@ -87,6 +90,32 @@ class RefineRun:
     def most_rings(self) -> int:
         """Rings that the pixels and the user allow."""
         return self.preparation.working_basis(1 << 20).rings
+
+    def _folds_in_memory(self) -> int:
+        """As many folds as the user wants, or as the memory holds the sums of; ValueError where it does not hold four.
+
+        At the most rings that a run may come to; a part of the memory is left for maps and images.
+        """
+        limit = self.settings.resolution_limit_A
+        rings = self.most_rings
+        if limit is not None:
+            rings = max(1, min(rings, int(self.window_A / limit)))
+        samples = 2 * PADDING * (rings + 1)
+        one = BYTES_PER_SAMPLE * (samples + 3) ** 2 * (samples // 2 + 2)
+        fitting = int(SUMS_SHARE * self.memory_bytes) // one
+        if fitting < FEWEST_FOLDS:
+            raise ValueError(
+                f"memory: four folds at {self.window_A / rings:.1f} A need "
+                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.memory_bytes / 2**30:.1f} are allowed; allow "
+                "more, or give a resolution limit"
+            )
+        return min(self.settings.folds, fitting - fitting % 2)
+
+    @property
+    def window_A(self) -> float:
+        """Field of the rings: ring r has the resolution window / r."""
+        basis = self.preparation.working_basis(1)
+        return basis.window_px * self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
 
     @cached_property
     def prepared_bytes(self) -> int:
@@ -123,16 +152,16 @@ class RefineRun:
     def used(self, data: PreparedParticles) -> np.ndarray:
         """Particles that take part: those with a usable image."""
         index = np.flatnonzero(~data.bad)
-        if len(index) < FEWEST_PER_FOLD * self.settings.folds:
+        if len(index) < FEWEST_PER_FOLD * self.fold_count:
             raise ValueError(
-                f"{self.particles.path}: {len(index)} usable particles are too few for {self.settings.folds} folds; "
-                f"expected at least {FEWEST_PER_FOLD * self.settings.folds}"
+                f"{self.particles.path}: {len(index)} usable particles are too few for {self.fold_count} folds; "
+                f"expected at least {FEWEST_PER_FOLD * self.fold_count}"
             )
         return index
 
     def folds(self, data: PreparedParticles, seed: int) -> tuple[np.ndarray, ...]:
         """Even ones are the first half, odd ones the second."""
-        return deal(self.used(data), self.settings.folds, seed).folds
+        return deal(self.used(data), self.fold_count, seed).folds
 
     def start(self, data: PreparedParticles, seed: int) -> Start:
         """The map that both halves start from."""
@@ -224,9 +253,7 @@ class RefineRun:
 
     def _window_mask(self, side: int) -> torch.Tensor:
         assert self.mask is not None
-        field = self.preparation.working_basis(1)
-        window = field.window_px * self.preparation.pixel_size_A * self.preparation.box_px / field.box_px
-        return torch.from_numpy(resample(self.mask, side, window / side).data).clamp(0, 1)
+        return torch.from_numpy(resample(self.mask, side, self.window_A / side).data).clamp(0, 1)
 
     def parts(self, work: Pass, state: RefineState) -> tuple[VolumeSums, ...] | None:
         """Sums of the folds at the poses of a state, with room for the rings that it uses next."""
