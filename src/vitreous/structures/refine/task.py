@@ -106,8 +106,8 @@ class RefineRun:
         if fitting < FEWEST_FOLDS:
             raise ValueError(
                 f"memory: four folds at {self.window_A / rings:.1f} A need "
-                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.memory_bytes / 2**30:.1f} are allowed; allow "
-                "more, or give a resolution limit"
+                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.memory_bytes / 2**30:.1f} are allowed; "
+                "allow more, or give a resolution limit"
             )
         return min(self.settings.folds, fitting - fitting % 2)
 
