@@ -110,8 +110,8 @@ def test_nothing_is_claimed_for_noise():
     """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than
     noise.
     """
-    noise = scene(200, snr=0.1, seed=3, signal=False)
-    found = refine(noise.particles, SETTINGS, reference=noise.map, folds=4, iterations=3, threads=1)
+    noise = scene(160, snr=0.1, seed=3, signal=False)
+    found = refine(noise.particles, SETTINGS, reference=noise.map, folds=4, iterations=2, threads=1)
     assert not found.found_signal
     assert found.resolution_A == np.inf
     assert "No resolution is claimed" in found.messages[0]
@@ -156,6 +156,10 @@ def test_what_cannot_be_refined_is_said(made):
         prepare_refinement(made.particles, SETTINGS, poses=Poses.unknown(400)).algorithm.init(0)
     with pytest.raises(ValueError, match="400 usable particles are too few for 100 folds"):
         prepare_refinement(made.particles, replace(SETTINGS, folds=100), poses=made.truth).algorithm.init(0)
+    with pytest.raises(ValueError, match="four folds at .* need .* GB"):
+        prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=1 << 20)
+    # 14 rings: 12 bytes on a grid of 63 x 63 x 32 for every fold, and half of the memory for them.
+    assert prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=15 << 20).fold_count == 4
     for wrong, words in (({"folds": 5}, "an even number"), ({"search": "x"}, "auto"), ({"symmetry": "Q2"}, "C1")):
         with pytest.raises(ValueError, match=words):
             Refine(**wrong)
