@@ -9,7 +9,7 @@ from vitreous.rotations import compare_poses, random_rotations, symmetry_matrice
 from vitreous.structures.abinitio import Abinitio, abinitio, prepare_run
 from vitreous.structures.abinitio.directions import asymmetric_unit, directions_for, slice_matrices
 from vitreous.structures.abinitio.maps import at_particle_size
-from vitreous.structures.abinitio.schedule import GROWTH, Schedule
+from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
 from vitreous.testing import ArrayParticles
 from vitreous.volumes import project_map
 
@@ -111,11 +111,11 @@ def test_maps_keep_their_mass_and_place_when_they_are_resized():
 def test_more_particles_take_part_while_images_say_little_and_rings_march():
     first = Schedule.start(9, 1000)
     little = first.next(moved=0.9, evidence=1.0, most_rings=9, most_particles=5000)
-    assert (little.batch, little.rings, little.here) == (round(GROWTH * 1000), 5, 1)
+    assert (little.batch, little.rings, little.here) == (5000, FIRST_RINGS, 1)
     many = Schedule(rings=9, batch=5000, first=1000).next(moved=0.9, evidence=12.5, most_rings=9, most_particles=5000)
     assert many.batch == 2000
     much = first.next(moved=0.1, evidence=50.0, most_rings=9, most_particles=5000)
-    assert (much.batch, much.rings) == (1000, 6)
+    assert (much.batch, much.rings) == (1000, FIRST_RINGS + 1)
 
 
 def test_a_start_settles_only_at_the_last_rings_with_poses_at_rest_and_evidence_no_longer_rising():

@@ -11,9 +11,10 @@ and no particle ever meets its own noise. tau^2 is the cross power of even and o
 
 Three things lead away from the random start: the posterior is sharpened, to the power 3 and less and less; the grid of
 directions turns at random in every pass, so that no particle can rest on a grid point; and resolution marches ring by
-ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide
-their poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched
-within one asymmetric unit.
+ring: what is found at few rings cannot be a detail. The width of the prior on origins is a third of the range, and is
+learnt at the last rings alone where images decide their poses: before, it would shrink with what it allows. It never
+falls below a quarter of the range, since too wide a prior does no harm. Symmetry is imposed on the sums; directions are
+searched within one asymmetric unit.
 """
 
 from collections.abc import Callable
@@ -71,7 +72,7 @@ KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is droppe
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
-LEAST_SD = 0.25  # working pixels
+LEAST_SD = 0.25  # of the range, of the width of the prior on origins that is learnt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +269,8 @@ def one_pass(
         processes=processes,
         progress=None if progress is None else lambda done: progress(done, batch),
     )
-    return _next_state(state, data, settings, search, parts, index, outcome, most_rings, sum(map(len, folds)))
+    most_particles = sum(map(len, folds))
+    return _next_state(state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles)
 
 
 def _next_state(
@@ -279,6 +281,7 @@ def _next_state(
     parts: tuple[FoldSums, ...],
     index: np.ndarray,
     outcome: Outcome,
+    offset_range_A: float,
     most_rings: int,
     most_particles: int,
 ) -> tuple[StartState, dict[str, Any]]:
@@ -287,13 +290,14 @@ def _next_state(
     moved = _moved(state.poses.take(index), poses, search)
     tau2, evidence = volume_power(parts, search.points.rings), float(outcome.log_evidence.mean())
     schedule = state.schedule.next(moved=moved, evidence=evidence, most_rings=most_rings, most_particles=most_particles)
+    known = schedule.decided and search.points.rings == most_rings
     following = replace(
         state,
         passes=state.passes + 1,
         schedule=schedule,
         parts=parts,
         noise_power=residual_noise(state.noise_power, data, _mean_power(parts, tau2), search.points.rings),
-        offset_sd_A=_offset_sd_px(parts) * data.pixel_size_A if schedule.decided else 0.0,
+        offset_sd_A=max(LEAST_SD * offset_range_A, _offset_sd_px(parts) * data.pixel_size_A) if known else 0.0,
         poses=state.poses.put(poses),
         moved=moved,
         seen=len(index),
@@ -328,7 +332,7 @@ def _mean_power(parts: tuple[FoldSums, ...], tau2: torch.Tensor) -> torch.Tensor
 def _offset_sd_px(parts: tuple[FoldSums, ...]) -> float:
     """Standard deviation of shifts per axis, in working pixels."""
     total = stacked(parts, "members").sum()
-    return float((stacked(parts, "offset_square_px2").sum() / (2 * total)).sqrt().clamp_min(LEAST_SD))
+    return float((stacked(parts, "offset_square_px2").sum() / (2 * total)).sqrt())
 
 
 def _moved(before: Poses, after: Poses, search: Search) -> float:

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 
 __all__ = ["FIRST_RINGS", "Schedule", "sharpness_of"]
 
-FIRST_RINGS = 5
-PATIENCE = 3  # passes at one number of rings after which a ring is added anyway
+FIRST_RINGS = 7  # with fewer, noisy images hardly tell the views of the right structure, and settle in a wrong one
+PATIENCE = 2  # passes at one number of rings after which a ring is added anyway
 SETTLED = 0.3  # share of poses that still move below which a ring is added
 CONVERGED = 0.1  # share of poses that still move below which a start may end
 GAIN = 0.02  # of the evidence, by which it must have risen for a start to go on
 UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten thousand, is not decided by it alone
 ENOUGH_NATS = 25.0  # evidence per image at which the particles of the first pass suffice; with less, more take part
-GROWTH, MOST = 1.5, 5.0  # of the particles, from one pass to the next, and times those of the first pass
+MOST = 5.0  # times the particles of the first pass
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
@@ -29,7 +29,8 @@ class Schedule:
     stopped rising.
 
     The number of particles is chosen by evidence: a thousand of which each decides its own pose make a model, and where
-    single images say less, more take part, until the structure is found.
+    single images say less, more take part, until the structure is found. The first pass, whose posteriors are flat and
+    dear, is one of few particles.
     """
 
     rings: int
@@ -56,7 +57,7 @@ class Schedule:
         believed where poses stay, and poses that noise decides do not stay on a grid that turns.
         """
         wanted = self.first * min(MOST, max(1.0, ENOUGH_NATS / max(evidence, 1e-3)))
-        batch = min(most_particles, round(min(wanted, GROWTH * self.batch)))
+        batch = min(most_particles, round(wanted))
         following = replace(self, batch=batch, here=self.here + 1, evidence=evidence)
         if self.rings < most_rings:
             up = moved < SETTLED or self.here + 1 >= PATIENCE

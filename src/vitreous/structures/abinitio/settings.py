@@ -54,7 +54,7 @@ class Abinitio:
     iterations: int = 50
     tau2_fudge: float = 1.0
     subset: int | None = None
-    folds: int = 16
+    folds: int = 8
     seed: int = 0
     ctf: bool = True
     invert_contrast: bool = False
