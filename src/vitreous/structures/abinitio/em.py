@@ -9,12 +9,13 @@ One pass visits the folds of the particles in turn. Those of a fold meet volumes
 replace those of the fold's last visit (incremental EM: Neal and Hinton 1998), so that volumes improve F times per pass
 and no particle ever meets its own noise. tau^2 is the cross power of even and odd folds, which noise does not bias.
 
-Three things lead away from the random start: the posterior is sharpened, to the power 3 and less and less; the grid of
-directions turns at random in every pass, so that no particle can rest on a grid point; and resolution marches ring by
-ring: what is found at few rings cannot be a detail. The width of the prior on origins is a third of the range, and is
-learnt at the last rings alone where images decide their poses: before, it would shrink with what it allows. It never
-falls below a quarter of the range, since too wide a prior does no harm. Symmetry is imposed on the sums; directions are
-searched within one asymmetric unit.
+Four things lead away from the random start: the posterior is sharpened, to the power 3 and less and less; the grid of
+directions turns at random in every pass, so that no particle can rest on a grid point; passes see different particles
+where a part of them suffices, so that a wrong structure is not held by the poses that made it; and resolution marches
+ring by ring: what is found at few rings cannot be a detail. The width of the prior on origins is a third of the
+range, and is learnt at the last rings alone where images decide their poses: before, it would shrink with what it
+allows. It never falls below a quarter of the range, since too wide a prior does no harm. Symmetry is imposed on the
+sums; directions are searched within one asymmetric unit.
 """
 
 from collections.abc import Callable
@@ -109,10 +110,14 @@ class Search:
     room: int
 
 
-def first_particles(folds: tuple[np.ndarray, ...], batch: int) -> list[np.ndarray]:
-    """The particles of every fold that a pass of about ``batch`` particles sees."""
+def particles_of_pass(folds: tuple[np.ndarray, ...], batch: int, passes: int) -> list[np.ndarray]:
+    """The particles of every fold that a pass of about ``batch`` particles sees, after so many passes.
+
+    Every pass goes on where the last one ended, and begins again at the end of a fold.
+    """
     share = min(1.0, batch / max(1, sum(len(fold) for fold in folds)))
-    return [fold[: max(1, round(share * len(fold)))] for fold in folds]
+    sizes = [max(1, round(share * len(fold))) for fold in folds]
+    return [np.roll(fold, -passes * size)[:size] for fold, size in zip(folds, sizes, strict=True)]
 
 
 def new_start(
@@ -130,7 +135,7 @@ def new_start(
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
     points, count = RingPoints(basis=data.basis.truncated(room)), settings.volumes * len(matrices)
     parts = []
-    for fold in first_particles(folds, schedule.batch):
+    for fold in particles_of_pass(folds, schedule.batch, 0):
         index = by_process(fold, processes)[processes.rank]
         random = uniforms(seed, "first poses", ids=index, count=2)
         label = np.minimum((random[:, 0] * count).astype(np.int64), count - 1)
@@ -256,7 +261,7 @@ def one_pass(
         keep=KEEP_NATS / sharpness,
         purpose=("directions", state.passes),
     )
-    seen = first_particles(folds, state.schedule.batch)
+    seen = particles_of_pass(folds, state.schedule.batch, state.passes)
     batch = sum(len(index) for index in seen)
 
     def match(others: FoldSums, parts: tuple[FoldSums, ...], index: np.ndarray) -> tuple[FoldSums, Outcome]:

@@ -31,7 +31,8 @@ class Abinitio:
     tau2_fudge
         Multiplies the prior signal power of the volumes: above 1 keeps more detail and more noise.
     subset
-        Particles in the first pass; more follow where single images decide little. None: 1,000.
+        Particles in the first pass, and in those where images decide their poses; more where single images decide
+        little. None: half of them, 300 to 1,000 per volume.
     folds
         The data are split in this many parts (at least 4); a particle is never compared with volumes that its own
         part is in.

@@ -28,7 +28,7 @@ from vitreous.structures.abinitio.settings import Abinitio
 __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_run"]
 
 DEFAULT_OFFSET = 0.06  # of the box
-FEWEST_PER_VOLUME = 1000  # particles in the first pass, where no number is given
+FIRST_PER_VOLUME, FEWEST_PER_VOLUME = 1000, 300  # particles in the first pass: half of them within these limits
 ELEMENTS_ACROSS = 8  # resolution elements across the diameter at which it ends, where no resolution is given
 RINGS_PREPARED = 16  # at least: a mask on images that are cropped to fewer rings folds frequencies over the outer ones
 START_SEEDS = 1_000_003  # between the seeds of two jobs with successive seeds lie those of all their starts
@@ -207,7 +207,8 @@ def _plan(
     if settings.ctf and not has_ctf:
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
     held_out = held_out_size(n)
-    first = settings.subset if settings.subset is not None else FEWEST_PER_VOLUME * settings.volumes
+    half = min(max(FEWEST_PER_VOLUME * settings.volumes, (n - held_out) // 2), FIRST_PER_VOLUME * settings.volumes)
+    first = settings.subset if settings.subset is not None else half
     return AbinitioPlan(
         n_particles=n,
         box_px=box,
