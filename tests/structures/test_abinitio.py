@@ -8,6 +8,7 @@ from vitreous.particles import Volume
 from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 from vitreous.structures.abinitio import Abinitio, abinitio, prepare_run
 from vitreous.structures.abinitio.directions import asymmetric_unit, directions_for, slice_matrices
+from vitreous.structures.abinitio.em import particles_of_pass
 from vitreous.structures.abinitio.maps import at_particle_size
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
 from vitreous.testing import ArrayParticles
@@ -51,7 +52,7 @@ def test_a_structure_is_found_from_random_poses_and_starts_agree():
 
 def test_noise_is_called_nothing():
     found = abinitio(
-        images_of(lopsided(), random_rotations(160, seed=1).numpy(), snr=0.0), SETTINGS, starts=1, iterations=3
+        images_of(lopsided(), random_rotations(160, seed=1).numpy(), snr=0.0), SETTINGS, starts=1, iterations=2
     )
     assert not found.found_signal
     assert any(message.startswith("Nothing was found") for message in found.messages)
@@ -106,6 +107,28 @@ def test_maps_keep_their_mass_and_place_when_they_are_resized():
     assert finer.sum() * PIXEL_A == pytest.approx(float(blob.sum()), rel=0.02)
     axis = np.arange(BOX) - BOX // 2
     assert (finer.sum((0, 1)) * axis).sum() / finer.sum() == pytest.approx(window_px / n, abs=0.05)
+
+
+def test_passes_see_all_particles_in_turn():
+    folds = (np.arange(10), np.arange(10, 21))
+    passes = [particles_of_pass(folds, 8, number) for number in range(3)]
+    assert [[len(part) for part in one] for one in passes] == [[4, 4]] * 3
+    assert {int(i) for one in passes for part in one for i in part} == set(range(21))
+    assert not set(passes[0][0].tolist()) & set(passes[1][0].tolist())
+    everyone = particles_of_pass(folds, 100, 2)
+    assert [sorted(part.tolist()) for part in everyone] == [fold.tolist() for fold in folds]
+
+
+def test_the_prior_on_origins_keeps_a_quarter_of_the_range():
+    """Particles are in the centre: what is learnt alone would be far narrower."""
+    rotations = random_rotations(N, seed=5).numpy()
+    volume = lopsided()
+    clean = project_map(volume, rotations, np.zeros((N, 2)), BOX, PIXEL_A)
+    noise = np.random.default_rng(0).normal(size=clean.shape) * np.sqrt(clean.var())
+    particles = ArrayParticles(images=(clean + noise).astype(np.float32), pixel_size_A=PIXEL_A)
+    widths: list[float] = []
+    abinitio(particles, SETTINGS, starts=1, iterations=5, on_step=lambda info: widths.append(info["sigma_offset_A"]))
+    assert widths[-1] == SETTINGS.offset_range_A / 4
 
 
 def test_more_particles_take_part_while_images_say_little_and_rings_march():
