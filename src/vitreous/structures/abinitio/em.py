@@ -12,10 +12,10 @@ and no particle ever meets its own noise. tau^2 is the cross power of even and o
 Four things lead away from the random start: the posterior is sharpened, to the power 3 and less and less; the grid of
 directions turns at random in every pass, so that no particle can rest on a grid point; passes see different particles
 where a part of them suffices, so that a wrong structure is not held by the poses that made it; and resolution marches
-ring by ring: what is found at few rings cannot be a detail. The width of the prior on origins is a third of the
-range, and is learnt at the last rings alone where images decide their poses: before, it would shrink with what it
-allows. It never falls below a quarter of the range, since too wide a prior does no harm. Symmetry is imposed on the
-sums; directions are searched within one asymmetric unit.
+ring by ring: what is found at few rings cannot be a detail. The width of the prior on origins is half of the range
+(particles may be anywhere within it), and is learnt at the last rings alone where images decide their poses: before,
+it would shrink with what it allows. It never falls below a third of the range, since too wide a prior does no harm.
+Symmetry is imposed on the sums; directions are searched within one asymmetric unit.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is droppe
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
-LEAST_SD = 0.25  # of the range, of the width of the prior on origins that is learnt
+FIRST_SD, LEAST_SD = 1 / 2, 1 / 3  # of the range: width of the prior on origins at first, and the least that is learnt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +158,8 @@ def new_start(
 
 
 def offset_sd_px(state: StartState, data: PreparedParticles, offset_range_A: float) -> float:
-    """Width of the prior on origins per axis, in working pixels; a third of the range before it is known."""
-    return (state.offset_sd_A or offset_range_A / 3) / data.pixel_size_A
+    """Width of the prior on origins per axis, in working pixels; half of the range before it is known."""
+    return (state.offset_sd_A or FIRST_SD * offset_range_A) / data.pixel_size_A
 
 
 def search_at(

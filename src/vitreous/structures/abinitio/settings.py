@@ -23,7 +23,7 @@ class Abinitio:
     particle_diameter_A
         Diameter of the spherical mask around the particle, in Angstrom. None: 7/8 of the box.
     offset_range_A
-        Farthest distance of a particle from the centre of its box that is searched, in Angstrom. None: 6% of the box.
+        Farthest distance of a particle from the centre of its box that is searched, in Angstrom. None: 4% of the box.
     resolution_limit_A
         Finest resolution that is used, in Angstrom. None: an eighth of the diameter, to which poses can be found.
     iterations

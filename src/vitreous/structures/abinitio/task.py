@@ -27,7 +27,7 @@ from vitreous.structures.abinitio.settings import Abinitio
 
 __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_run"]
 
-DEFAULT_OFFSET = 0.06  # of the box
+DEFAULT_OFFSET = 0.04  # of the box
 FIRST_PER_VOLUME, FEWEST_PER_VOLUME = 1000, 300  # particles in the first pass: half of them within these limits
 ELEMENTS_ACROSS = 8  # resolution elements across the diameter at which it ends, where no resolution is given
 RINGS_PREPARED = 16  # at least: a mask on images that are cropped to fewer rings folds frequencies over the outer ones
