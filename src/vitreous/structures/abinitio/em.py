@@ -71,6 +71,7 @@ KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is droppe
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 2.0  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
+EDGE_RINGS = 3
 LEAST_SD = 0.25  # working pixels
 
 
@@ -120,21 +121,26 @@ def new_start(
     folds: tuple[np.ndarray, ...],
     seed: int,
     schedule: Schedule,
+    most_rings: int,
     processes: Processes = ALONE,
 ) -> StartState:
-    """Random poses, and random volumes: K volumes that differ only by chance."""
+    """Random poses, and random volumes: K volumes that differ only by chance.
+
+    They have room for ``most_rings`` rings and a few more, over which the mask's edge spreads.
+    """
     group = symmetry_matrices(settings.symmetry)
     matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
-    points, count = RingPoints(basis=data.basis), settings.volumes * len(matrices)
+    room = min(most_rings + EDGE_RINGS, data.basis.rings)
+    points, count = RingPoints(basis=data.basis.truncated(room)), settings.volumes * len(matrices)
     parts = []
     for fold in first_particles(folds, schedule.batch):
         index = by_process(fold, processes)[processes.rank]
         random = uniforms(seed, "first poses", ids=index, count=2)
         label = np.minimum((random[:, 0] * count).astype(np.int64), count - 1)
         start = Alignments.from_shifts(index, label, 2 * np.pi * random[:, 1], np.zeros((len(index), 2)))
-        sums = accumulate_at(data, start, count, noise)
-        own = fold_sums(sums, matrices.to(data.device), points, settings.volumes, data.basis.rings, group)
+        sums = accumulate_at(data, start, count, noise, rings=room)
+        own = fold_sums(sums, matrices.to(data.device), points, settings.volumes, room, group)
         parts.append(processes.add(own))
     return StartState(
         seed=seed,

@@ -145,7 +145,7 @@ class AbinitioRun:
         dealt = self.dealt(seed)
         schedule = Schedule.start(self.plan.rings, self.plan.first_pass_particles)
         own = START_SEEDS * seed + number
-        return new_start(self.data(), self.settings, dealt.folds, own, schedule, self.processes)
+        return new_start(self.data(), self.settings, dealt.folds, own, schedule, self.plan.rings, self.processes)
 
     def _step(self, state: AbinitioState) -> tuple[AbinitioState, dict[str, Any]]:
         starts = state.starts
