@@ -167,7 +167,7 @@ def test_bad_images_are_refused_and_carried_through():
     assert (result.weight[bad] == 0).all()
     assert (result.weight[~bad] == 1).all()
     assert result.population.sum() == N - 3
-    assert any("3 particles were refused" in m for m in result.messages)
+    assert any("3 particles could not be used" in m for m in result.messages)
     assert adjusted_rand_index(result.class_number[~bad] - 1, truth.label[~bad]) > 0.9
     assert np.isfinite(result.averages).all()
 

@@ -52,7 +52,6 @@ REFUSED = {
     "--skip_align": "keeping the angles and shifts of the input is not possible here",
     "--skip_rotate": "keeping the angles of the input is not possible here",
     "--ref": "classification starts without references here",
-    "--ctf_phase_flipped": "images whose phases were flipped already cannot be used here",
     "--only_flip_phases": "the CTF is corrected in amplitude too here",
     "--ctf_intact_first_peak": "the CTF is corrected from the lowest frequency here",
 }
@@ -95,6 +94,8 @@ def translate(words: Sequence[str]) -> Translation:
             if rest and _is_gpu_list(rest[0]):
                 del rest[0]
             out += ["--device", "cuda"]
+        elif word == "--ctf_phase_flipped":
+            out += ["--ctf-applied", "phases"]
         elif word == "--continue":
             out += _continuation(rest, words, notes)
         elif word == "--o" and rest:

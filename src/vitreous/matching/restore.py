@@ -26,7 +26,7 @@ from vitreous.fourier import (
 )
 from vitreous.matching.alignments import Alignments
 from vitreous.matching.prepare import ImagePreparation
-from vitreous.optics import CTFParameters, ctf_2d, radial_to_plane
+from vitreous.optics import CTFParameters, ctf_2d, ctf_weight, radial_to_plane
 from vitreous.processes import ALONE, Processes
 from vitreous.quality import ring_correlation, soft_disc
 
@@ -68,7 +68,8 @@ def aligned_images(
         if ctf is None:
             weight = torch.ones(len(images), n, n // 2 + 1, device=device)
         else:
-            ft = ft * ctf_2d(ctf.take(part.particle), n, preparation.pixel_size_A, device=device)
+            own = ctf.take(part.particle)
+            ft = ft * ctf_weight(own, ctf_2d(own, n, preparation.pixel_size_A, device=device))
             weight = ctf_2d(turned_ctf(ctf, part), n, preparation.pixel_size_A, device=device).square()
         turned = _turn(ft, n, torch.from_numpy(part.psi_rad).float().to(device))
         mirror = torch.from_numpy(part.mirror).to(device)[:, None, None]

@@ -30,7 +30,7 @@ from vitreous.matching import (
     total,
     wiener,
 )
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 from vitreous.processes import ALONE, Processes
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
@@ -100,7 +100,7 @@ class Class2DRun:
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
         )
-        self.ctf = particles.ctf_for(settings.ctf)
+        self.ctf = particles.ctf_for(settings.ctf, premultiplied=True)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
@@ -248,7 +248,8 @@ def _plan(
     particles: ParticleSet, settings: Class2D, preparation: ImagePreparation, has_ctf: bool, memory_bytes: int
 ) -> Class2DPlan:
     n, box, pixel = len(particles), particles.box_px, particles.pixel_size_A
-    _check_enough(particles, n, "", settings)
+    usable = int(np.count_nonzero(~particles.bad))
+    _check_enough(particles, usable, "" if usable == n else "usable ", settings)
     basis = preparation.working_basis(RINGS_AT_START)
     full = preparation.working_basis(1 << 20)
     window_A = full.window_px * pixel * box / full.box_px
@@ -294,7 +295,9 @@ def prepare_run(
     threads: int | None = None,
     processes: Processes = ALONE,
 ) -> Class2DRun:
-    """Check settings against particles and lay out the work; nothing is read from the images yet.
+    """Check settings against particles and lay out the work.
+
+    Particles that nobody has judged are (:func:`vitreous.particles.judged`): their images are looked at once.
 
     store: folder for prepared images that do not fit in a quarter of ``memory_bytes``; threads: None for as many as
     PyTorch uses.
@@ -302,7 +305,7 @@ def prepare_run(
     """
     threads = torch.get_num_threads() if threads is None else threads
     return Class2DRun(
-        particles,
+        judged(particles, ctf=settings.ctf, poses=False),
         settings,
         device=device,
         memory_bytes=memory_bytes,

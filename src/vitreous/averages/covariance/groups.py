@@ -1,6 +1,6 @@
 """Defocus groups: particles whose CTFs are the same, or as good as the same, share their matrices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,7 +46,9 @@ def defocus_groups(
     if len(ctf) == 0:
         raise ValueError("defocus groups of no particles were asked for")
     mean = 0.5 * (ctf.defocus_u_A + ctf.defocus_v_A)
-    others = np.stack([ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast, ctf.phase_shift_deg, ctf.b_factor_A2], 1)
+    others = np.stack(
+        [ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast, ctf.phase_shift_deg, ctf.b_factor_A2, ctf.phase_flipped], 1
+    )
     kinds, kind = np.unique(others, axis=0, return_inverse=True)
     kind = kind.ravel()
     if len(kinds) > most:
@@ -69,15 +71,11 @@ def defocus_groups(
     group_mean = 0.5 * (lowest + highest)
     half = 0.5 * np.bincount(index, np.abs(ctf.defocus_u_A - ctf.defocus_v_A)) / count
     first = ctf.take(np.unique(index, return_index=True)[1])
-    centres = CTFParameters(
+    centres = replace(
+        first,
         defocus_u_A=group_mean + half,
         defocus_v_A=group_mean - half,
         defocus_angle_deg=np.zeros(len(first)),
-        voltage_kV=first.voltage_kV,
-        cs_mm=first.cs_mm,
-        amplitude_contrast=first.amplitude_contrast,
-        phase_shift_deg=first.phase_shift_deg,
-        b_factor_A2=first.b_factor_A2,
     )
     error = float((rad_per_A * np.abs(mean - group_mean[index])).max())
     return DefocusGroups(index=index, ctf=centres, phase_error_rad=error)

@@ -88,6 +88,13 @@ def average_groups(
 def _ctf_in_class(
     ctf: CTFParameters, alignments: Alignments, preparation: ImagePreparation, phase_flipped: bool, device: str
 ) -> torch.Tensor:
-    """CTFs of particles, turned (and reflected) with them into the frame of their class."""
+    """What the signal of particles was multiplied by, turned (and reflected) with them into the frame of their class.
+
+    That is their CTF, and its square for images that were premultiplied by it.
+    """
     values = ctf_2d(turned_ctf(ctf, alignments), preparation.box_px, preparation.pixel_size_A, device=device)
-    return values.abs() if phase_flipped else values
+    values = values.abs() if phase_flipped else values
+    if not ctf.premultiplied.any():
+        return values
+    premultiplied = torch.from_numpy(ctf.take(alignments.particle).premultiplied > 0).to(device)
+    return torch.where(premultiplied[:, None, None], values.square(), values)

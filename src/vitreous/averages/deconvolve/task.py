@@ -16,7 +16,7 @@ from vitreous.averages.deconvolve.solve import deconvolve_averages
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import Alignments, ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 
 __all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
 
@@ -179,6 +179,8 @@ def prepare_deconvolution(
     ``rlnIsFlip`` marks particles that show the mirror image of their class. ``single``: every image is a class.
     Raises ValueError for columns that are missing, no class at all, and settings that do not fit the particles.
     """
+    if not settings.single:
+        particles = judged(particles, ctf=settings.ctf)
     preparation = ImagePreparation.for_box(
         particles.box_px,
         particles.pixel_size_A,
@@ -187,7 +189,7 @@ def prepare_deconvolution(
         normalise=settings.normalise,
     )
     messages = []
-    ctf = particles.ctf_for(settings.ctf)
+    ctf = particles.ctf_for(settings.ctf, premultiplied=not settings.single)
     if settings.ctf and ctf is None:
         missing = ", ".join(particles.missing_ctf_columns)
         messages.append(f"no CTF: the file lacks {missing}; images are taken as undisturbed")
@@ -197,11 +199,11 @@ def prepare_deconvolution(
             f"{int(members.mirror.sum()):,} particles have rlnIsFlip 1 and are reflected (x to -x, after the turn); "
             "RELION itself ignores this column: if your file means something else, take it out"
         )
-    usable = members.known
+    usable = members.known & ~particles.bad[members.particle]
     if ctf is not None:
         usable &= _finite_ctf(ctf)[members.particle]
     if not usable.all():
-        messages.append(f"{int((~usable).sum()):,} particles have no usable pose or CTF and are left out")
+        messages.append(f"{int((~usable).sum()):,} particles have no usable image, pose or CTF and are left out")
         members = members.take(usable)
     if len(members) == 0:
         raise ValueError(f"{particles.path}: no particle with a class, a pose and a CTF; run class2d first")

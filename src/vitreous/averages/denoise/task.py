@@ -28,7 +28,7 @@ from vitreous.fourier import centred_irfft2, centred_rfft2, fourier_pad, shift_p
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 
 __all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
 
@@ -245,7 +245,7 @@ def _moved_back(images: torch.Tensor, origin_A: np.ndarray, plan: SteerablePlan)
 def _messages(fitted: _Filter) -> list[str]:
     messages, bad = [], int(fitted.matched.bad.sum())
     if bad:
-        messages.append(f"{bad:,} particles with NaN or constant images come out as zeros, with weight 0")
+        messages.append(f"{bad:,} particles could not be used and come out as zeros, with weight 0")
     if fitted.principal is None:
         messages.append(
             "no component of the images rises above the noise: every denoised image is the mean image. There are too "
@@ -257,11 +257,12 @@ def _messages(fitted: _Filter) -> list[str]:
 def prepare_denoising(
     particles: ParticleSet, settings: Denoise, *, memory_bytes: int = 4 << 30, store: Path | None = None
 ) -> DenoiseRun:
-    """Check settings against particles; nothing is read from the images yet.
+    """Check settings against particles, which are judged first (:func:`vitreous.particles.judged`) if they are not yet.
 
     store: file for coefficients that do not fit in a quarter of ``memory_bytes``. Raises ValueError for settings that
-    do not fit the particles, images that are premultiplied by their CTF, and CTF values that are not numbers.
+    do not fit the particles, and images that are premultiplied by their CTF.
     """
+    particles = judged(particles, ctf=settings.ctf)
     preparation = ImagePreparation.for_box(
         particles.box_px,
         particles.pixel_size_A,
@@ -276,21 +277,8 @@ def prepare_denoising(
         most_diameter_px=min(WIDEST_PX, max(NARROWEST_PX, 2 * radius)),
     )
     ctf = particles.ctf_for(settings.ctf)
-    if ctf is not None:
-        _check_ctf(particles, ctf)
     notes = tuple(_notes(particles, settings, steerable))
     return DenoiseRun(particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store)
-
-
-def _check_ctf(particles: ParticleSet, ctf: CTFParameters) -> None:
-    wrong = ~np.isfinite(np.stack([ctf.defocus_u_A, ctf.defocus_v_A, ctf.defocus_angle_deg, ctf.phase_shift_deg])).all(
-        0
-    )
-    if wrong.any():
-        raise ValueError(
-            f"{particles.table.where(int(np.argmax(wrong)))}: the defocus is not a number, as in {int(wrong.sum())} "
-            "particles; correct or remove them, or ignore the CTF with ctf=False (--no-ctf)"
-        )
 
 
 def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan) -> list[str]:

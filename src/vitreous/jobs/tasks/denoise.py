@@ -10,7 +10,7 @@ from vitreous.averages.denoise import Denoise, DenoiseModel, DenoiseRun, Denoise
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.denoise import denoise_page
 from vitreous.jobs.results.denoise import FILES, STACK, STAR, denoised_table, write_model
-from vitreous.jobs.sources import Particles
+from vitreous.jobs.sources import Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import MrcStackWriter, write_star
 
@@ -21,7 +21,7 @@ EXAMPLES = 30
 
 
 def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prepared[DenoiseState, DenoiseModel]:
-    found = source.open()
+    found = source.open(ctf=settings.ctf)
     run = prepare_denoising(found, settings, memory_bytes=resources.memory_bytes, store=resources.store / STORE)
     run.on_progress = resources.progress
     stack = MrcStackWriter(resources.store.parent / STACK, box_px=found.box_px, pixel_size_A=found.pixel_size_A)
@@ -34,7 +34,7 @@ def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prep
         write=partial(_write, run),
         during=lambda folder: stack,  # appears when it is complete, at the end
         screen=_screen(run),
-        warnings=run.notes,
+        warnings=(*run.notes, *warnings_before(found, invert_contrast=settings.invert_contrast)),
         plan={"particles": len(found)},
     )
 

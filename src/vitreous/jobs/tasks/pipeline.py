@@ -18,15 +18,18 @@ from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
 from vitreous.jobs.results.reference import read_reference
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
+from vitreous.jobs.sources import CTFApplied, Particles, light_on_dark
 from vitreous.jobs.task import Composed, Resources, Task
 from vitreous.jobs.tasks import class2d, deconvolve, initial
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
+from vitreous.particles import judge
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 
 __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline", "select_classes"]
 
 CLASS2D, DECONVOLVE, INITIAL = STAGES
 METHODS = initial.TASK.methods
+LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
 SPREAD = 2.0  # classes may resolve this much less than the best one, where nothing else is asked for
 
 
@@ -96,11 +99,15 @@ class ParticlesToModel:
     reference
         A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
         not depend on it.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
     project: Path | None = None
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
     reference: Path | None = None
 
 
@@ -108,6 +115,13 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     if source.reference is not None:
         read_reference(source.reference)  # an error in it is better said now than after hours
     store = resources.store.parent / CLASS2D / resources.store.name
+    given = Particles(
+        particles=source.particles,
+        project=source.project,
+        pixel_size_A=source.pixel_size_A,
+        ctf_applied=source.ctf_applied,
+    )
+    settings, turned = light_on_dark(judge(given.read(), poses=False, sample=LOOKED_AT).contrast, settings)
     particles, classification = _classification(source, settings)
     first = class2d.TASK.prepare(particles, classification, replace(resources, store=store))
     return Composed(
@@ -115,7 +129,7 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
         inputs=(source.particles,),
         screen=first.screen,
         notes=first.notes,
-        warnings=first.warnings,
+        warnings=(*turned, *first.warnings),
         plan=first.plan,
         work=partial(_stages, source, settings),
     )
@@ -124,7 +138,10 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
 def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[class2d.ParticlesToClassify, Class2D]:
     """What the first stage is given."""
     particles = class2d.ParticlesToClassify(
-        particles=source.particles, project=source.project, pixel_size_A=source.pixel_size_A
+        particles=source.particles,
+        project=source.project,
+        pixel_size_A=source.pixel_size_A,
+        ctf_applied=source.ctf_applied,
     )
     chosen = Class2D(
         classes=settings.classes,
