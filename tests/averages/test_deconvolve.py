@@ -141,7 +141,7 @@ def test_bad_images_classes_and_poses_are_named_and_left_out(classified, tmp_pat
     assert list(found.class_number) == [1, 2, 9]
     assert list(found.population) == [95, 100, 100]
     assert np.isfinite(found.averages).all()
-    assert any("5 particles have no usable pose" in m for m in found.messages)
+    assert any("105 particles have no usable image, pose or CTF" in m for m in found.messages)
     assert any("left out: 3" in m for m in found.messages)
 
 
@@ -195,18 +195,28 @@ def test_single_averages_with_a_ctf_lose_it(tmp_path):
         (
             {"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8, "rlnDefocusU": [1e4] * 8},
             {**MICROSCOPE, "rlnCtfDataAreCtfPremultiplied": [1]},
-            {},
+            {"single": True},
             "premultiplied",
         ),
-        ({"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8}, {}, {}, "no class has an image that can be used"),
         ({"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8}, {}, {"normalise": False}, "say single"),
         ({}, {}, {"single": True}, "no class has an image that can be used"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, columns, optics, chosen, said):
-    particles = write_particles(tmp_path, np.zeros((8, BOX, BOX), np.float32), columns, optics)
+    images = np.random.default_rng(0).normal(size=(8, BOX, BOX)).astype(np.float32)
+    if said.endswith(("can be used", "say single")):
+        images[:, np.hypot(*np.mgrid[-BOX // 2 : BOX // 2, -BOX // 2 : BOX // 2]) > 0.3 * BOX] = 0
+        images *= "single" not in chosen
+    particles = write_particles(tmp_path, images, columns, optics)
     with pytest.raises(ValueError, match=said):
         deconvolve(particles, **chosen)
+
+
+def test_images_that_are_all_empty_are_said(tmp_path):
+    columns = {"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8}
+    particles = write_particles(tmp_path, np.zeros((8, BOX, BOX), np.float32), columns, {})
+    with pytest.raises(ValueError, match="every image is constant"):
+        deconvolve(particles)
 
 
 @pytest.mark.parametrize(

@@ -41,15 +41,18 @@ class Particles:
     pixel_size_A: float | None = None
     ctf_applied: CTFApplied | None = None
 
-    def open(self, *, ctf: bool = True, poses: bool = True) -> ParticleSet:
+    def open(
+        self, *, ctf: bool = True, poses: bool = True, alignment: Literal["2D", "3D"] | None = None
+    ) -> ParticleSet:
         """The particles, judged: what cannot be used of them has no weight in any method.
 
-        ctf: whether the job looks at the CTF; poses: whether at the angles and shifts of the file. Raises what
+        ctf: whether the job looks at the CTF; poses: whether at the angles and shifts of the file; alignment: at
+        which ones, where a cryoSPARC file has several (None: those in 3D). Raises what
         :func:`vitreous.particles.read_particles` and :func:`vitreous.particles.judged` do.
         """
-        return judged(self.read(), ctf=ctf, poses=poses)
+        return judged(self.read(alignment=alignment), ctf=ctf, poses=poses)
 
-    def read(self) -> ParticleSet:
+    def read(self, *, alignment: Literal["2D", "3D"] | None = None) -> ParticleSet:
         """The particles as the file has them, for a job to which no particle is too bad."""
         return read_particles(
             self.particles,
@@ -57,6 +60,7 @@ class Particles:
             passthrough=self.passthrough,
             pixel_size_A=self.pixel_size_A,
             ctf_applied=self.ctf_applied,
+            alignment=alignment,
         )
 
 

@@ -142,12 +142,12 @@ def _image_faults(readable: Readable, survey: Survey | None, outliers: Outliers 
 
 
 def _other_scale(survey: Survey) -> np.ndarray:
-    """Images of a set that is normalised whose own background is far from it."""
-    good = survey.good & (survey.ring_sd > 0)
+    """Images of a set that is normalised whose own background, but for a few pixels, is far from it."""
+    good = survey.good & (survey.spread > 0)
     if not good.any():
         return np.array([], dtype=np.int64)
     with np.errstate(divide="ignore"):
-        size = np.abs(np.log(survey.ring_sd / np.median(survey.ring_sd[good])))
+        size = np.abs(np.log(survey.spread / np.median(survey.spread[good])))
     normalised = (np.abs(survey.ring_sd[good] - 1) < 0.1).mean() > 0.9
     return survey.rows[good & normalised & (size > np.log(_OTHER_SCALE))]
 
@@ -209,7 +209,7 @@ def _warnings(particles: ParticleSet, readable: Readable, contrast: Contrast | N
     sizes = numbers_of(particles, "rlnImagePixelSize")
     if pixel is not None and sizes is not None and np.ptp(sizes) > 1e-4 * pixel:
         warnings.append(f"pixel sizes from {sizes.min():g} to {sizes.max():g} A are taken as {pixel:g} A, their mean")
-    return warnings + unused_aberrations(particles)
+    return [*particles.notes, *warnings, *unused_aberrations(particles)]
 
 
 def _header_pixel(particles: ParticleSet) -> float:

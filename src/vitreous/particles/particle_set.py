@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from vitreous.optics import CTFParameters
 from vitreous.particles.errors import ParticleFileError
-from vitreous.particles.images import ImageFiles, locate_images, search_folders
+from vitreous.particles.images import ImageFiles, file_of, locate_images, search_folders
 from vitreous.particles.mrc_header import MAX_SIDE
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import write_star
@@ -45,6 +45,7 @@ class ParticleSet:
     blocks: dict[str, Table]  # the other blocks of the file
     layout: tuple[str, ...]  # names of all blocks in the order of the file; "optics" is missing in RELION 3.0 files
     block: str  # name of the particle block
+    notes: tuple[str, ...] = ()  # what was taken for granted when the file was read
     usable: Usable | None = None  # which particles can be used; None where nobody has judged (see `judged`)
 
     def __len__(self) -> int:
@@ -226,6 +227,7 @@ class ParticleSet:
             blocks=self.blocks,
             layout=self.layout,
             block=self.block,
+            notes=self.notes,
         )
 
     def write(self, path: str | Path) -> None:
@@ -288,9 +290,10 @@ class ParticleSet:
         moved = {}
         for code in np.unique(images.code).tolist():
             found, name = images.paths[code], images.names[code]
-            first = next((f / name for f in folders if (f / name).exists()), None) if found is not None else None
+            file = file_of(name)
+            first = next((f / file for f in folders if (f / file).exists()), None) if found is not None else None
             if found is not None and (first is None or not first.samefile(found)):
-                moved[code] = str(found.resolve())
+                moved[code] = str(found.resolve()) + name.removeprefix(file)
         if not moved:
             return self.table
         names = self.table.text("rlnImageName")
@@ -310,6 +313,7 @@ def assemble(
     blocks: dict[str, Table],
     layout: tuple[str, ...],
     block: str,
+    notes: tuple[str, ...] = (),
 ) -> ParticleSet:
     """Make a :class:`ParticleSet`: finds the images and refuses an empty table (ParticleFileError)."""
     if len(table) == 0:
@@ -324,6 +328,7 @@ def assemble(
         blocks=blocks,
         layout=layout,
         block=block,
+        notes=notes,
     )
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from vitreous.particles.cryosparc import read_cryosparc
 from vitreous.particles.errors import ParticleFileError, require_file
-from vitreous.particles.images import image_name
+from vitreous.particles.images import STACK_SUFFIXES, image_name
 from vitreous.particles.mrc import open_stack
 from vitreous.particles.optics_groups import group_index, synthesise_optics
 from vitreous.particles.particle_set import PHASE_FLIPPED, PREMULTIPLIED, ParticleSet, assemble
@@ -19,7 +19,6 @@ from vitreous.particles.table import Table
 __all__ = ["read_particles"]
 
 _APPLIED = ("none", "phases", "full")
-_STACK_SUFFIXES = (".mrcs", ".mrc", ".map", ".st", ".ali")
 
 
 def read_particles(
@@ -29,12 +28,14 @@ def read_particles(
     passthrough: Sequence[str | Path] = (),
     pixel_size_A: float | None = None,
     ctf_applied: str | None = None,
+    alignment: Literal["2D", "3D"] | None = None,
 ) -> ParticleSet:
     """Read a ``.star``, a cryoSPARC ``.cs`` (with its passthrough files) or a bare ``.mrcs`` stack.
 
     Image names are looked for as :func:`vitreous.particles.search_folders` says; ``project`` is the directory in
     which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says, and so does ``ctf_applied``: "none" for
     images as they were recorded, "phases" where they were flipped, "full" where images were multiplied by their CTF.
+    ``alignment``: which one of a cryoSPARC file that has both gives class, angles and shifts (None: that in 3D).
     Images are not touched yet.
 
     Raises FileNotFoundError, or ParticleFileError naming file and line: not such a file, a directory, an empty table,
@@ -48,8 +49,8 @@ def read_particles(
     if passthrough and suffix != ".cs":
         raise ValueError(f"{path}: passthrough files belong to a cryoSPARC .cs file")
     if suffix == ".cs":
-        particles = _from_cryosparc(path, project, passthrough)
-    elif suffix in _STACK_SUFFIXES:
+        particles = _from_cryosparc(path, project, passthrough, alignment)
+    elif suffix in STACK_SUFFIXES:
         particles = _from_stack(path, project)
     else:
         particles = _from_star(path, project)
@@ -94,8 +95,10 @@ def _particle_block(path: Path, blocks: dict[str, Table]) -> str:
     raise ParticleFileError(f"{path}: no particles: no block has the column rlnImageName; blocks are {found}")
 
 
-def _from_cryosparc(path: Path, project: Path | None, passthrough: Sequence[str | Path]) -> ParticleSet:
-    table, optics = read_cryosparc(path, passthrough=passthrough)
+def _from_cryosparc(
+    path: Path, project: Path | None, passthrough: Sequence[str | Path], alignment: Literal["2D", "3D"] | None
+) -> ParticleSet:
+    table, optics, notes = read_cryosparc(path, passthrough=passthrough, alignment=alignment)
     return assemble(
         path=path,
         project=project,
@@ -105,6 +108,7 @@ def _from_cryosparc(path: Path, project: Path | None, passthrough: Sequence[str 
         blocks={},
         layout=("optics", "particles"),
         block="particles",
+        notes=notes,
     )
 
 

@@ -47,7 +47,7 @@ def _prepare(
     path = classified(source.particles)
     chosen, notes = (settings, ()) if settings.single else inherited(settings, path)
     given = Particles(**{**vars(source), "particles": path})
-    found = given.read() if settings.single else given.open(ctf=chosen.ctf)
+    found = given.read() if settings.single else given.open(ctf=chosen.ctf, alignment="2D")
     chosen, turned = light_on_dark(None if found.usable is None else found.usable.contrast, chosen)
     run = prepare_deconvolution(found, chosen, device=resources.device, memory_bytes=resources.memory_bytes)
     return Prepared(
