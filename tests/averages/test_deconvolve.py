@@ -113,9 +113,10 @@ def test_phase_flipped_particles_give_the_same_averages(classified, result):
     assert (correlation(found.averages, result.averages) > 0.97).all()
 
 
-def test_memory_and_steps_do_not_change_the_result(classified, result):
+def test_steps_do_not_change_the_result(classified, result, monkeypatch):
     steps = []
-    tight = deconvolve(classified, particle_diameter_A=DIAMETER_A, memory_bytes=1, on_step=steps.append)
+    monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)
+    tight = deconvolve(classified, particle_diameter_A=DIAMETER_A, on_step=steps.append)
     assert [info["classes_done"] for info in steps] == [1, 2, 3, 4]
     assert np.allclose(tight.averages, result.averages, atol=1e-4)
 

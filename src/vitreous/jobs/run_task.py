@@ -19,10 +19,11 @@ from vitreous.iterate import Interrupted, IterativeState, run
 from vitreous.jobs.distributed import processes_of_this_job
 from vitreous.jobs.folder import STORE, Job, JobFinished, open_job
 from vitreous.jobs.manifest import Manifest, new_manifest
-from vitreous.jobs.options import RunOptions, chosen_device, processors, tell, use_threads
+from vitreous.jobs.options import RunOptions, chosen_device, processors, tell
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
 from vitreous.jobs.report import write_page
 from vitreous.jobs.task import Composed, Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
+from vitreous.matching.workers import one_thread
 from vitreous.processes import Processes
 
 __all__ = ["run_task"]
@@ -44,8 +45,10 @@ def run_task(
 ) -> Path | None:
     """Do a job in the folder ``output``; the path of its report, or None after a dry run.
 
-    A job that was killed continues with ``options.resume`` and ends with the same bits. One that has finished is not
-    done again, but its report is written again.
+    A job that was killed continues with ``options.resume`` and ends with the same bits, and so it does with another
+    number of threads: PyTorch's own ones rest, and what is shared by threads is shared in parts that do not depend on
+    their number (:func:`vitreous.matching.workers.ordered_map`). One that has finished is not done again, but its
+    report is written again.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def run_task(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options, path, relay = options or RunOptions(), Path(output), _Relay()
-    with processes_of_this_job() as processes, torch.no_grad():
+    with processes_of_this_job() as processes, torch.no_grad(), one_thread():
         resources = _resources(task, options, path, relay, processes)
         prepared = task.prepare(source, task.settings(settings), resources)
         screen = (*prepared.screen, *(f"note     {text}" for text in (*prepared.notes, *prepared.warnings)))
@@ -184,7 +187,6 @@ def _resources(
         raise ValueError(f"{task.name} works in one process; start it without torchrun")
     if options.device == "cuda" and "device" not in task.uses:
         raise ValueError(f"{task.name} runs on the processor; leave the device out, or say cpu")
-    use_threads(options)
     device = chosen_device(options) if "device" in task.uses else "cpu"
     return Resources(
         device=device,

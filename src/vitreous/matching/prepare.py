@@ -19,16 +19,18 @@ from vitreous.matching.grid import PoseGrid
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile
 from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
+from vitreous.matching.workers import ordered_map
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, ctf_weight, normalise_images
 from vitreous.processes import ALONE, Processes, by_process
 
-__all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles"]
+__all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles", "shifted_bytes"]
 
 DEFAULT_DIAMETER, LARGEST_DIAMETER = 7 / 8, 0.97  # of the box
 FEWEST_PX = 8  # across a particle
 LEAST_CTF_POWER = 1e-3  # mean C^2 of a ring that powers are divided by
 BATCH_BYTES = 8 << 20
 SHIFTED_SHARE = 1 / 2  # of the memory, for shifted references
+MOST_SHIFTED_BYTES = 2 << 30  # for those of a single one, whatever the memory
 BYTES_PER_SHIFTED = 60  # per ring harmonic of a shifted reference: its matrices, and transforms while it is made
 ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
 
@@ -162,7 +164,7 @@ class PreparedParticles:
     images have no CTF; pixel_size_A: of the working images; noise_group: (n,) int64; group_power: (G, R) mean |X|^2
     of the masked images, over mean C^2 for images that were premultiplied by C; bad: (n,) bool, images that cannot be
     used (their rings are zero); threads: that passes over the particles use; memory_bytes: of which shifted references
-    may take half.
+    may take half; no result depends on it.
     """
 
     preparation: ImagePreparation
@@ -260,14 +262,14 @@ class PreparedParticles:
     def grid(self, rings: int, offset_range_A: float) -> PoseGrid:
         """The pose grid for a number of rings.
 
-        Shifted references are held in blocks, so the number of references does not matter. Only where the memory
-        does not hold the shifted copies of a single one does the step of the shifts widen, and the grid says so.
+        Shifted references are held in blocks, so neither their number nor the memory matters. Only where the shifted
+        copies of a single one would take 2 GB does the step of the shifts widen, and the grid says so.
         """
         return PoseGrid.for_rings(
             self.basis,
             rings,
             offset_range_A / self.pixel_size_A,
-            most_shifts=most_shifts(self.basis, rings, self.memory_bytes),
+            most_shifts=most_shifts(self.basis, rings),
             device=self.device,
         )
 
@@ -296,10 +298,17 @@ def _noise_power_gain(
     return _noise_gain(ctf.take(index), basis.k_per_px / pixel).double().square()
 
 
-def most_shifts(basis: RingBasis, rings: int, memory_bytes: int) -> int:
-    """Shifted copies of one reference that the memory holds."""
-    harmonics = int(basis.q_max[rings - 1]) + 1
-    return max(1, int(SHIFTED_SHARE * memory_bytes) // (BYTES_PER_SHIFTED * rings * harmonics))
+def most_shifts(basis: RingBasis, rings: int) -> int:
+    """Shifts that are searched at most: as many copies of one reference as 2 GB hold.
+
+    The limit is the same whatever memory a job may use, since the result would depend on it.
+    """
+    return max(1, MOST_SHIFTED_BYTES // shifted_bytes(basis, rings))
+
+
+def shifted_bytes(basis: RingBasis, rings: int) -> int:
+    """What one shifted copy of a reference takes."""
+    return BYTES_PER_SHIFTED * rings * (int(basis.q_max[rings - 1]) + 1)
 
 
 def prepare_particles(
@@ -331,21 +340,23 @@ def prepare_particles(
     power = torch.zeros(int(groups.max(initial=0)) + 1, basis.rings, dtype=torch.float64)
     count = torch.zeros_like(power)
     batch = preparation.batch
-    for start in range(0, len(mine), batch):
-        place, index = slice(start, start + batch), mine[start : start + batch]
-        images = torch.from_numpy(np.ascontiguousarray(read(index), dtype=np.float32)).to(device)
+    places = [slice(start, start + batch) for start in range(0, len(mine), batch)]
+
+    def expand(place: slice) -> tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor]:
+        images = torch.from_numpy(np.ascontiguousarray(read(mine[place]), dtype=np.float32)).to(device)
         images, unusable = preparation.clean(images)
         rings_of = basis.expand(resize_images(images, basis.box_px)) * (preparation.box_px / basis.box_px) ** 2
-        packed[place] = rings_of.cpu().numpy()
-        wrong[place] = unusable.cpu().numpy()
-        ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2).double().cpu()
-        good = torch.from_numpy(~wrong[place])
-        gain = _noise_power_gain(ctf, index, basis, preparation)
+        ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2)
+        return place, rings_of.cpu(), unusable.cpu(), ring_power.double().cpu()
+
+    for place, rings_of, unusable, ring_power in ordered_map(expand, places, threads if device == "cpu" else 1):
+        packed[place], wrong[place] = rings_of.numpy(), unusable.numpy()
+        good, index = ~unusable, mine[place]
         which = torch.from_numpy(groups[index])[good]
         power.index_add_(0, which, ring_power[good])
-        count.index_add_(0, which, gain[good])
+        count.index_add_(0, which, _noise_power_gain(ctf, index, basis, preparation)[good])
         if progress is not None:
-            progress(min((start + batch) * processes.size, n))
+            progress(min(place.stop * processes.size, n))
     seen = processes.add(_GroupPower(power=power, count=count))
     overall = seen.power.sum(0) / seen.count.sum(0).clamp_min(LEAST_CTF_POWER)
     group_power = torch.where(seen.count > 0, seen.power / seen.count.clamp_min(LEAST_CTF_POWER), overall)

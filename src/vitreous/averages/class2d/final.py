@@ -134,6 +134,7 @@ def finish(
         _halves(alignments, settings.classes, state.seed),
         settings.classes,
         device=data.device,
+        threads=data.threads,
         processes=processes,
         progress=partial(_say, progress, "averages"),
     )

@@ -26,6 +26,7 @@ from vitreous.matching import (
     most_shifts,
     padded,
     prepare_particles,
+    shifted_bytes,
     signal_power,
     total,
     wiener,
@@ -101,7 +102,7 @@ class Class2DRun:
             normalise=settings.normalise,
         )
         self.ctf = particles.ctf_for(settings.ctf, premultiplied=True)
-        self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)
+        self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes, threads)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
 
@@ -245,7 +246,12 @@ def _check_enough(particles: ParticleSet, count: int, kind: str, settings: Class
 
 
 def _plan(
-    particles: ParticleSet, settings: Class2D, preparation: ImagePreparation, has_ctf: bool, memory_bytes: int
+    particles: ParticleSet,
+    settings: Class2D,
+    preparation: ImagePreparation,
+    has_ctf: bool,
+    memory_bytes: int,
+    threads: int,
 ) -> Class2DPlan:
     n, box, pixel = len(particles), particles.box_px, particles.pixel_size_A
     usable = int(np.count_nonzero(~particles.bad))
@@ -261,8 +267,14 @@ def _plan(
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
     offset = settings.offset_range_A or DEFAULT_OFFSET * box * pixel
     reach_px = offset / (window_A / full.window_px)
-    finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings, memory_bytes))
+    finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings))
     notes += finest.notes
+    copies = len(finest.shifts_px) * shifted_bytes(full, full.rings)
+    if copies > memory_bytes // 2:
+        notes.append(
+            f"at the finest resolution the shifted copies of one class take {copies / 2**20:,.0f} MB; half of --memory "
+            f"are {memory_bytes / 2**21:,.0f} MB, and more will be used"
+        )
     flops = 25 * n * settings.classes * 30 * (8 * basis.packed_size / 2 + 2 * basis.harmonics**2)
     return Class2DPlan(
         n_particles=n,
@@ -280,7 +292,7 @@ def _plan(
         prepared_bytes=prepared,
         prepared_in_memory=prepared < memory_bytes // 4,
         memory_bytes=memory_bytes,
-        seconds_estimate=5 + flops / CORE_FLOPS / max(1, torch.get_num_threads()),
+        seconds_estimate=5 + flops / CORE_FLOPS / threads,
         notes=notes,
     )
 

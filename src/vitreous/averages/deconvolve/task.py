@@ -21,7 +21,7 @@ from vitreous.particles import ParticleSet, judged
 __all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
 
 DEFAULT_EDGE_PX = 3.0
-CLASSES_PER_STEP = 8
+CLASSES_PER_STEP, STEP_BYTES = 8, 1 << 29
 NOISE_SAMPLE = 256  # images whose background is measured when they are not normalised
 
 
@@ -47,6 +47,7 @@ class DeconvolveRun:
     particles: ParticleSet
     settings: Deconvolve
     device: str
+    threads: int
     preparation: ImagePreparation
     ctf: CTFParameters | None
     class_number: np.ndarray  # (K,)
@@ -133,6 +134,7 @@ class DeconvolveRun:
             len(self.group_population),
             phase_flipped=phase_flipped,
             device=self.device,
+            threads=self.threads,
         )
 
     def _mask(self, image: np.ndarray) -> np.ndarray:
@@ -171,7 +173,7 @@ class DeconvolveRun:
 
 
 def prepare_deconvolution(
-    particles: ParticleSet, settings: Deconvolve, *, device: str = "cpu", memory_bytes: int = 4 << 30
+    particles: ParticleSet, settings: Deconvolve, *, device: str = "cpu", threads: int = 1
 ) -> DeconvolveRun:
     """Check settings against particles, choose defocus groups over all of them; images are not touched yet.
 
@@ -217,6 +219,7 @@ def prepare_deconvolution(
         particles=particles,
         settings=settings,
         device=device,
+        threads=threads,
         preparation=preparation,
         ctf=ctf,
         class_number=numbers,
@@ -224,7 +227,7 @@ def prepare_deconvolution(
         group=group,
         group_defocus_A=mean_defocus,
         group_population=sizes,
-        classes_per_step=_classes_per_step(memory_bytes, len(sizes), preparation.box_px),
+        classes_per_step=_classes_per_step(len(sizes), preparation.box_px),
         messages=tuple(messages),
     )
 
@@ -234,7 +237,6 @@ def deconvolve(
     settings: Deconvolve | None = None,
     *,
     device: str = "cpu",
-    memory_bytes: int = 4 << 30,
     on_step: Callable[[dict[str, Any]], None] | None = None,
     **overrides: Any,
 ) -> DeconvolveResult:
@@ -243,7 +245,7 @@ def deconvolve(
     ``on_step`` receives what is worth knowing of every step. Raises ValueError as :func:`prepare_deconvolution`.
     """
     chosen = replace(settings or Deconvolve(), **overrides)
-    prepared = prepare_deconvolution(particles, chosen, device=device, memory_bytes=memory_bytes)
+    prepared = prepare_deconvolution(particles, chosen, device=device)
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=0, on_step=on_step)
     return result
@@ -271,10 +273,13 @@ def _finite_ctf(ctf: CTFParameters) -> np.ndarray:
     return np.isfinite(np.stack(list(vars(ctf).values()))).all(0)
 
 
-def _classes_per_step(memory_bytes: int, groups: int, box: int) -> int:
-    """Classes whose averages (with temporaries) and images in work take a quarter of the memory, eight at most."""
+def _classes_per_step(groups: int, box: int) -> int:
+    """Classes whose averages (with temporaries) and images in work take half a GB, eight at most.
+
+    Not of the memory that a job may use: classes that are solved together round otherwise than alone.
+    """
     bytes_per_class = 12 * groups * box * (box + box // 2 + 1) + 64 * 4 * box**2
-    return max(1, min(CLASSES_PER_STEP, memory_bytes // 4 // bytes_per_class))
+    return max(1, min(CLASSES_PER_STEP, STEP_BYTES // bytes_per_class))
 
 
 def _noise_sd(job: DeconvolveRun) -> float:

@@ -32,11 +32,10 @@ from vitreous.particles import ParticleSet, judged
 
 __all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
 
-SHARE_OF_MEMORY = 8  # the matrices of the basis may take this part of it,
-BYTES_PER_R4 = 5.0  # and this is what they take, by the fourth power of the radius in pixels
-WIDEST_PX, NARROWEST_PX = 200, 32  # limits of the diameter in working pixels
+BYTES_PER_R4 = 5.0  # what the matrices of the basis take, by the fourth power of the radius in pixels
+WIDEST_PX = 200  # across the particle, in working pixels: matrices of 500 MB
 EIGENIMAGES = 24
-LARGEST_BATCH = 4096
+LARGEST_BATCH, BATCH_BYTES = 4096, 1 << 30
 EVERY_COMPONENT = 1 << 40
 
 
@@ -82,6 +81,7 @@ class DenoiseRun:
         *,
         memory_bytes: int,
         store: Path | None,
+        threads: int,
     ):
         self.particles = particles
         self.settings = settings
@@ -90,13 +90,14 @@ class DenoiseRun:
         self.notes = notes
         self.memory_bytes = memory_bytes
         self.store = store
+        self.threads = threads
         self.on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
         self._fitted: _Filter | None = None
 
     @property
     def batch(self) -> int:
-        """Images that are made at a time."""
-        fitting = self.memory_bytes // (64 * 4 * self.particles.box_px**2)
+        """Images that are made at a time, the same whatever the memory: products of other sizes round otherwise."""
+        fitting = BATCH_BYTES // (64 * 4 * self.particles.box_px**2)
         return max(16, min(LARGEST_BATCH, fitting))
 
     @property
@@ -183,6 +184,7 @@ class DenoiseRun:
                     ctf=self.ctf,
                     memory_bytes=self.memory_bytes,
                     store=self.store,
+                    threads=self.threads,
                     progress=self.on_progress,
                 )
                 if matched.bad.all():
@@ -255,7 +257,12 @@ def _messages(fitted: _Filter) -> list[str]:
 
 
 def prepare_denoising(
-    particles: ParticleSet, settings: Denoise, *, memory_bytes: int = 4 << 30, store: Path | None = None
+    particles: ParticleSet,
+    settings: Denoise,
+    *,
+    memory_bytes: int = 4 << 30,
+    store: Path | None = None,
+    threads: int = 1,
 ) -> DenoiseRun:
     """Check settings against particles, which are judged first (:func:`vitreous.particles.judged`) if they are not yet.
 
@@ -270,18 +277,15 @@ def prepare_denoising(
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
     )
-    radius = (memory_bytes / SHARE_OF_MEMORY / BYTES_PER_R4) ** 0.25
     steerable = steerable_plan(
-        preparation,
-        resolution_limit_A=settings.resolution_limit_A,
-        most_diameter_px=min(WIDEST_PX, max(NARROWEST_PX, 2 * radius)),
+        preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX
     )
     ctf = particles.ctf_for(settings.ctf)
-    notes = tuple(_notes(particles, settings, steerable))
-    return DenoiseRun(particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store)
+    notes = tuple(_notes(particles, settings, steerable, memory_bytes))
+    return DenoiseRun(particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store, threads=threads)
 
 
-def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan) -> list[str]:
+def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan, memory_bytes: int) -> list[str]:
     notes = []
     if settings.particle_diameter_A is None:
         diameter = steerable.preparation.particle_diameter_A
@@ -290,6 +294,12 @@ def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan) 
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
     if steerable.box_px < particles.box_px:
         notes.append(f"computed at {steerable.pixel_size_A:.3g} A per pixel, written at the pixel size of the input")
+    matrices = BYTES_PER_R4 * steerable.radius_px**4
+    if matrices > memory_bytes / 2:
+        notes.append(
+            f"the matrices of the basis take {matrices / 2**20:,.0f} MB, more than half of --memory; a resolution "
+            "limit makes them smaller"
+        )
     return notes
 
 

@@ -141,6 +141,7 @@ class NeighboursRun:
                 ctf=self.ctf,
                 memory_bytes=self.plan.memory_bytes,
                 store=self._file(),
+                threads=self.threads,
                 processes=self.processes,
                 progress=self.on_progress,
             )

@@ -49,7 +49,9 @@ def _prepare(
     given = Particles(**{**vars(source), "particles": path})
     found = given.read() if settings.single else given.open(ctf=chosen.ctf, alignment="2D")
     chosen, turned = light_on_dark(None if found.usable is None else found.usable.contrast, chosen)
-    run = prepare_deconvolution(found, chosen, device=resources.device, memory_bytes=resources.memory_bytes)
+    run = prepare_deconvolution(
+        found, chosen, device=resources.device, threads=resources.threads
+    )
     return Prepared(
         settings=chosen,
         inputs=(path,),
@@ -104,7 +106,7 @@ TASK = Task(
     files=FILES,
     results="deconvolved.mrcs, deconvolved.star",
     page=deconvolve_page,
-    uses=frozenset({"device", "memory", "threads"}),
-    ignores=frozenset({"every"}),
+    uses=frozenset({"device", "threads"}),
+    ignores=frozenset({"memory", "every"}),
 )
 run_deconvolve = function_of(TASK)

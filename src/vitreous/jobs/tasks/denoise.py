@@ -22,7 +22,13 @@ EXAMPLES = 30
 
 def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prepared[DenoiseState, DenoiseModel]:
     found = source.open(ctf=settings.ctf)
-    run = prepare_denoising(found, settings, memory_bytes=resources.memory_bytes, store=resources.store / STORE)
+    run = prepare_denoising(
+        found,
+        settings,
+        memory_bytes=resources.memory_bytes,
+        store=resources.store / STORE,
+        threads=resources.threads,
+    )
     run.on_progress = resources.progress
     stack = MrcStackWriter(resources.store.parent / STACK, box_px=found.box_px, pixel_size_A=found.pixel_size_A)
     return Prepared(
