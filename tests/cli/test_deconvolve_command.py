@@ -63,7 +63,7 @@ def test_command_and_a_finished_folder(vitreous, classified, folder, tmp_path):
 
 
 def test_interrupted_and_resumed_it_ends_alike(classified, folder, tmp_path, monkeypatch):
-    one_by_one = RunOptions(memory=1)
+    monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)  # one class in a step
 
     def stop_after_two(job):
         return job.path.joinpath("history.jsonl").is_file() and len(lines(job.path)) == 2
@@ -74,11 +74,11 @@ def test_interrupted_and_resumed_it_ends_alike(classified, folder, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", stop_after_two)
         with pytest.raises(Interrupted):
-            run_deconvolve(classified, tmp_path / "o", options=one_by_one)
+            run_deconvolve(classified, tmp_path / "o", options=RunOptions())
     assert job_status(tmp_path / "o") == "aborted"
-    run_deconvolve(classified, tmp_path / "o", options=RunOptions(memory=1, resume=True))
+    run_deconvolve(classified, tmp_path / "o", options=RunOptions(resume=True))
     assert [entry["iteration"] for entry in lines(tmp_path / "o")] == [1, 2, 3, 4]
-    run_deconvolve(classified, tmp_path / "whole", options=one_by_one)
+    run_deconvolve(classified, tmp_path / "whole", options=RunOptions())
     assert np.array_equal(pixels(tmp_path / "o" / FILES[0]), pixels(tmp_path / "whole" / FILES[0]))
 
 
@@ -104,7 +104,8 @@ def test_overwrite_removes_only_our_files(classified, folder, tmp_path):
     assert read_manifest(copy).settings["groups"] == 2
 
 
-def test_steps_fit_the_memory(classified):
+def test_classes_that_are_solved_together_are_few_in_large_boxes(classified, monkeypatch):
     particles = read_particles(classified / "run_data.star")
     assert prepare_deconvolution(particles, Deconvolve()).steps == 1
-    assert prepare_deconvolution(particles, Deconvolve(), memory_bytes=1).steps == 4
+    monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)
+    assert prepare_deconvolution(particles, Deconvolve()).steps == 4

@@ -7,7 +7,9 @@ and completion do not wait for PyTorch.
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import cyclopts
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # machine; jobs share their work out among threads themselves, and products inside one of these need no others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _end_like_an_interrupt()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -80,6 +83,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--json" in words:
             print(json.dumps({"event": "error", "message": _one_line(error)}), flush=True)
         return 1
+
+
+def _end_like_an_interrupt() -> None:
+    """SIGTERM, which batch systems send before they kill, ends a job as Ctrl-C does: marked, and with what goes on."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt("terminated by the system")
 
 
 def _one_line(error: BaseException) -> str:

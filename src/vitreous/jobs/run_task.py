@@ -17,7 +17,8 @@ import torch
 
 from vitreous.iterate import Interrupted, IterativeState, run
 from vitreous.jobs.distributed import processes_of_this_job
-from vitreous.jobs.folder import STORE, Job, JobFinished, open_job
+from vitreous.jobs.digest import content_of
+from vitreous.jobs.folder import STORE, Job, JobFinished, JobFolderError, open_job
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.options import RunOptions, chosen_device, processors, tell
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
@@ -27,6 +28,8 @@ from vitreous.matching.workers import one_thread
 from vitreous.processes import Processes
 
 __all__ = ["run_task"]
+
+STORE_MARK = "made_by_vitreous"
 
 I = TypeVar("I")
 C = TypeVar("C")
@@ -78,6 +81,7 @@ def run_task(
             seed=getattr(prepared.settings, "seed", 0),
             inputs=prepared.inputs,
             files=task.files,
+            content=content_of(prepared.inputs, prepared.pixels),
         )
         if isinstance(prepared, Composed):
             work = partial(_compose, prepared=prepared, options=options, command=command)
@@ -264,9 +268,12 @@ def _closing(outcome: Outcome, seconds: float) -> str:
 
 @contextmanager
 def _scratch(store: Path) -> Iterator[None]:
-    """An empty folder for what does not fit into the memory."""
+    """An empty folder for what does not fit into the memory; it bears a mark, without which nothing is removed."""
+    if store.exists() and not (store / STORE_MARK).is_file() and (store.is_file() or any(store.iterdir())):
+        raise JobFolderError(f"{store} is in the way and was not made by this program; move it, or choose another folder")
     shutil.rmtree(store, ignore_errors=True)  # of a run that was killed
     store.mkdir()
+    (store / STORE_MARK).touch()
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from vitreous.matching.score import ImageTile
 from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
 from vitreous.matching.workers import ordered_map
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, ctf_weight, normalise_images
+from vitreous.particles.scratch import scratch_array
 from vitreous.processes import ALONE, Processes, by_process
 
 __all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles", "shifted_bytes"]
@@ -335,7 +336,7 @@ def prepare_particles(
     shares = by_process(np.arange(n), processes)
     mine = shares[processes.rank]
     shape = (len(mine), basis.packed_size)
-    packed = np.empty(shape, np.float32) if store is None else np.memmap(store, np.float32, "w+", shape=shape)
+    packed = np.empty(shape, np.float32) if store is None else scratch_array(store, np.float32, shape)
     wrong = np.zeros(len(mine), bool)
     power = torch.zeros(int(groups.max(initial=0)) + 1, basis.rings, dtype=torch.float64)
     count = torch.zeros_like(power)

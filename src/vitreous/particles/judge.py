@@ -1,6 +1,7 @@
 """The one place that decides which particles of a set can be used, and whether a job can run at all."""
 
 from dataclasses import replace
+from hashlib import blake2b
 
 import numpy as np
 
@@ -41,7 +42,11 @@ def judged(particles: ParticleSet, *, ctf: bool = True, poses: bool = True) -> P
         return particles
     usable = judge(particles, ctf=ctf, poses=poses)
     if usable.problems:
-        raise ParticleFileError(f"{particles.path}: {'; '.join(_without_path(particles, t) for t in usable.problems)}")
+        seen = usable.images_checked > 0
+        why = () if seen else (*usable.warnings[:1], *(f.words for f in usable.faults if len(f.rows)))
+        raise ParticleFileError(
+            f"{particles.path}: {'; '.join(_without_path(particles, text) for text in (*usable.problems, *why))}"
+        )
     return replace(particles, usable=usable)
 
 
@@ -82,6 +87,7 @@ def look(
         problems=tuple(problems),
         contrast=contrast,
         background=None if survey is None else _background(survey),
+        digest="" if survey is None else _digest(survey),
     )
     return usable, readable, survey
 
@@ -249,6 +255,11 @@ def _background(survey: Survey) -> Background | None:
     return Background(
         mean=float(np.median(mean)), sd=float(np.median(sd)), normalised_fraction=float(normalised.mean())
     )
+
+
+def _digest(survey: Survey) -> str:
+    order = np.argsort(survey.rows)
+    return blake2b(survey.rows[order].tobytes() + survey.digest[order].tobytes(), digest_size=16).hexdigest()
 
 
 def _without_path(particles: ParticleSet, text: str) -> str:

@@ -92,6 +92,11 @@ class ParticleSet:
         return np.zeros(len(self), dtype=bool) if self.usable is None else self.usable.bad
 
     @property
+    def digest(self) -> str:
+        """Of the pixels of all images, in hexadecimal; "" where the set has not been judged."""
+        return "" if self.usable is None else self.usable.digest
+
+    @property
     def has_ctf(self) -> bool:
         """Whether everything is there that a CTF needs."""
         return not self.missing_ctf_columns

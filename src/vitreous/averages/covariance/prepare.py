@@ -25,6 +25,7 @@ from vitreous.matching import ImagePreparation
 from vitreous.matching.workers import ordered_map
 from vitreous.optics import CTFParameters, add_noise_images, empty_noise_sums, noise_power
 from vitreous.particles import ParticleSet
+from vitreous.particles.scratch import scratch_array
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.quality import soft_disc
 
@@ -139,7 +140,7 @@ def prepare_matched(
     if store is None or 8 * n * basis.size < memory_bytes // 4:
         matched = np.zeros(shape, np.complex64)
     else:
-        matched = np.memmap(store, np.complex64, "w+", shape=shape)
+        matched = scratch_array(store, np.complex64, shape)
     moments = empty_moments(basis, 1 if groups is None else len(groups))
     bad, scale = np.zeros(n, bool), np.zeros(n, np.float32)
     shares = by_process(np.arange(n), processes)

@@ -89,6 +89,7 @@ def _prepare(
     return Prepared(
         settings=settings,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=Class2DState,
         steps=settings.iterations,

@@ -55,6 +55,7 @@ def _prepare(
     return Prepared(
         settings=chosen,
         inputs=(path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=DeconvolveState,
         steps=run.steps,

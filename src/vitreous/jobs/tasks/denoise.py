@@ -34,6 +34,7 @@ def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prep
     return Prepared(
         settings=settings,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm(stack),
         state=DenoiseState,
         steps=run.steps,

@@ -72,6 +72,7 @@ def _prepare(
     return Prepared(
         settings=chosen,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=NeighboursState,
         steps=chosen.runs * chosen.passes,

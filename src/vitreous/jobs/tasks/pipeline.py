@@ -127,6 +127,7 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     return Composed(
         settings=settings,
         inputs=(source.particles,),
+        pixels=first.pixels,
         screen=first.screen,
         notes=first.notes,
         warnings=(*turned, *first.warnings),
