@@ -35,7 +35,8 @@ class RunOptions:
     dry_run
         Say what is in the data, what memory is planned and how long it may take, and stop.
     every
-        Write files of every N-th iteration for RELION (checkpoints are written at every one).
+        Write files of every N-th iteration for RELION, and keep them; 1 keeps the newest and every tenth. Checkpoints
+        are written at every iteration, and two kept.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -30,6 +30,7 @@ from vitreous.processes import Processes
 __all__ = ["run_task"]
 
 STORE_MARK = "made_by_vitreous"
+KEPT_EVERY = 10  # iteration, whose files stay beside the newest ones; of a million particles each has 300 MB
 
 I = TypeVar("I")
 C = TypeVar("C")
@@ -257,8 +258,11 @@ def _record(job: Job, reporter: Reporter, work: _Work, info: dict[str, Any]) -> 
 
 def _save(job: Job, work: _Work, state: IterativeState) -> None:
     """The files of an iteration first, then the checkpoint: a job killed in between repeats both."""
-    if work.prepared.iteration is not None and state.iteration and state.iteration % work.options.every == 0:
-        work.prepared.iteration(job.path, state)
+    prepared, every, before = work.prepared, work.options.every, state.iteration - 1
+    if prepared.iteration is not None and state.iteration and state.iteration % every == 0:
+        prepared.iteration(job.path, state)
+        if prepared.forget is not None and every == 1 and before % KEPT_EVERY:
+            prepared.forget(job.path, before)
     job.save(state)
 
 

@@ -16,7 +16,13 @@ from vitreous.jobs.history import read_history
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.results.class2d import FILES, Examples, write_examples
-from vitreous.jobs.results.class2d_relion import SearchSettings, Snapshot, write_final, write_iteration
+from vitreous.jobs.results.class2d_relion import (
+    SearchSettings,
+    Snapshot,
+    remove_iteration,
+    write_final,
+    write_iteration,
+)
 from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
 from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
 
@@ -95,6 +101,7 @@ def _prepare(
         steps=settings.iterations,
         write=partial(_write, run),
         iteration=partial(_write_iteration, run),
+        forget=remove_iteration,
         screen=_screen(run, resources.store.parent),
         notes=tuple(run.plan.notes),
         warnings=warnings,
