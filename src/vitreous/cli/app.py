@@ -7,6 +7,7 @@ and completion do not wait for PyTorch.
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 import cyclopts
 
 from vitreous.cli import relion
+from vitreous.jobs.options import printable
 from vitreous.jobs.tasks.table import TASKS
 from vitreous.version import __version__
 
@@ -24,6 +26,8 @@ USER_ERRORS = (ValueError, OSError, MemoryError)
 EPILOGUE = """\
 Every job is a folder with its settings, log, results and report. --debug shows where an error comes from.
 Exit codes: 0 fine, 1 wrong input or settings, 2 wrong command line, 130 interrupted."""
+
+_SETTING = re.compile(r"^([a-z][a-zA-Z0-9_]*)(: (?:expected|\S+ A (?:leads|does|is)) )")  # a setting's name, in Python
 
 app = cyclopts.App(
     name="vitreous",
@@ -59,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
+        _refuse_no_folder(words)
         if words[:1] == ["class2d"]:
             translated = relion.translate(words[1:])
             words = ["class2d", *translated.words]
@@ -85,6 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _refuse_no_folder(words: Sequence[str]) -> None:
+    """An empty name, which a variable that is not set leaves behind, would mean the current folder."""
+    for option, value in zip(words, words[1:], strict=False):
+        if option in ("-o", "--o", "--output") and not value.strip():
+            raise relion.OptionError(f"{option}: the name of the folder is empty; expected the folder for the results")
+
+
 def _end_like_an_interrupt() -> None:
     """SIGTERM, which batch systems send before they kill, ends a job as Ctrl-C does: marked, and with what goes on."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
@@ -96,11 +108,12 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return _SETTING.sub(lambda found: f"--{found[1].replace('_', '-')}{found[2]}", text)
 
 
 def _complain(text: str) -> None:
     """On standard error; of several processes each says which it is."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         text = text.replace("vitreous: ", f"vitreous, process {os.environ.get('RANK', '?')}: ", 1)
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

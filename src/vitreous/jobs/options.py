@@ -11,7 +11,7 @@ import torch
 from vitreous.jobs.history import to_json
 from vitreous.require import require_at_least, require_finite
 
-__all__ = ["RunOptions", "chosen_device", "processors", "tell", "use_threads"]
+__all__ = ["RunOptions", "chosen_device", "printable", "processors", "tell", "use_threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,17 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: names in files may hold any bytes.
+
+    >>> printable("a.mrcs" + chr(27) + "[2J")
+    'a.mrcs\\\\x1b[2J'
+    """
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def tell(options: RunOptions, text: str, event: str, content: Mapping[str, Any]) -> None:
     """Words for the human; with ``json`` they go to standard error and the event to standard output."""
-    print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+    print(printable(text), file=sys.stderr if options.json else sys.stdout, flush=True)
     if options.json:
         print(to_json({"event": event, **content}), flush=True)

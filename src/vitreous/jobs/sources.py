@@ -108,7 +108,7 @@ def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
         "ctf": settings.ctf and before.get("ctf", True),
     }
     taken: S = replace(settings, **known)  # type: ignore[type-var]
-    changed = [f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]  # type: ignore[call-overload]
+    changed = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]  # type: ignore[call-overload]
     return taken, (f"as in the classification: {', '.join(changed)}",) if changed else ()
 
 

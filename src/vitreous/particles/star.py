@@ -66,6 +66,7 @@ class _Block:
     line: int
     loop: bool | None = None
     names: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)  # the same names: there are files with tens of thousands
     rows: list[list[bytes]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     chunks: list[list[np.ndarray]] = field(default_factory=list)
@@ -171,7 +172,7 @@ def _add_name(block: _Block, tokens: list[bytes], path: Path, number: int) -> No
         block.loop = False
     if not name:
         raise ParticleFileError(f"{path}:{number}: a name is missing after the underscore")
-    if name in block.names:
+    if name in block.known:
         raise ParticleFileError(f"{path}:{number}: column {name} occurs twice in block data_{block.name}")
     if block.loop and block.lines:
         raise ParticleFileError(f"{path}:{number}: column name {name} after the first row of block data_{block.name}")
@@ -179,9 +180,12 @@ def _add_name(block: _Block, tokens: list[bytes], path: Path, number: int) -> No
         expected = "none in a loop_" if block.loop else "one"
         raise ParticleFileError(f"{path}:{number}: {len(tokens) - 1} values after {name}; expected {expected}")
     block.names.append(name)
+    block.known.add(name)
     if not block.loop:
         value = tokens[1] if len(tokens) == 2 else b""
-        block.chunks = [[*(block.chunks[0] if block.chunks else []), pack_bytes([value])]]
+        if not block.chunks:
+            block.chunks = [[]]
+        block.chunks[0].append(pack_bytes([value]))
         block.lines = [block.line]
 
 
