@@ -19,6 +19,7 @@ from vitreous.averages.covariance.estimate import (
 )
 from vitreous.averages.covariance.filter import DenoisedCoefficients, posterior_covariance, wiener_filter
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
+from vitreous.averages.covariance.jury import Verdict, log_gain, verdict
 from vitreous.averages.covariance.matched import matched_coefficients, white_noise_variance
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments, merge_moments
 from vitreous.averages.covariance.noise import background_response, smooth_spectrum, unknown_plane
@@ -40,6 +41,9 @@ from vitreous.averages.covariance.prior import ImagePrior
 from vitreous.averages.covariance.survey import Excess, bulk_level, choose_cutoff, excess_power
 
 __all__ = [
+    "Verdict",
+    "log_gain",
+    "verdict",
     "DefocusGroups",
     "DenoisedCoefficients",
     "Excess",

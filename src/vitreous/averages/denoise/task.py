@@ -13,6 +13,7 @@ from vitreous.averages.covariance import (
     MatchedImages,
     PrincipalBasis,
     SteerablePlan,
+    Verdict,
     estimate_covariance,
     estimate_mean,
     from_principal,
@@ -20,6 +21,7 @@ from vitreous.averages.covariance import (
     prepare_matched,
     principal_basis,
     steerable_plan,
+    verdict,
     wiener_filter,
 )
 from vitreous.averages.denoise.result import DenoiseModel, DenoiseResult
@@ -47,6 +49,7 @@ class _Filter:
     prior: ImagePrior
     principal: PrincipalBasis | None  # None: nothing rises above the noise
     posterior: tuple[torch.Tensor, ...]
+    verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,7 @@ class DenoiseRun:
             defocus_groups=0 if matched.groups is None else len(matched.groups),
             phase_error_rad=0.0 if matched.groups is None else matched.groups.phase_error_rad,
             bad=matched.bad,
+            found_signal=fitted.principal is not None,
             messages=_messages(fitted),
         )
 
@@ -210,16 +214,19 @@ class _Kept:
 
 
 def _fit(matched: MatchedImages, components: int | None) -> _Filter:
+    """The model; without covariance where images that it has not seen are no likelier with one."""
     mean = estimate_mean(matched.moments, matched.information)
     prior = estimate_covariance(matched.moments, matched.information, mean)
-    principal = None
-    if max(float(s.abs().max()) for s in prior.covariance) > 0:
+    principal, jury = None, verdict(matched)
+    if not jury.found_signal:
+        prior = replace(prior, covariance=tuple(torch.zeros_like(s) for s in prior.covariance))
+    elif max(float(s.abs().max()) for s in prior.covariance) > 0:
         principal = principal_basis(prior, components or EVERY_COMPONENT)
         variances = principal.variances.split([v.shape[1] for v in principal.vectors])
         covariance = tuple((v * s) @ v.T for v, s in zip(principal.vectors, variances, strict=True))
         prior = replace(prior, covariance=covariance)
     posterior = posterior_covariance(prior, matched.information)
-    return _Filter(matched=matched, prior=prior, principal=principal, posterior=posterior)
+    return _Filter(matched=matched, prior=prior, principal=principal, posterior=posterior, verdict=jury)
 
 
 def _components(fitted: _Filter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -250,8 +257,10 @@ def _messages(fitted: _Filter) -> list[str]:
         messages.append(f"{bad:,} particles could not be used and come out as zeros, with weight 0")
     if fitted.principal is None:
         messages.append(
-            "no component of the images rises above the noise: every denoised image is the mean image. There are too "
-            "few particles, or none of them shows anything; check contrast, CTF and centring"
+            "Nothing was found: no component of the images rises above the noise, by images that the model has not seen "
+            f"({fitted.verdict.gain:+.2f} nats per image, {fitted.verdict.sigmas:.1f} standard errors). Every denoised "
+            "image is the mean image. There are too few particles, or none of them shows anything; check contrast, CTF "
+            "and centring"
         )
     return messages
 

@@ -62,8 +62,10 @@ def _write(run: DenoiseRun, folder: Path, model: DenoiseModel, state: DenoiseSta
     tables = particles.blocks | {"optics": particles.optics, particles.block: table}
     write_star(folder / STAR, {name: tables[name] for name in particles.layout})
     write_model(folder, model, *_examples(run, model))
-    words = f"{len(particles):,} images, details to {model.cutoff_A:.1f} Å"
-    return Outcome(words=words, summary=_figures(model, run), messages=tuple(model.messages))
+    words, verdict = f"{len(particles):,} images, details to {model.cutoff_A:.1f} Å", "done"
+    if not model.found_signal:
+        words, verdict = "every denoised image is the mean image", "nothing was found"
+    return Outcome(words=words, summary=_figures(model, run), messages=tuple(model.messages), verdict=verdict)
 
 
 def _examples(run: DenoiseRun, model: DenoiseModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,7 +85,8 @@ def _figures(model: DenoiseModel, run: DenoiseRun) -> dict[str, Any]:
         "pixel_size_A": run.particles.pixel_size_A,
         "working_pixel_size_A": model.pixel_size_A,
         "particle_diameter_used_A": model.particle_diameter_A,
-        "finest_detail_A": round(model.cutoff_A, 2),
+        "finest_detail_A": round(model.cutoff_A, 2) if model.found_signal else None,
+        "found_signal": model.found_signal,
         "components_found": len(model.orders),
         "ctf_corrected": run.ctf is not None,
         "defocus_groups": model.defocus_groups,
