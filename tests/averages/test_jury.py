@@ -76,7 +76,7 @@ def test_a_signal_far_below_the_noise_is_found(tmp_path):
 
 def test_neighbours_of_noise_with_flat_posteriors_end_with_a_verdict(tmp_path):
     """Many classes and no signal: no class has a hundredth of an image's posterior, and none may be left out for that."""
-    images = np.random.default_rng(1).normal(size=(1200, 24, 24)).astype(np.float32)
-    found = neighbours(particle_file(tmp_path, images, 6.0), classes=150, runs=1, passes=2, averages=5)
+    images = np.random.default_rng(0).normal(size=(1000, 32, 32)).astype(np.float32)
+    found = neighbours(particle_file(tmp_path, images, 5.0), classes=150, runs=1, passes=2, averages=5)
     assert not found.found_signal
     assert np.isfinite(found.averages).all()

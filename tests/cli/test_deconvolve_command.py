@@ -109,3 +109,30 @@ def test_classes_that_are_solved_together_are_few_in_large_boxes(classified, mon
     assert prepare_deconvolution(particles, Deconvolve()).steps == 1
     monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)
     assert prepare_deconvolution(particles, Deconvolve()).steps == 4
+
+
+def test_classes_of_noise_are_not_made_into_averages(vitreous, classified, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(classified, copy)
+    content = json.loads((copy / "job.json").read_text())
+    content["summary"]["found_signal"] = False
+    (copy / "job.json").write_text(json.dumps(content))
+    ended = vitreous("deconvolve", copy, "-o", tmp_path / "o")
+    assert (ended.code, "a classification that found nothing" in ended.err) == (1, True)
+
+
+def test_dark_particles_are_turned_over(vitreous, simulated, classified, tmp_path):
+    """What is nowhere negative would otherwise be a picture of what surrounds the particle."""
+    images, blocks = pixels(simulated / "particles.mrcs"), read_star(classified / "run_data.star")
+    found = {}
+    for name, sign in (("white", 1), ("dark", -1)):
+        write_mrc_stack(tmp_path / f"{name}.mrcs", sign * images, 12.0)
+        names = [f"{i + 1:06d}@{name}.mrcs" for i in range(len(images))]
+        table = blocks["particles"].with_columns({"rlnImageName": names})
+        write_star(tmp_path / f"{name}.star", {**blocks, "particles": table})
+        ended = vitreous("deconvolve", tmp_path / f"{name}.star", "-o", tmp_path / name)
+        assert ended.code == 0, ended.err
+        assert ("were turned over" in ended.out) == (sign < 0)
+        found[name] = pixels(tmp_path / name / FILES[0])
+    assert np.array_equal(found["white"], found["dark"])
+    assert any("were turned over" in text for text in read_manifest(tmp_path / "dark").messages)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from vitreous.jobs.manifest import read_manifest
 from vitreous.particles import Contrast, ParticleSet, judged, read_particles
 
-__all__ = ["CTFApplied", "Particles", "classified", "inherited", "light_on_dark", "warnings_before"]
+__all__ = ["CTFApplied", "Particles", "classified", "inherited", "light_on_dark", "require_signal", "warnings_before"]
 
 CTFApplied = Literal["none", "phases", "full"]
 CLASSIFIED = "run_data.star"  # of a class2d folder
@@ -110,6 +110,16 @@ def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
     taken: S = replace(settings, **known)  # type: ignore[type-var]
     changed = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]  # type: ignore[call-overload]
     return taken, (f"as in the classification: {', '.join(changed)}",) if changed else ()
+
+
+def require_signal(path: Path) -> None:
+    """ValueError for a file of a classification that has found nothing: its classes are aligned noise."""
+    manifest = read_manifest(path.parent)
+    if manifest is not None and manifest.task == "class2d" and manifest.summary.get("found_signal") is False:
+        raise ValueError(
+            f"{path.parent} is a classification that found nothing: its classes are aligned noise, and so would be "
+            "everything that is made from them; look at its report (contrast, particle diameter, CTF)"
+        )
 
 
 def light_on_dark(contrast: Contrast | None, settings: V) -> tuple[V, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
-from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, light_on_dark, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, light_on_dark, require_signal, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "ClassifiedParticles", "run_deconvolve"]
@@ -45,6 +45,7 @@ def _prepare(
     source: ClassifiedParticles, settings: Deconvolve, resources: Resources
 ) -> Prepared[DeconvolveState, DeconvolveResult]:
     path = classified(source.particles)
+    require_signal(path)
     chosen, notes = (settings, ()) if settings.single else inherited(settings, path)
     given = Particles(**{**vars(source), "particles": path})
     found = given.read() if settings.single else given.open(ctf=chosen.ctf, alignment="2D")
