@@ -17,7 +17,11 @@ from vitreous.averages.denoise import Denoise
 from vitreous.averages.neighbours import Neighbours
 from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
+from vitreous.jobs.tasks.postprocess import PostProcess
+from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
+from vitreous.structures.abinitio import Abinitio
+from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -116,6 +120,7 @@ def test_make_targets_exist() -> None:
 @pytest.mark.parametrize(
     ("page", "settings"),
     [
+        ("abinitio.md", Abinitio),
         ("class2d.md", Class2D),
         ("deconvolve.md", Deconvolve),
         ("denoise.md", Denoise),
@@ -124,8 +129,14 @@ def test_make_targets_exist() -> None:
         ("initial.md#Settings of gmm-gaussian", GaussianInitialModel),
         ("mixture.md#Settings of em", MixtureFit),
         ("mixture.md#Settings of gibbs", MixtureSampling),
+        ("reconstruct.md#Settings of gridding", Gridding),
+        ("reconstruct.md#Settings of wbp", WeightedBackProjection),
+        ("reconstruct.md#Settings of cg", LeastSquares),
+        ("reconstruct.md#Settings of art", ART),
         ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
+        ("project.md", Project),
+        ("postprocess.md", PostProcess),
     ],
 )
 def test_guide_explains_every_setting(page: str, settings: type) -> None:

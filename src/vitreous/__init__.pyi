@@ -12,6 +12,7 @@ from vitreous.averages.neighbours import neighbours as neighbours
 from vitreous.averages.result import Class2DResult as Class2DResult
 from vitreous.jobs import select_particles as select_particles
 from vitreous.jobs.options import RunOptions as RunOptions
+from vitreous.jobs.tasks.abinitio import run_abinitio as run_abinitio
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
@@ -20,7 +21,12 @@ from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline
+from vitreous.jobs.tasks.postprocess import PostProcess as PostProcess
+from vitreous.jobs.tasks.postprocess import run_postprocess as run_postprocess
+from vitreous.jobs.tasks.project import Project as Project
+from vitreous.jobs.tasks.project import run_project as run_project
 from vitreous.jobs.tasks.reconstruct import run_reconstruct as run_reconstruct
+from vitreous.jobs.tasks.refine import run_refine as run_refine
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.table import write_report as write_report
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
@@ -46,4 +52,13 @@ from vitreous.simulate import SimulateSettings as SimulateSettings
 from vitreous.simulate import load_volumes as load_volumes
 from vitreous.simulate import phantom as phantom
 from vitreous.simulate import simulate_batches as simulate_batches
+from vitreous.structures.abinitio import Abinitio as Abinitio
+from vitreous.structures.abinitio import AbinitioResult as AbinitioResult
+from vitreous.structures.abinitio import abinitio as abinitio
+from vitreous.structures.poses import Poses as Poses
+from vitreous.structures.refine import Refine as Refine
+from vitreous.structures.refine import RefineResult as RefineResult
+from vitreous.structures.refine import refine as refine
 from vitreous.version import __version__ as __version__
+from vitreous.volumes import postprocess as postprocess
+from vitreous.volumes import project_map as project_map

@@ -24,7 +24,9 @@ def test_the_gain_is_the_ratio_of_two_gaussian_densities():
         return torch.from_numpy(size * (a @ a.T / k + 0.1 * np.eye(k)))
 
     sizes = [block.stop - block.start for block in basis.blocks]
-    prior = ImagePrior(mean=torch.from_numpy(rng.normal(size=sizes[0])), covariance=tuple(positive(k, 0.5) for k in sizes))
+    prior = ImagePrior(
+        mean=torch.from_numpy(rng.normal(size=sizes[0])), covariance=tuple(positive(k, 0.5) for k in sizes)
+    )
     information = [torch.stack([positive(k, 2.0), positive(k, 1.0)]) for k in sizes]
     z = torch.from_numpy(rng.normal(size=(5, basis.size)) + 1j * rng.normal(size=(5, basis.size)))
     z[:, basis.blocks[0]].imag.zero_()
@@ -75,7 +77,7 @@ def test_a_signal_far_below_the_noise_is_found(tmp_path):
 
 
 def test_neighbours_of_noise_with_flat_posteriors_end_with_a_verdict(tmp_path):
-    """Many classes and no signal: no class has a hundredth of an image's posterior, and none may be left out for that."""
+    """Many classes and no signal: none has a hundredth of an image's posterior, and none may be left out for that."""
     images = np.random.default_rng(0).normal(size=(1000, 32, 32)).astype(np.float32)
     found = neighbours(particle_file(tmp_path, images, 5.0), classes=150, runs=1, passes=2, averages=5)
     assert not found.found_signal

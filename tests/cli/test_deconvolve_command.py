@@ -11,7 +11,7 @@ from vitreous.iterate import Interrupted
 from vitreous.jobs import job_status, read_manifest
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.tasks.deconvolve import run_deconvolve
-from vitreous.particles import open_stack, read_particles, write_mrc_stack
+from vitreous.particles import open_stack, read_particles, read_star, write_mrc_stack, write_star
 
 FILES = ("deconvolved.mrcs", "deconvolved_unmasked.mrcs", "deconvolved_masks.mrcs", "deconvolved_plain.mrcs")
 

@@ -12,7 +12,9 @@ from vitreous.optics import CTFParameters
 from vitreous.particles import read_star
 
 
-@pytest.mark.parametrize("words", [("--tau2-fudge", "nan"), ("--offset-range-A", "nan"), ("--particle-diameter-A", "inf")])
+@pytest.mark.parametrize(
+    "words", [("--tau2-fudge", "nan"), ("--offset-range-A", "nan"), ("--particle-diameter-A", "inf")]
+)
 def test_settings_that_are_no_numbers_are_named_as_they_were_typed(vitreous, simulated, tmp_path, words):
     ended = vitreous("class2d", simulated / "particles.star", "-o", tmp_path / "o", *words)
     assert ended.code == 1
@@ -90,7 +92,7 @@ def test_a_header_of_sixty_thousand_columns(tmp_path):
 
 
 def test_a_phase_shift_for_every_micrograph_makes_few_groups():
-    """300 micrographs at a phase plate: groups are fewer than 200, and the error of their phases is what is reported."""
+    """300 micrographs at a phase plate: groups are fewer than 200, and the error of phases is reported."""
     rng = np.random.default_rng(0)
     n, ones = 3000, np.ones(3000)
     micrograph = np.arange(n) % 300

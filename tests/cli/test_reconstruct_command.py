@@ -9,12 +9,16 @@ import torch
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, job_status, read_manifest
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.results.reconstruct import POSE_COLUMNS, read_reconstruction
+from vitreous.jobs.posed_images import POSE_COLUMNS
+from vitreous.jobs.results.known_poses import read_known_poses
+from vitreous.jobs.results.reconstruct import read_reconstruction
 from vitreous.jobs.tasks.initial import run_initial
 from vitreous.jobs.tasks.reconstruct import run_reconstruct
 from vitreous.mixtures import InitialModel, KnownPoses, Mixture, evaluate, project, read_pseudo_atoms
 from vitreous.particles import open_stack, read_particles, read_volume, write_mrc_stack
+from vitreous.quality import resolution_at
 from vitreous.rotations import matrix_to_euler, random_rotations
+from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
 BOX, PIXEL = 20, 6.0
 QUICK = KnownPoses(components=30, box_px=16, counts=500, burn_in_steps=20, samples=6, steps_between=4)
@@ -63,7 +67,7 @@ def history(path) -> list[dict]:
 
 def test_map_is_that_of_the_poses_and_files_agree_with_each_other(posed, folder):
     assert job_status(folder) == "finished"
-    found, particles = read_reconstruction(folder), read_particles(folder / "reconstruction_data.star")
+    found, particles = read_known_poses(folder), read_particles(folder / "reconstruction_data.star")
     truth = evaluate(blobs(), BOX, PIXEL)
     mean = found.mean.data
     assert (mean * truth).sum() / np.sqrt((mean**2).sum() * (truth**2).sum()) > 0.93
@@ -99,7 +103,7 @@ def test_command_report_and_dry_run(vitreous, posed, folder, tmp_path):
     (out / "report.html").unlink()
     assert vitreous("report", out).code == 0
     assert (out / "report.html").is_file()
-    dry = vitreous("reconstruct", posed, "-o", tmp_path / "dry", "--dry-run", "--json")
+    dry = vitreous("reconstruct", posed, "-o", tmp_path / "dry", "--method", "gmm", "--dry-run", "--json")
     assert (dry.code, (tmp_path / "dry").exists()) == (0, False)
     assert dry.events[-1]["settings"] == {"method": "gmm", **vars(KnownPoses())}
     assert vitreous("reconstruct", posed, "-o", out, "--method", "sirt").code == 2
@@ -144,7 +148,7 @@ def test_bad_images_are_explained(vitreous, tmp_path, change, words):
     g = random_rotations(4, seed=1).numpy()
     images = change(project(blobs(), g, BOX, PIXEL))
     star = write_images(tmp_path, images, g[: len(images)])
-    ended = vitreous("reconstruct", star, "-o", tmp_path / "o")
+    ended = vitreous("reconstruct", star, "-o", tmp_path / "o", "--method", "gmm")
     assert ended.code == 1
     assert [word for word in ("images.star", *words) if word not in ended.err] == []
     assert not (tmp_path / "o").exists()
@@ -159,7 +163,7 @@ def test_missing_and_broken_poses_are_explained(vitreous, posed, classified, tmp
     tilt = read_particles(posed).table.numbers("rlnAngleTilt")
     tilt[6] = np.nan
     read_particles(posed).with_columns(rlnAngleTilt=tilt).write(tmp_path / "broken.star")
-    broken = vitreous("reconstruct", tmp_path / "broken.star", "-o", tmp_path / "o")
+    broken = vitreous("reconstruct", tmp_path / "broken.star", "-o", tmp_path / "o", "--method", "gmm")
     assert (broken.code, "1 pose(s) are no numbers" in broken.err, "nan" in broken.err) == (1, True, True)
     folder = vitreous("reconstruct", classified, "-o", tmp_path / "o")
     assert (folder.code, "vitreous initial" in folder.err) == (1, True)
@@ -175,3 +179,77 @@ def test_notes_on_what_a_user_should_know(posed, tmp_path):
     for words in ("no origins", "left out: image 4", "do not determine the structure"):
         assert words in notes
     assert "do not determine the structure" in (tmp_path / "o" / "report.html").read_text()
+
+
+FOURIER = [Gridding(normalise=False), WeightedBackProjection(), ART(sweeps=1), LeastSquares(iterations=1)]
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory):
+    """Sixty projections with noise, their poses and origins; the pose of the third is no number, the fifth is NaN."""
+    rng, g = np.random.default_rng(7), random_rotations(60, seed=2).numpy()
+    origins = rng.uniform(-8, 8, (60, 2))
+    images = project(blobs(), g, BOX, PIXEL, offsets_A=-origins)
+    images = images + 0.1 * images.std() * rng.normal(size=images.shape)
+    images[4, 0, 0] = np.nan
+    star = write_images(tmp_path_factory.mktemp("sixty"), images, g, origins)
+    rot = read_particles(star).table.numbers("rlnAngleRot")
+    rot[2] = np.nan
+    read_particles(star).with_columns(rlnAngleRot=rot).write(star)
+    return star
+
+
+@pytest.mark.parametrize("settings", FOURIER, ids=lambda s: type(s).__name__)
+def test_maps_and_halves_of_the_fourier_methods(sixty, tmp_path, settings):
+    out = tmp_path / "o"
+    run_reconstruct(sixty, out, settings)
+    found, truth = read_reconstruction(out), evaluate(blobs(), BOX, PIXEL)
+    for volume in (found.full.data, *(half.data for half in found.halves)):
+        a, b = volume - volume.mean(), truth - truth.mean()
+        assert (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()) > 0.8
+    assert len(found.rotations) == 58  # less a pose and an image
+    halves = read_particles(out / "reconstruction_data.star").table.numbers("rlnRandomSubset")
+    assert sorted(set(halves)) == [1, 2]
+    manifest = read_manifest(out)
+    notes = " ".join(manifest.messages)
+    for words in ("no weight: particle 3", "image 5", "no CTF is corrected", "rlnDefocusU", "half-sets by chance"):
+        assert words in notes
+    crossing = float(resolution_at(torch.from_numpy(found.fsc), 0.143, BOX, PIXEL))
+    assert manifest.summary["fsc_0.143_A"] == pytest.approx(crossing, abs=0.01)
+    page = (out / "report.html").read_text()
+    for words in ("58 images with known poses", "Fourier shell correlation", "Viewing directions", "Half map 1"):
+        assert words in page
+
+
+def test_gridding_is_the_default_and_resumes_to_the_same_bits(vitreous, sixty, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitreous.volumes.reconstruction.algorithm.CHUNK", 16)
+    assert vitreous("reconstruct", sixty, "-o", tmp_path / "whole").code == 0
+    assert read_manifest(tmp_path / "whole").settings["method"] == "gridding"
+    with monkeypatch.context() as patch:
+        patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: len(history(job.path)) == 2)
+        with pytest.raises(Interrupted):
+            run_reconstruct(sixty, tmp_path / "o", Gridding())
+    run_reconstruct(sixty, tmp_path / "o", Gridding(), RunOptions(resume=True, threads=2))
+    assert len(history(tmp_path / "o")) == 4
+    for name in ("reconstruction.mrc", "reconstruction_half1_unfil.mrc"):
+        assert np.array_equal(read_volume(tmp_path / "o" / name).data, read_volume(tmp_path / "whole" / name).data)
+
+
+def test_half_sets_of_the_file_are_kept_or_refused(vitreous, sixty, tmp_path):
+    particles = read_particles(sixty)
+    given = np.repeat([1, 2], 30)
+    particles.with_columns(rlnRandomSubset=given).write(sixty.with_name("given.star"))
+    run_reconstruct(sixty.with_name("given.star"), tmp_path / "o")
+    left = np.delete(given, [2, 4])
+    assert np.array_equal(
+        read_particles(tmp_path / "o" / "reconstruction_data.star").table.numbers("rlnRandomSubset"), left
+    )
+    particles.with_columns(rlnRandomSubset=given + 1).write(sixty.with_name("wrong.star"))
+    ended = vitreous("reconstruct", sixty.with_name("wrong.star"), "-o", tmp_path / "w")
+    assert (ended.code, "rlnRandomSubset is 3; expected 1 or 2" in ended.err) == (1, True)
+    one = read_particles(sixty).subset(np.repeat([0], 4))
+    one.write(sixty.with_name("one.star"))
+    run_reconstruct(sixty.with_name("one.star"), tmp_path / "one")
+    assert "do not determine the structure" in " ".join(read_manifest(tmp_path / "one").messages)
+    unknown = vitreous("reconstruct", sixty, "-o", tmp_path / "u", "--symmetry", "X3")
+    assert (unknown.code != 0, "symmetry" in unknown.err) == (True, True)

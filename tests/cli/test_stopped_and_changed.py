@@ -9,7 +9,7 @@ import time
 
 from vitreous.jobs import job_status
 from vitreous.jobs.folder import STORE
-from vitreous.particles import read_star, read_stack, write_mrc_stack, write_star
+from vitreous.particles import read_stack, read_star, write_mrc_stack, write_star
 
 RUN = "import sys; from vitreous.cli import main; sys.exit(main(sys.argv[1:]))"
 WORDS = ("--K", "4", "--iter", "4", "--threads", "1")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vitreous.averages.class2d import Class2D
@@ -21,8 +22,12 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.pipeline import STAGES
 from vitreous.jobs.tasks.pipeline import Pipeline
+from vitreous.jobs.tasks.postprocess import PostProcess
+from vitreous.jobs.tasks.project import Project
 from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
+from vitreous.particles import read_volume, write_volume
+from vitreous.structures.abinitio import Abinitio
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs"
 SHARED = {"project", "passthrough", "ctf_applied", "pixel_size_A"}  # of the sources of several jobs
@@ -37,7 +42,7 @@ MODEL = InitialModel(
 class Case:
     """Quick settings of a job, and its input: a file of the simulation, or the folder of another job."""
 
-    source: Callable[[Path, dict[str, Path]], Path]
+    source: Callable[[Path, dict[str, Path]], Path | tuple[Path, ...]]
     settings: Any
 
 
@@ -49,9 +54,19 @@ def job(name: str) -> Callable[[Path, dict[str, Path]], Path]:
     return lambda simulated, done: done[name]
 
 
+def half_maps(simulated: Path, done: dict[str, Path]) -> tuple[Path, Path]:
+    """The simulated map with noise, twice."""
+    true, folder = read_volume(simulated / "volume_1.mrc"), done["class2d"].parent
+    for i in (1, 2):
+        noise = np.random.default_rng(i).normal(size=true.data.shape) * 0.05 * true.data.max()
+        write_volume(folder / f"half{i}.mrc", true.with_data(true.data + noise))
+    return folder / "half1.mrc", folder / "half2.mrc"
+
+
 PARTICLES = simulated_file("particles.star")
 CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
+    "abinitio": Case(source=job("class2d"), settings=Abinitio(starts=2, iterations=3, folds=4)),
     "deconvolve": Case(source=job("class2d"), settings=Deconvolve(groups=2)),
     "denoise": Case(source=PARTICLES, settings=Denoise()),
     "neighbours": Case(
@@ -62,6 +77,8 @@ CASES = {  # a job comes after those that it needs
         source=job("initial"),
         settings=KnownPoses(components=30, box_px=16, counts=500, burn_in_steps=4, samples=3, steps_between=2),
     ),
+    "project": Case(source=simulated_file("volume_1.mrc"), settings=Project(views=5)),
+    "postprocess": Case(source=half_maps, settings=PostProcess()),
     "mixture": Case(source=simulated_file("volume_1.mrc"), settings=MixtureFit(components=20, steps=5)),
     "run": Case(
         source=PARTICLES,

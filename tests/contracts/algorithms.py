@@ -16,6 +16,7 @@ from vitreous.averages.denoise.task import DenoiseState
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.iterate import Algorithm
+from vitreous.matching import ImagePreparation
 from vitreous.mixtures import (
     FitState,
     GaussianInitialModel,
@@ -39,7 +40,10 @@ from vitreous.mixtures import (
 from vitreous.mixtures.poisson_poses import PoissonState
 from vitreous.particles import Volume
 from vitreous.rotations import random_rotations
+from vitreous.structures.abinitio import Abinitio, AbinitioState
+from vitreous.structures.abinitio import prepare_run as prepare_abinitio
 from vitreous.testing import ArrayParticles, Blobs
+from vitreous.volumes.reconstruction import ART, PosedParticles, ReconstructionState, reconstruction_algorithm
 
 __all__ = ["ALGORITHMS", "Case"]
 
@@ -87,6 +91,14 @@ def small_map() -> Volume:
 def _class2d(seed: int, threads: int) -> Algorithm[Any, Any]:
     settings = Class2D(classes=2, particle_diameter_A=100.0, folds=4, iterations=6, offset_range_A=8.0, seed=seed)
     return prepare_run(particles(), settings, threads=threads).algorithm
+
+
+def _abinitio(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Abinitio(
+        volumes=2, starts=2, particle_diameter_A=100.0, folds=4, iterations=3, offset_range_A=8.0, subset=40,
+        resolution_limit_A=20.0, seed=seed,
+    )  # fmt: skip
+    return prepare_abinitio(particles(), settings, threads=threads).algorithm
 
 
 def _neighbours(seed: int, threads: int) -> Algorithm[Any, Any]:
@@ -147,6 +159,18 @@ def _gaussian(seed: int, threads: int) -> Algorithm[Any, Any]:
     return gaussian_initial_model_algorithm(noisy, PIXEL_A, settings, threads=threads)
 
 
+def _art(seed: int, threads: int) -> Algorithm[Any, Any]:
+    images, rotations = views()
+    posed = PosedParticles(
+        read=lambda index: images[index].astype(np.float32),
+        preparation=ImagePreparation.for_box(BOX, PIXEL_A),
+        ctf=None,
+        rotations=rotations,
+        origins_A=np.zeros((8, 2)),
+    )
+    return reconstruction_algorithm(posed, ART(blocks=2, sweeps=2, relaxation=0.5, seed=seed), threads=threads)
+
+
 def _known(seed: int, threads: int) -> Algorithm[Any, Any]:
     settings = KnownPoses(
         components=12, counts=300, burn_in_steps=4, samples=2, steps_between=2, box_px=20, map_box_px=20, seed=seed
@@ -169,6 +193,7 @@ def _sampling(seed: int, threads: int) -> Algorithm[Any, Any]:
 
 
 ALGORITHMS: dict[str, Case] = {
+    "abinitio": Case(make=_abinitio, state=AbinitioState),
     "class2d": Case(make=_class2d, state=Class2DState),
     "neighbours": Case(make=_neighbours, state=NeighboursState),
     "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),
@@ -179,7 +204,8 @@ ALGORITHMS: dict[str, Case] = {
         make=lambda seed, threads: _initial(seed, threads, conformations=2, label_rounds=1), state=PoissonState
     ),
     "initial, gaussian": Case(make=_gaussian, state=GaussianState),
-    "reconstruct": Case(make=_known, state=KnownPosesState),
+    "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
+    "reconstruct, art": Case(make=_art, state=ReconstructionState),
     "mixture": Case(make=_fit, state=FitState),
     "mixture, gibbs": Case(make=_sampling, state=SamplingState),
 }

@@ -8,10 +8,11 @@ from vitreous.jobs.report import write_page
 from vitreous.jobs.report.initial import initial_page
 from vitreous.jobs.results.initial import read_initial, write_initial
 from vitreous.mixtures import Mixture, project, to_volume
-from vitreous.models import InitialModelResult, one_conformation, project_map
+from vitreous.models import InitialModelResult, one_conformation
 from vitreous.particles import Table, Volume, read_particles, read_star, write_mrc_stack, write_star
 from vitreous.rotations import compare_poses, random_rotations
 from vitreous.simulate import phantom
+from vitreous.volumes import project_map
 
 VIEWS, BOX, PIXEL = 7, 32, 6.0
 ONE = np.eye(3)[None]

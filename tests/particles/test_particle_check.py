@@ -118,7 +118,7 @@ def test_unusable_metadata_is_reported_not_raised(project):
     )
     report = check_particles(p)
     assert not report.can_run
-    assert len(report.problems) == 2, "text for a defocus, and sizes of 7 pixels; a box that differs is one bad particle"
+    assert len(report.problems) == 2, "text for a defocus, seven pixel sizes; a box that differs is one bad particle"
     assert (report.box_px, report.pixel_size_A, report.images_checked) == (8, None, 7)
 
 

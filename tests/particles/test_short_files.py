@@ -47,7 +47,7 @@ def test_pixel_types_that_are_converted(tmp_path, kind):
 def test_a_scratch_file_has_its_room_before_it_is_used(tmp_path):
     array = scratch_array(tmp_path / "s.dat", np.float32, (100, 1000))
     assert not array.any()
-    assert (tmp_path / "s.dat").stat().st_blocks * 512 >= 400_000, "a file with holes would promise what may not be there"
+    assert (tmp_path / "s.dat").stat().st_blocks * 512 >= 400_000, "holes would promise what may not be there"
     array[:] = 1
 
 

@@ -32,7 +32,11 @@ def make(tmp_path):
         images = noise() if images is None else images
         write_mrc_stack(tmp_path / "p.mrcs", images, 3.0)
         names = [f"{i + 1:06d}@p.mrcs" for i in range(len(images))] if names is None else names
-        table = {"rlnImageName": names, "rlnOpticsGroup": [1] * len(names), "rlnDefocusU": 15000.0 + np.arange(len(names))}
+        table = {
+            "rlnImageName": names,
+            "rlnOpticsGroup": [1] * len(names),
+            "rlnDefocusU": 15000.0 + np.arange(len(names)),
+        }
         group = {"rlnOpticsGroup": [1], **{name: [value] for name, value in (OPTICS | (optics or {})).items()}}
         blocks = {"optics": Table.from_arrays(group), "particles": Table.from_arrays(table | columns)}
         write_star(tmp_path / "p.star", blocks)
@@ -166,7 +170,7 @@ def test_every_reason_is_counted_over_all_particles_and_named_by_row(make, tmp_p
 
 def test_more_than_half_is_a_fault_of_the_set(make):
     p = make(rlnDefocusU=changed(np.full(N, np.nan), **{f"_{i}": 1e4 for i in range(N // 2 - 1)}))
-    with pytest.raises(ParticleFileError, match=r"25 of 48 particles cannot be used, more than half.*not finite \(24, 25"):
+    with pytest.raises(ParticleFileError, match=r"25 of 48 .* more than half.*not finite \(24, 25"):
         judged(p)
     assert not check_particles(p).can_run
     p = make(rlnDefocusU=changed(np.full(N, np.nan), **{f"_{i}": 1e4 for i in range(N // 2)}))
@@ -234,7 +238,7 @@ def test_pixel_sizes_that_the_data_cannot_tell_apart(make):
     assert judged(p).pixel_size_A == pytest.approx(3.0 + 0.015 / N, rel=1e-5)
     assert any("are taken as" in text for text in check_particles(p).warnings)
     p = make(rlnImagePixelSize=changed(np.full(N, 3.0), _0=3.1))
-    with pytest.raises(ParticleFileError, match="mixed pixel size.*--angpix"):
+    with pytest.raises(ParticleFileError, match=r"mixed pixel size.*--angpix"):
         judged(p)
 
 

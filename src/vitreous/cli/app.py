@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cyclopts
 
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refuse_no_folder(words: Sequence[str]) -> None:
     """An empty name, which a variable that is not set leaves behind, would mean the current folder."""
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in pairwise(words):
         if option in ("-o", "--o", "--output") and not value.strip():
             raise relion.OptionError(f"{option}: the name of the folder is empty; expected the folder for the results")
 

@@ -179,7 +179,7 @@ def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, 
         )
     if changed := _changed_content(earlier, manifest):
         raise JobFolderError(
-            f"{path} holds a job on other data: {changed} {'has' if changed.count(',') == 0 else 'have'} changed since it "
+            f"{path} holds a job on other data: {changed} {'have' if ',' in changed else 'has'} changed since it "
             "began; choose another folder, or start again with --overwrite"
         )
     if status == "finished":

@@ -1,12 +1,12 @@
 """A job as a Python function: ``vitreous.run_class2d`` and its like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from functools import reduce
 from inspect import Parameter, Signature
 from operator import or_
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_task import run_task
@@ -58,7 +58,7 @@ def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
         for f in others
     ]
     parameters = [
-        Parameter(first.name, POSITIONAL, annotation=str | Path),
+        Parameter(first.name, POSITIONAL, annotation=_file_or_files(hints[first.name])),
         Parameter("output", POSITIONAL, annotation=str | Path),
         Parameter("settings", POSITIONAL, default=None, annotation=settings | None),
         Parameter("options", POSITIONAL, default=None, annotation=RunOptions | None),
@@ -66,6 +66,11 @@ def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
         *given,
     ]
     return Signature(parameters, return_annotation=Path | None)
+
+
+def _file_or_files(hint: Any) -> Any:
+    """Files may be given by their names; where a source takes several, one alone will do, too."""
+    return str | Path if get_origin(hint) is not tuple else str | Path | Sequence[str | Path]
 
 
 def _docstring(task: Task[Any, Any, Any, Any]) -> str:

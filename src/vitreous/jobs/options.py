@@ -78,10 +78,10 @@ def processors() -> int:
 
 
 def printable(text: str) -> str:
-    """Text without what a terminal would obey: names in files may hold any bytes.
+    r"""Text without what a terminal would obey: names in files may hold any bytes.
 
     >>> printable("a.mrcs" + chr(27) + "[2J")
-    'a.mrcs\\\\x1b[2J'
+    'a.mrcs\\x1b[2J'
     """
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

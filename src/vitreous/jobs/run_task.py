@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 
 from vitreous.iterate import Interrupted, IterativeState, run
-from vitreous.jobs.distributed import processes_of_this_job
 from vitreous.jobs.digest import content_of
+from vitreous.jobs.distributed import processes_of_this_job
 from vitreous.jobs.folder import STORE, Job, JobFinished, JobFolderError, open_job
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.options import RunOptions, chosen_device, processors, tell
@@ -274,7 +274,9 @@ def _closing(outcome: Outcome, seconds: float) -> str:
 def _scratch(store: Path) -> Iterator[None]:
     """An empty folder for what does not fit into the memory; it bears a mark, without which nothing is removed."""
     if store.exists() and not (store / STORE_MARK).is_file() and (store.is_file() or any(store.iterdir())):
-        raise JobFolderError(f"{store} is in the way and was not made by this program; move it, or choose another folder")
+        raise JobFolderError(
+            f"{store} is in the way and was not made by this program; move it, or choose another folder"
+        )
     shutil.rmtree(store, ignore_errors=True)  # of a run that was killed
     store.mkdir()
     (store / STORE_MARK).touch()

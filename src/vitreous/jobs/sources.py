@@ -3,7 +3,7 @@
 The first field is the main input. The others are recorded in ``job.json`` where they are given and change the result.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -108,8 +108,13 @@ def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
         "ctf": settings.ctf and before.get("ctf", True),
     }
     taken: S = replace(settings, **known)  # type: ignore[type-var]
-    changed = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]  # type: ignore[call-overload]
+    after: dict[str, Any] = vars(taken)
+    changed = [f"{name} {_shown(value)}" for name, value in after.items() if getattr(settings, name) != value]
     return taken, (f"as in the classification: {', '.join(changed)}",) if changed else ()
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def require_signal(path: Path) -> None:

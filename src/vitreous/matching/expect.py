@@ -24,6 +24,8 @@ __all__ = ["Outcome", "expect", "expect_into"]
 T = TypeVar("T")
 
 TILE = 512  # particles matched at a time
+LARGEST_TILE = 2048
+PER_REFERENCE = 20  # images of a tile that should meet a reference in the second pass: fewer are slow products
 GROUP_SHARE = 1 / 8  # of the memory, for tiles that share the shifting of references
 ROWS_KEPT = 100  # hypotheses of an image that pass through a choice, to estimate memory with
 
@@ -78,12 +80,12 @@ def expect(
     *,
     choice: Choice = soft,
     candidates: Candidates | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
 ) -> tuple[Sums, Outcome]:
     """Match particles ``index`` (m,) against references and sum them up; bad particles must not be in ``index``.
 
-    candidates: of particle ``index[i]``, the references that it may show. Tiles are worked on by
-    ``particles.threads`` threads; the result does not depend on how many.
+    candidates: of particle ``index[i]``, the references that it may show. tile: particles at a time (None: as many as
+    are fast). Tiles are worked on by ``particles.threads`` threads; the result does not depend on how many.
     """
     grid = plan.fine
     sums = DenseSums(references[1].count, grid.rings, grid.harmonics, particles.device)
@@ -103,13 +105,13 @@ def expect_into(
     *,
     choice: Choice = soft,
     candidates: Candidates | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
 ) -> Outcome:
     """As :func:`expect`, with the sums of every tile added to ``sums``, in the order of the tiles."""
     if len(index) == 0:
         return Outcome.of_none()
     n_references = references[1].count
-    places = tiles_of(np.arange(len(index)), tile)
+    places = tiles_of(np.arange(len(index)), tile or _tile(plan, n_references, restricted=candidates is not None))
     blocks = plan.blocks(references, len(places[0]), int(SHIFTED_SHARE * particles.memory_bytes))
 
     def finish(found: tuple[ImageTile, Rows]) -> tuple[TileSums, Outcome]:
@@ -149,6 +151,16 @@ def by_groups(
     size = max(1, int(GROUP_SHARE * particles.memory_bytes) // (per_image * len(places[0])))
     for i in range(0, len(places), size):
         yield match(places[i : i + size], particles.threads)
+
+
+def _tile(plan: SearchPlan, n_references: int, *, restricted: bool) -> int:
+    """Particles at a time: more where each of many references meets few of them.
+
+    A search of everything works in pieces of its own size, and its rows may fill the memory.
+    """
+    if plan.coarse is None and not restricted:
+        return TILE
+    return min(max(TILE, PER_REFERENCE * n_references), LARGEST_TILE)
 
 
 def _mask(candidates: Candidates, places: np.ndarray, device: str) -> torch.Tensor:

@@ -9,7 +9,6 @@ from vitreous.particles.judge import judge, judged
 from vitreous.particles.mrc import (
     MrcStack,
     MrcStackWriter,
-    Volume,
     open_stack,
     read_images,
     read_stack,
@@ -22,6 +21,7 @@ from vitreous.particles.reading import read_particles
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
 from vitreous.particles.usable import Background, Contrast, Fault, Usable
+from vitreous.particles.volume import Volume
 
 __all__ = [
     "Background",

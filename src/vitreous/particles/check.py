@@ -91,7 +91,9 @@ class CheckReport:
         for what, groups in (("image name", self.duplicate_names), ("pixels", self.duplicate_images)):
             if groups:
                 count = sum(len(g) - 1 for g in groups)
-                lines.append(f"duplicates: {count} particles repeat the {what} of another, first {row_numbers(groups[0])}")
+                lines.append(
+                    f"duplicates: {count} particles repeat the {what} of another, first {row_numbers(groups[0])}"
+                )
         if self.contrast is not None:
             c = self.contrast
             lines.append(

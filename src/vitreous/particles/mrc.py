@@ -12,11 +12,11 @@ import numpy as np
 from vitreous.particles.atomic import atomic_path
 from vitreous.particles.errors import ParticleFileError, require_file
 from vitreous.particles.mrc_header import HEADER_BYTES, MrcHeader, build_header, read_header
+from vitreous.particles.volume import Volume
 
 __all__ = [
     "MrcStack",
     "MrcStackWriter",
-    "Volume",
     "open_stack",
     "read_images",
     "read_stack",
@@ -84,7 +84,7 @@ class MrcStack:
         out[rows] = raw
 
     def _fill(self, array: np.ndarray, at: int) -> None:
-        missing = self.file.fill(memoryview(array.reshape(-1).view(np.uint8)), at)
+        missing = self.file.fill(memoryview(array.reshape(-1).view(np.uint8).data), at)
         if missing:
             raise ParticleFileError(
                 f"{self.path}: {missing:,} bytes are missing at the end, which were there when the file was opened: it "
@@ -212,27 +212,12 @@ def write_mrc_stack(path: str | Path, images: np.ndarray, pixel_size_A: float, *
             writer.append(images[start : start + step])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Volume:
-    """A map on a grid: ``data`` float32 [z, y, x], ``pixel_size_A`` its spacing on all three axes."""
-
-    data: np.ndarray
-    pixel_size_A: float
-
-    def __post_init__(self) -> None:
-        data = np.asarray(self.data, dtype=np.float32)
-        if data.ndim != 3 or data.size == 0:
-            raise ValueError(f"Volume.data: expected three dimensions, found shape {data.shape}")
-        if not (np.isfinite(self.pixel_size_A) and self.pixel_size_A > 0):
-            raise ValueError(f"Volume.pixel_size_A: expected a positive number, found {self.pixel_size_A}")
-        object.__setattr__(self, "data", data)
-
-
 def read_volume(path: str | Path, *, pixel_size_A: float | None = None) -> Volume:
     """Read a map; its axes are put in the order [z, y, x] whatever their order in the file.
 
     ``pixel_size_A`` overrules the header and is asked for (ParticleFileError) where the header has none or has
-    different ones along x, y and z.
+    different ones along x, y and z. The origin is ORIGIN of the header or, where that is zero, NXSTART, NYSTART and
+    NZSTART voxels, as ChimeraX has it. The symmetry is C1: the file does not say.
     """
     path = require_file(path, "an MRC map")
     header = read_header(path)
@@ -241,17 +226,17 @@ def read_volume(path: str | Path, *, pixel_size_A: float | None = None) -> Volum
     data = np.ascontiguousarray(np.transpose(data, [2 - header.axis_order.index(axis) for axis in (3, 2, 1)]))
     if pixel_size_A is None:
         pixel_size_A = _isotropic_voxel(path, header)
-    return Volume(data=data, pixel_size_A=pixel_size_A)
+    return Volume(data=data, pixel_size_A=pixel_size_A, origin_A=header.origin(pixel_size_A))
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:
-    """Write a map as float32 with its voxel size, atomically."""
+    """Write a map as float32 with its voxel size and its origin, atomically."""
     data = np.ascontiguousarray(volume.data, dtype="<f4")
     statistics = _Statistics()
     for section in data:
         statistics.add(section)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(_header(data.shape, data.dtype, volume.pixel_size_A, True, statistics))
+        file.write(_header(data.shape, data.dtype, volume.pixel_size_A, True, statistics, volume.origin_A))
         file.write(data.data.cast("B"))
 
 
@@ -278,7 +263,12 @@ class _Statistics:
 
 
 def _header(
-    shape: tuple[int, ...], dtype: np.dtype, pixel_size_A: float, is_volume: bool, statistics: _Statistics
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    pixel_size_A: float,
+    is_volume: bool,
+    statistics: _Statistics,
+    origin_A: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> bytes:
     known = statistics.count > 0
     return build_header(
@@ -286,6 +276,7 @@ def _header(
         dtype=dtype,
         pixel_size_A=pixel_size_A,
         is_volume=is_volume,
+        origin_A=origin_A,
         minimum=statistics.minimum if known else 0.0,
         maximum=statistics.maximum if known else 0.0,
         mean=statistics.mean,

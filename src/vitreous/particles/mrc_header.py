@@ -42,11 +42,20 @@ class MrcHeader:
     pixel_size_A: float  # 0.0 where the header does not say
     voxel_size_A: tuple[float, float, float]  # along the file's axes x, y, z
     axis_order: tuple[int, int, int]  # which of x, y, z (1, 2, 3) runs along columns, rows, sections
+    origin_A: tuple[float, float, float]  # ORIGIN, along x, y, z
+    start_px: tuple[int, int, int]  # NXSTART, NYSTART, NZSTART, along x, y, z
 
     @property
     def image_bytes(self) -> int:
         """Bytes of one image."""
         return self.nx * self.ny * self.dtype.itemsize
+
+    def origin(self, pixel_size_A: float) -> tuple[float, float, float]:
+        """Where the first voxel is (x, y, z in Angstrom): ORIGIN, or the start indices where that is zero."""
+        if any(self.origin_A):
+            return self.origin_A
+        x, y, z = self.start_px
+        return x * pixel_size_A, y * pixel_size_A, z * pixel_size_A
 
 
 def read_header(path: Path) -> MrcHeader:
@@ -66,6 +75,7 @@ def read_header(path: Path) -> MrcHeader:
     kind = "u1" if mode == 0 and _mode_0_is_unsigned(h) else _DTYPES[mode]
     voxel = (_voxel(h["cella"][0], h["mx"]), _voxel(h["cella"][1], h["my"]), _voxel(h["cella"][2], h["mz"]))
     columns, rows, sections = (int(a) for a in h["mapcrs"])
+    axes = (columns, rows, sections) if {columns, rows, sections} == {1, 2, 3} else (1, 2, 3)
     header = MrcHeader(
         nx=int(h["nx"]),
         ny=int(h["ny"]),
@@ -74,7 +84,9 @@ def read_header(path: Path) -> MrcHeader:
         data_offset=HEADER_BYTES + int(h["nsymbt"]),
         pixel_size_A=voxel[0],
         voxel_size_A=voxel,
-        axis_order=(columns, rows, sections) if {columns, rows, sections} == {1, 2, 3} else (1, 2, 3),
+        axis_order=axes,
+        origin_A=_origin(h),
+        start_px=_start(h, axes),
     )
     _check_complete(path, header, size)
     return header
@@ -90,8 +102,12 @@ def build_header(
     maximum: float,
     mean: float,
     rms: float,
+    origin_A: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> bytes:
-    """The header of a little-endian float32 or float16 file of shape (nz, ny, nx): a stack of images or a volume."""
+    """The header of a little-endian float32 or float16 file of shape (nz, ny, nx): a stack of images or a volume.
+
+    NXSTART and its like are 0, as RELION writes them; ``origin_A`` (x, y, z of the first voxel) is ORIGIN.
+    """
     nz, ny, nx = shape
     h = np.zeros((), dtype=_FIELDS.newbyteorder("<"))
     h["nx"], h["ny"], h["nz"] = nx, ny, nz
@@ -100,6 +116,7 @@ def build_header(
     h["cella"] = [n * pixel_size_A for n in (nx, ny, nz if is_volume else 1)]
     h["cellb"] = 90.0
     h["mapcrs"] = 1, 2, 3
+    h["origin"] = origin_A
     h["dmin"], h["dmax"], h["dmean"], h["rms"] = minimum, maximum, mean, rms
     h["ispg"] = 1 if is_volume else 0
     h["nversion"] = 20141
@@ -173,3 +190,16 @@ def _voxel(cell: float, intervals: int) -> float:
     size = float(cell) / int(intervals) if int(intervals) > 0 else 0.0
     # The header holds the cell in float32: digits beyond the sixth are noise (5.36 became 5.3599998).
     return float(f"{size:.6g}") if np.isfinite(size) and size > 0 else 0.0
+
+
+def _origin(h: np.void) -> tuple[float, float, float]:
+    """ORIGIN; files from before 2000, which have no MAP string, have something else in these bytes."""
+    x, y, z = (float(f"{float(value):.6g}") for value in h["origin"])
+    known = bytes(h["map"]).startswith(b"MAP") and np.isfinite([x, y, z]).all()
+    return (x, y, z) if known else (0.0, 0.0, 0.0)
+
+
+def _start(h: np.void, axes: tuple[int, int, int]) -> tuple[int, int, int]:
+    """NXSTART and its like count columns, rows and sections: put in the order x, y, z. Those of garbage are 0."""
+    x, y, z = (int(h["nstart"][axes.index(axis)]) for axis in (1, 2, 3))
+    return (x, y, z) if max(abs(x), abs(y), abs(z)) <= MAX_SIDE else (0, 0, 0)

@@ -275,8 +275,8 @@ class ParticleSet:
             row = int(np.argmax(different))
             raise ParticleFileError(
                 f"{self.table.where(row)}: mixed {what}: {values[row]:g} here, {values[0]:g} at "
-                f"{self.table.where(0)}; bring all images to one scale, process the groups one by one, or give the size "
-                "that holds for all (--angpix)"
+                f"{self.table.where(0)}; bring all images to one scale, process the groups one by one, or give the "
+                "size that holds for all (--angpix)"
             )
         return float(values[0])
 

@@ -33,8 +33,8 @@ def read_particles(
     """Read a ``.star``, a cryoSPARC ``.cs`` (with its passthrough files) or a bare ``.mrcs`` stack.
 
     Image names are looked for as :func:`vitreous.particles.search_folders` says; ``project`` is the directory in
-    which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says, and so does ``ctf_applied``: "none" for
-    images as they were recorded, "phases" where they were flipped, "full" where images were multiplied by their CTF.
+    which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says, and so does ``ctf_applied``: "none"
+    for images as they were recorded, "phases" where they were flipped, "full" where images were multiplied by it.
     ``alignment``: which one of a cryoSPARC file that has both gives class, angles and shifts (None: that in 3D).
     Images are not touched yet.
 

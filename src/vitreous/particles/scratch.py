@@ -26,8 +26,8 @@ def scratch_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.nd
         path.unlink(missing_ok=True)
         raise OSError(
             error.errno,
-            f"{path}: {size:,} bytes are needed for prepared images and cannot be had ({os.strerror(error.errno or 0)}); "
-            "free the disk, choose another folder, or allow more memory (--memory)",
+            f"{path}: {size:,} bytes are needed for prepared images and cannot be had "
+            f"({os.strerror(error.errno or 0)}); free the disk, choose another folder, or allow more memory (--memory)",
         ) from error
     return np.memmap(path, dtype, "r+", shape=shape)
 

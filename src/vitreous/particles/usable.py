@@ -60,8 +60,8 @@ class Usable:
     bad: (n,) bool, particles of weight 0; faults: why, each particle under its first reason; box_px, pixel_size_A:
     those of the images that are used, None where they are unknown; centre, limit: (n,) grey values: pixels farther
     than ``limit`` from ``centre`` are not used (infinite for nearly all images); problems: what keeps a job from
-    running; warnings: what is worth knowing of those that can; contrast, background: of the images looked at; digest: of
-    their pixels, in hexadecimal.
+    running; warnings: what is worth knowing of those that can; contrast, background: of the images looked at;
+    digest: of their pixels, in hexadecimal.
     """
 
     bad: np.ndarray

@@ -99,7 +99,7 @@ def other_hand(volume: Volume) -> Volume:
     mirrored = volume.data[::-1]
     if volume.data.shape[0] % 2 == 0:
         mirrored = np.roll(mirrored, 1, axis=0)
-    return Volume(data=np.ascontiguousarray(mirrored), pixel_size_A=volume.pixel_size_A)
+    return volume.with_data(np.ascontiguousarray(mirrored))
 
 
 def _back(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray, hand: bool) -> np.ndarray:

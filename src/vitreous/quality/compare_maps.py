@@ -59,4 +59,4 @@ def compare_maps(found: Volume, true: Volume) -> tuple[MapAgreement, Volume]:
         fsc=better[2],
         mirrored_fsc=mirrored[2],
     )
-    return agreement, Volume(data=aligned[other_hand], pixel_size_A=true.pixel_size_A)
+    return agreement, true.with_data(aligned[other_hand])

@@ -41,9 +41,6 @@ from vitreous.averages.covariance.prior import ImagePrior
 from vitreous.averages.covariance.survey import Excess, bulk_level, choose_cutoff, excess_power
 
 __all__ = [
-    "Verdict",
-    "log_gain",
-    "verdict",
     "DefocusGroups",
     "DenoisedCoefficients",
     "Excess",
@@ -52,6 +49,7 @@ __all__ = [
     "Moments",
     "PrincipalBasis",
     "SteerablePlan",
+    "Verdict",
     "add_moments",
     "background_response",
     "bulk_level",
@@ -63,6 +61,7 @@ __all__ = [
     "excess_power",
     "from_principal",
     "information_blocks",
+    "log_gain",
     "matched_coefficients",
     "merge_moments",
     "optimal_shrinkage",
@@ -74,6 +73,7 @@ __all__ = [
     "steerable_plan",
     "to_principal",
     "unknown_plane",
+    "verdict",
     "white_noise_variance",
     "wiener_filter",
     "working_images",

@@ -89,9 +89,7 @@ def defocus_groups(
 
 def _kinds(ctf: CTFParameters, phase_deg: np.ndarray, b_factor_A2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The combinations of all but the defocus, and which one every particle has (n,)."""
-    others = np.stack(
-        [ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast, phase_deg, b_factor_A2, ctf.phase_flipped], 1
-    )
+    others = np.stack([ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast, phase_deg, b_factor_A2, ctf.phase_flipped], 1)
     kinds, kind = np.unique(others, axis=0, return_inverse=True)
     return kinds, kind.ravel()
 

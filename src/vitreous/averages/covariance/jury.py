@@ -51,8 +51,8 @@ def log_gain(
     """The nats of the module docstring for matched coefficients (n, M) of groups (n,): (n,) float64."""
     gain = torch.zeros(len(matched), dtype=torch.float64)
     mean = prior.mean.double()
-    for q, (block, s, k) in enumerate(zip(basis.blocks, prior.covariance, information, strict=True)):
-        s, k = s.double(), k.double()
+    for q, block in enumerate(basis.blocks):
+        s, k = prior.covariance[q].double(), information[q].double()
         posterior = posterior_block(s, k)
         volume = torch.linalg.slogdet(torch.eye(len(s), dtype=s.dtype) + s @ k).logabsdet
         z = matched[:, block].to(torch.complex128)

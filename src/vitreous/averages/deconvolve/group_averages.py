@@ -72,9 +72,7 @@ def average_groups(
     transfer = torch.zeros(n_classes * n_groups, n, n // 2 + 1, device=device)
     count = torch.zeros(n_classes * n_groups, device=device)
     slot = torch.from_numpy(alignments.reference * n_groups + group).to(device)
-    for part, aligned, ones in aligned_images(
-        read, preparation, None, alignments, device=device, threads=threads
-    ):
+    for part, aligned, ones in aligned_images(read, preparation, None, alignments, device=device, threads=threads):
         good = (aligned.abs().amax((1, 2)) > 0).to(aligned.dtype)  # bad images have come back as zeros
         images.index_add_(0, slot[part], aligned)
         count.index_add_(0, slot[part], good)

@@ -257,10 +257,10 @@ def _messages(fitted: _Filter) -> list[str]:
         messages.append(f"{bad:,} particles could not be used and come out as zeros, with weight 0")
     if fitted.principal is None:
         messages.append(
-            "Nothing was found: no component of the images rises above the noise, by images that the model has not seen "
-            f"({fitted.verdict.gain:+.2f} nats per image, {fitted.verdict.sigmas:.1f} standard errors). Every denoised "
-            "image is the mean image. There are too few particles, or none of them shows anything; check contrast, CTF "
-            "and centring"
+            "Nothing was found: no component of the images rises above the noise, by images that the model has not "
+            f"seen ({fitted.verdict.gain:+.2f} nats per image, {fitted.verdict.sigmas:.1f} standard errors). Every "
+            "denoised image is the mean image. There are too few particles, or none of them shows anything; check "
+            "contrast, CTF and centring"
         )
     return messages
 
@@ -286,12 +286,12 @@ def prepare_denoising(
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
     )
-    steerable = steerable_plan(
-        preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX
-    )
+    steerable = steerable_plan(preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX)
     ctf = particles.ctf_for(settings.ctf)
     notes = tuple(_notes(particles, settings, steerable, memory_bytes))
-    return DenoiseRun(particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store, threads=threads)
+    return DenoiseRun(
+        particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store, threads=threads
+    )
 
 
 def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan, memory_bytes: int) -> list[str]:

@@ -10,7 +10,7 @@ from vitreous.averages.denoise import DenoiseModel
 from vitreous.jobs.folder import JobFolderError
 from vitreous.particles import ParticleSet, Table, atomic_path, image_name
 
-__all__ = ["FILES", "STACK", "STAR", "denoised_table", "read_model", "write_model"]
+__all__ = ["CTF_COLUMNS", "FILES", "STACK", "STAR", "denoised_table", "read_model", "write_model"]
 
 STACK, STAR, MODEL = "denoised.mrcs", "denoised.star", "denoised_model.npz"
 FILES = (STACK, STAR, MODEL)

@@ -10,7 +10,7 @@ import torch
 from vitreous.jobs.folder import JobFolderError
 from vitreous.mixtures import Mixture, project, write_pseudo_atoms
 from vitreous.mixtures.gaussian_noise.forward import apply_ctf
-from vitreous.models import InitialModelResult, project_map
+from vitreous.models import InitialModelResult
 from vitreous.particles import (
     ParticleSet,
     Table,
@@ -25,6 +25,7 @@ from vitreous.particles import (
 )
 from vitreous.quality import image_correlations, other_hand
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
+from vitreous.volumes import project_map
 
 __all__ = ["FILES", "ConformationMaps", "InitialFolder", "read_initial", "write_initial"]
 

@@ -7,93 +7,80 @@ import numpy as np
 import torch
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.mixtures import KnownPosesResult, project, write_pseudo_atoms
-from vitreous.particles import (
-    ParticleSet,
-    Volume,
-    image_name,
-    read_stack,
-    read_star,
-    read_volume,
-    write_mrc_stack,
-    write_star,
-    write_volume,
-)
-from vitreous.quality import image_correlations
+from vitreous.jobs.posed_images import POSE_COLUMNS
+from vitreous.particles import ParticleSet, Table, Volume, read_star, read_volume, write_star, write_volume
 from vitreous.rotations import euler_to_matrix
+from vitreous.volumes.reconstruction import PosedParticles, Reconstruction
 
-__all__ = ["FILES", "POSE_COLUMNS", "ReconstructFolder", "read_reconstruction", "write_reconstruction"]
+__all__ = ["FILES", "FSC", "ReconstructFolder", "read_reconstruction", "write_reconstruction"]
 
-IMAGES, PROJECTIONS = "reconstruction_images.mrcs", "reconstruction_projections.mrcs"
-DATA = "reconstruction_data.star"
-MAPS = {"mean": "reconstruction.mrc", "variance": "reconstruction_variance.mrc"}
-POSE_COLUMNS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+FULL = "reconstruction.mrc"
+HALVES = ("reconstruction_half1_unfil.mrc", "reconstruction_half2_unfil.mrc")  # as RELION's postprocess finds them
+FSC, DATA = "reconstruction_fsc.star", "reconstruction_data.star"
 FILES = (
-    "reconstruction.mrc",
+    FULL,
+    *HALVES,
+    FSC,
+    DATA,
     "reconstruction_variance.mrc",
     "reconstruction.cif",
     "reconstruction_images.mrcs",
     "reconstruction_projections.mrcs",
-    "reconstruction_data.star",
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReconstructFolder:
-    """n images of box L."""
+    """fsc, ssnr: (n // 2 + 1,) of the halves, of the whole; rotations: (m, 3, 3) of the particles that are in."""
 
-    mean: Volume
-    variance: Volume
-    images: np.ndarray  # (n, L, L)
-    projections: np.ndarray  # (n, L, L) of the last sample, in the poses of the images
-    correlation: np.ndarray  # (n,) of the two
-    rotations: np.ndarray  # (n, 3, 3)
+    full: Volume
+    halves: tuple[Volume, Volume]
+    fsc: np.ndarray
+    ssnr: np.ndarray
+    rotations: np.ndarray
 
 
 def write_reconstruction(
-    folder: str | Path, result: KnownPosesResult, particles: ParticleSet, images: np.ndarray
-) -> np.ndarray:
-    """Write a result into a folder; returns the correlation (n,) of images and projections.
+    folder: str | Path, result: Reconstruction, particles: ParticleSet, posed: PosedParticles
+) -> None:
+    """Write a result into a folder.
 
-    ``reconstruction.mrc`` (posterior mean, per cubic Angstrom, of integral 1), ``reconstruction_variance.mrc``,
-    ``reconstruction.cif`` (pseudo-atoms of the last sample), ``reconstruction_images.mrcs`` and
-    ``reconstruction_data.star`` (the images, all columns of the input), ``reconstruction_projections.mrcs`` (the last
-    sample in the poses of the images).
+    ``reconstruction.mrc`` (filtered), ``reconstruction_half1_unfil.mrc`` and ``.._half2_unfil.mrc`` (not filtered),
+    ``reconstruction_fsc.star`` (their correlation, as RELION has it), ``reconstruction_data.star`` (the particles that
+    are in, with their half-sets).
     """
     path = Path(folder)
-    box, pixel = particles.box_px, particles.pixel_size_A
-    projections = project(result.mixture, result.rotations, box, pixel, offsets_A=-result.origins_A)
-    correlation = image_correlations(images, projections)
-    write_volume(path / MAPS["mean"], result.mean)
-    write_volume(path / MAPS["variance"], result.variance)
-    write_pseudo_atoms(path / "reconstruction.cif", result.mixture)
-    write_mrc_stack(path / IMAGES, images, pixel)
-    write_mrc_stack(path / PROJECTIONS, projections, pixel)
-    table = particles.table.without(["rlnOriginX", "rlnOriginY"]).with_columns(
+    write_volume(path / FULL, result.full)
+    for name, half in zip(HALVES, result.halves, strict=True):
+        write_volume(path / name, half)
+    n, shells = particles.box_px, np.arange(len(result.fsc))
+    frequency = shells / (n * particles.pixel_size_A)
+    table = Table.from_arrays(
         {
-            "vtrSourceImage": particles.table.text("rlnImageName"),
-            "rlnImageName": [image_name(i, IMAGES) for i in range(len(particles))],
-            "rlnOriginXAngst": np.round(result.origins_A[:, 0], 4),
-            "rlnOriginYAngst": np.round(result.origins_A[:, 1], 4),
-            "vtrCorrelation": np.round(correlation, 4),
+            "rlnSpectralIndex": shells,
+            "rlnResolution": np.round(frequency, 6),
+            "rlnAngstromResolution": np.round(1 / np.maximum(frequency, 1e-3), 4),
+            "rlnFourierShellCorrelation": np.round(result.fsc.double().numpy(), 6),
+            "rlnSsnrMap": np.round(result.ssnr.double().numpy(), 6),
         }
     )
-    write_star(path / DATA, {"optics": particles.optics, "particles": table})
-    return correlation
+    write_star(path / FSC, {"fsc": table})
+    used = np.setdiff1d(posed.used, result.bad)
+    particles.with_columns(rlnRandomSubset=posed.half_of + 1).subset(used).write(path / DATA)
 
 
 def read_reconstruction(folder: str | Path) -> ReconstructFolder:
     """Read what :func:`write_reconstruction` wrote. Raises JobFolderError when it is not there."""
     path = Path(folder)
-    missing = [name for name in (*MAPS.values(), IMAGES, PROJECTIONS, DATA) if not (path / name).is_file()]
+    missing = [name for name in (FULL, *HALVES, FSC, DATA) if not (path / name).is_file()]
     if missing:
         raise JobFolderError(f"{path} has no {missing[0]}: it is not the folder of a finished reconstruction")
-    table = read_star(path / DATA)["particles"]
-    angles = np.stack([table.numbers(name) for name in POSE_COLUMNS], axis=1)
+    found, particles = read_star(path / FSC)["fsc"], read_star(path / DATA)["particles"]
+    angles = np.stack([particles.numbers(name) for name in POSE_COLUMNS], axis=1)
     return ReconstructFolder(
-        **{name: read_volume(path / file) for name, file in MAPS.items()},
-        images=read_stack(path / IMAGES),
-        projections=read_stack(path / PROJECTIONS),
-        correlation=table.numbers("vtrCorrelation"),
+        full=read_volume(path / FULL),
+        halves=(read_volume(path / HALVES[0]), read_volume(path / HALVES[1])),
+        fsc=found.numbers("rlnFourierShellCorrelation"),
+        ssnr=found.numbers("rlnSsnrMap"),
         rotations=euler_to_matrix(torch.from_numpy(angles)).numpy(),
     )

@@ -11,7 +11,15 @@ from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
-from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, light_on_dark, require_signal, warnings_before
+from vitreous.jobs.sources import (
+    CTFApplied,
+    Particles,
+    classified,
+    inherited,
+    light_on_dark,
+    require_signal,
+    warnings_before,
+)
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "ClassifiedParticles", "run_deconvolve"]
@@ -50,9 +58,7 @@ def _prepare(
     given = Particles(**{**vars(source), "particles": path})
     found = given.read() if settings.single else given.open(ctf=chosen.ctf, alignment="2D")
     chosen, turned = light_on_dark(None if found.usable is None else found.usable.contrast, chosen)
-    run = prepare_deconvolution(
-        found, chosen, device=resources.device, threads=resources.threads
-    )
+    run = prepare_deconvolution(found, chosen, device=resources.device, threads=resources.threads)
     return Prepared(
         settings=chosen,
         inputs=(path,),

@@ -1,189 +1,213 @@
-"""The ``reconstruct`` job: images with poses in, a folder with a map, its uncertainty and a report out."""
+"""The ``reconstruct`` job: images with poses in, a folder with a map, half maps and a report out."""
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from vitreous.jobs.folder import JobFolderError
+from vitreous.iterate import Algorithm
 from vitreous.jobs.function import function_of
+from vitreous.jobs.posed_images import NO_ORIGINS, PosedImages, doubts, rotations_of
+from vitreous.jobs.report.known_poses import known_poses_page
 from vitreous.jobs.report.reconstruct import reconstruct_page
-from vitreous.jobs.results.reconstruct import FILES, POSE_COLUMNS, write_reconstruction
+from vitreous.jobs.results.reconstruct import FILES, FSC, write_reconstruction
+from vitreous.jobs.sources import warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.mixtures import (
-    KnownPoses,
-    KnownPosesResult,
-    KnownPosesState,
-    known_poses_algorithm,
+from vitreous.jobs.tasks.known_poses import prepare_known_poses
+from vitreous.matching import ImagePreparation
+from vitreous.mixtures import KnownPoses
+from vitreous.particles import ParticleSet, judged
+from vitreous.quality import UnseenCone, resolution_at, unseen_cone
+from vitreous.rotations import symmetry_matrices
+from vitreous.volumes.reconstruction import (
+    ART,
+    Gridding,
+    LeastSquares,
+    PosedParticles,
+    Reconstruction,
+    ReconstructionSettings,
+    ReconstructionState,
+    WeightedBackProjection,
+    background_power,
+    random_halves,
+    reconstruction_algorithm,
+    step_count,
 )
-from vitreous.particles import ParticleSet, read_particles
-from vitreous.quality import UnseenCone, unseen_cone
-from vitreous.rotations import euler_to_matrix, symmetry_matrices
 
 __all__ = ["TASK", "PosedImages", "run_reconstruct"]
 
-INITIAL = "initial_data.star"  # of an initial folder
-WIDE_DEG = 30.0  # a cone without data that is wider than this, half angle, distorts a map visibly
-SINGLE_DEG = 65.0  # all views are within 25 degrees of one direction
-
-
-@dataclass(frozen=True, kw_only=True)
-class PosedImages:
-    """Images with their poses.
-
-    Parameters
-    ----------
-    images
-        A .star file with the angles and origins of its images, or the folder of an initial job.
-    project
-        Directory that the paths in the .star file are relative to.
-    pixel_size_A
-        Pixel size of the images in Angstrom, when the file does not say or is wrong.
-    """
-
-    images: Path
-    project: Path | None = None
-    pixel_size_A: float | None = None
+HALF = "rlnRandomSubset"
+NAMED = 10  # particles that a note has by number
+VIEWS = 4000  # that the largest unseen cone is looked for among
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Input:
     particles: ParticleSet
-    images: np.ndarray
-    rotations: np.ndarray
+    posed: PosedParticles
+    cone: UnseenCone
     notes: list[str]
 
 
 def _prepare(
-    source: PosedImages, settings: KnownPoses, resources: Resources
-) -> Prepared[KnownPosesState, KnownPosesResult]:
-    found = _read(source)
-    particles = found.particles
+    source: PosedImages, settings: ReconstructionSettings | KnownPoses, resources: Resources
+) -> Prepared[Any, Any]:
+    if isinstance(settings, KnownPoses):
+        return prepare_known_poses(source, settings, resources)
+    found = _read(source, settings)
+    algorithm: Algorithm[ReconstructionState, Reconstruction]
     try:
-        algorithm = known_poses_algorithm(
-            found.images,
-            found.rotations,
-            particles.pixel_size_A,
+        algorithm = reconstruction_algorithm(
+            found.posed,
             settings,
-            origins_A=particles.origin_A,
             threads=resources.threads,
+            device=resources.device,
+            processes=resources.processes,
         )
     except ValueError as error:
-        raise ValueError(f"{particles.path}: {error}") from error
-    cone = unseen_cone(found.rotations, symmetry_matrices(settings.symmetry).to(torch.float64).numpy())
+        raise ValueError(f"{found.particles.path}: {error}") from error
     return Prepared(
         settings=settings,
-        inputs=(particles.path,),
+        inputs=(found.particles.path,),
+        pixels=found.particles.digest,
         algorithm=algorithm,
-        state=KnownPosesState,
-        steps=-(-settings.burn_in_steps // settings.steps_between) + settings.samples,
-        write=partial(_write, found, cone),
-        screen=_screen(particles, settings, cone, resources.threads),
-        warnings=(*found.notes, *_doubts(cone)),
-        plan={"images": len(particles)},
+        state=ReconstructionState,
+        steps=step_count(found.posed, settings),
+        write=partial(_write, found, settings),
+        screen=_screen(found, settings, resources),
+        warnings=(*found.notes, *doubts(found.cone)),
+        plan={"images": len(found.particles)},
     )
 
 
-def _read(source: PosedImages) -> _Input:
-    """Images without those that are empty, their pixels and poses, and notes."""
-    path = source.images
-    if path.is_dir() and not (path / INITIAL).is_file():
-        raise JobFolderError(
-            f"{path} has no {INITIAL}: give a .star file of images with their poses, or the folder of a finished "
-            "`vitreous initial`"
-        )
-    found = read_particles(
-        path / INITIAL if path.is_dir() else path, project=source.project, pixel_size_A=source.pixel_size_A
+def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
+    particles = judged(source.open(), ctf=settings.ctf)
+    rotations, notes = (
+        rotations_of(particles),
+        list(warnings_before(particles, invert_contrast=settings.invert_contrast)),
     )
-    rotations = _rotations(found)
-    pixels, notes = found.read(slice(None)), []
-    if not any(found.has(name) for name in ("rlnOriginXAngst", "rlnOriginX")):
-        notes.append("the file has no origins (rlnOriginXAngst): particles are taken to be centred in their images")
-    filled = pixels.any(axis=(1, 2))
-    if not filled.any():
-        raise ValueError(f"{found.path}: all {len(found)} images are zero everywhere; there is nothing to reconstruct.")
-    if not filled.all():
-        numbers = ", ".join(str(i + 1) for i in np.flatnonzero(~filled))
-        notes.append(f"zero everywhere and left out: image {numbers}")
-        found, pixels, rotations = found.subset(filled), pixels[filled], rotations[filled]
-    return _Input(particles=found, images=pixels, rotations=rotations, notes=notes)
+    ctf = particles.ctf_for(settings.ctf)
+    if settings.ctf and ctf is None:
+        missing = ", ".join(particles.missing_ctf_columns)
+        notes.append(f"no CTF is corrected, because the file has no {missing}; averages without a CTF need none")
+    if not any(particles.has(name) for name in ("rlnOriginXAngst", "rlnOriginX")):
+        notes.append(NO_ORIGINS)
+    half, said = _halves(particles, settings.seed)
+    notes += said
+    preparation = ImagePreparation.for_box(
+        particles.box_px,
+        particles.pixel_size_A,
+        settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        normalise=settings.normalise,
+    )
+    several = len(np.unique(particles.optics_group)) > 1
+    group = particles.optics_group if several else None
+    posed = PosedParticles(
+        read=particles.read,
+        preparation=preparation,
+        ctf=ctf,
+        rotations=rotations,
+        origins_A=particles.origin_A,
+        half=half,
+        noise_group=group,
+        noise_power=background_power(particles.read, preparation, group) if group is not None else None,
+    )
+    if posed.unusable.any():
+        wrong = _numbers(np.flatnonzero(posed.unusable))
+        notes.append(f"pose, origin or defocus is no number, no weight: particle {wrong}")
+    views = rotations[np.isfinite(rotations).all((1, 2))]
+    if len(views) == 0:
+        raise ValueError(f"{particles.path}: none of the {len(particles)} poses is a number")
+    matrices = symmetry_matrices(settings.symmetry).to(torch.float64).numpy()
+    cone = unseen_cone(views[:: -(-len(views) * len(matrices) // VIEWS)], matrices)
+    return _Input(particles=particles, posed=posed, cone=cone, notes=notes)
 
 
-def _rotations(particles: ParticleSet) -> np.ndarray:
-    """The poses (n, 3, 3), or a ValueError that says what is missing."""
-    missing = [name for name in POSE_COLUMNS if name not in particles.table]
-    if missing:
-        raise ValueError(
-            f"{particles.path}: no column {', '.join(missing)}; a reconstruction needs the poses of all images. "
-            "`vitreous initial` finds those of class averages."
-        )
-    angles = np.stack([particles.table.numbers(name) for name in POSE_COLUMNS], axis=1)
-    wrong = ~np.isfinite(angles).all(axis=1)
+def _halves(particles: ParticleSet, seed: int) -> tuple[np.ndarray, list[str]]:
+    """The half-set (n,) 0 or 1 of every particle: the file's, or a random one, with a note."""
+    if not particles.has(HALF):
+        return random_halves(len(particles), seed), [f"half-sets by chance: the file has none ({HALF})"]
+    given = particles.table.numbers(HALF)
+    wrong = ~np.isin(given, (1, 2))
     if wrong.any():
         row = int(wrong.argmax())
-        values = ", ".join(f"{v:g}" for v in angles[row])
-        raise ValueError(
-            f"{particles.table.where(row)}: {wrong.sum()} pose(s) are no numbers, the first one is {values}"
-        )
-    return euler_to_matrix(torch.from_numpy(angles)).numpy()
+        raise ValueError(f"{particles.table.where(row)}: {HALF} is {given[row]:g}; expected 1 or 2")
+    return given.astype(np.int64) - 1, []
 
 
-def _screen(particles: ParticleSet, settings: KnownPoses, cone: UnseenCone, threads: int) -> tuple[str, ...]:
+def _numbers(rows: np.ndarray) -> str:
+    text = ", ".join(str(row + 1) for row in rows[:NAMED].tolist())
+    return text if len(rows) <= NAMED else f"{text} and {len(rows) - NAMED} more"
+
+
+def _screen(found: _Input, settings: ReconstructionSettings, resources: Resources) -> tuple[str, ...]:
+    particles = found.particles
     box, pixel = particles.box_px, particles.pixel_size_A
-    side = min(settings.box_px, box)
-    offsets = f"drawn within {settings.offset_sd_A:g} Å" if settings.offset_sd_A else "fixed"
+    own = "".join(f", {name} {getattr(settings, name)}" for name in ("iterations", "sweeps") if hasattr(settings, name))
     return (
-        f"data     {particles.path}: {len(particles):,} images, {box} x {box} pixels, {pixel:g} Å/pixel",
-        f"views    largest cone of Fourier space without data: half angle {cone.half_angle_deg:.0f}°",
-        f"settings {TASK.method(settings)}, symmetry {settings.symmetry}, {settings.components} Gaussians on "
-        f"{side} x {side} pixels, {settings.counts:,} counts per image, offsets {offsets}, seed {settings.seed}, "
-        f"{threads} threads",
+        f"data     {particles.path}: {len(particles):,} images, {box} x {box} pixels, {pixel:g} Å/pixel, "
+        + ("CTF" if found.posed.ctf is not None else "no CTF"),
+        f"views    largest cone of Fourier space without data: half angle {found.cone.half_angle_deg:.0f}°",
+        f"settings {TASK.method(settings)}, symmetry {settings.symmetry}, particle diameter "
+        f"{found.posed.preparation.particle_diameter_A:.0f} Å{own}, seed {settings.seed}, {resources.threads} threads",
     )
 
 
-def _doubts(cone: UnseenCone) -> list[str]:
-    """What a user should know before believing the map."""
-    if cone.half_angle_deg <= WIDE_DEG:
-        return []
-    axis = ", ".join(f"{v:.2f}" for v in cone.axis)
-    text = f"the views leave a cone of {cone.half_angle_deg:.0f}° (half angle) about the axis ({axis}) without data"
-    if cone.half_angle_deg > SINGLE_DEG:
-        return [f"{text}: all are seen from about one direction, and do not determine the structure"]
-    return [f"{text}: the map is uncertain along it"]
-
-
-def _write(found: _Input, cone: UnseenCone, folder: Path, result: KnownPosesResult, state: KnownPosesState) -> Outcome:
-    correlation = write_reconstruction(folder, result, found.particles, found.images)
+def _write(
+    found: _Input, settings: ReconstructionSettings, folder: Path, result: Reconstruction, state: ReconstructionState
+) -> Outcome:
+    particles, posed = found.particles, found.posed
+    write_reconstruction(folder, result, particles, posed)
+    n, pixel = particles.box_px, particles.pixel_size_A
+    crossing = {t: float(resolution_at(result.fsc, t, n, pixel)) for t in (0.5, 0.143)}
     summary = {
-        "images": len(found.images),
-        "map_box_px": result.mean.data.shape[0],
-        "map_pixel_size_A": result.mean.pixel_size_A,
-        "unseen_cone_deg": round(cone.half_angle_deg, 1),
-        "mean_correlation_with_images": round(float(correlation.mean()), 4),
-        "component_sigma_A": round(result.mixture.sigma_A, 2),
+        "images": sum(result.particles),
+        "half_1": result.particles[0],
+        "half_2": result.particles[1],
+        "bad_images": len(result.bad),
+        "without_pose": int(posed.unusable.sum()),
+        "unseen_cone_deg": round(found.cone.half_angle_deg, 1),
+        "particle_diameter_used_A": posed.preparation.particle_diameter_A,
+        **{f"fsc_{t:g}_A": round(r, 2) if np.isfinite(r) else None for t, r in crossing.items()},
     }
-    words = (
-        f"{len(result.mixture):,} Gaussians of sigma {result.mixture.sigma_A:.2f} Å, mean correlation of images and "
-        f"projections {correlation.mean():.3f}"
+    messages = [f"no weight, NaN or a constant background: image {_numbers(result.bad)}"] if len(result.bad) else []
+    resolved = (
+        f"halves correlate at 0.143 to {crossing[0.143]:.1f} Å"
+        if np.isfinite(crossing[0.143])
+        else ("halves do not correlate")
     )
-    return Outcome(words=words, summary=summary)
+    return Outcome(words=f"{sum(result.particles):,} images, {resolved}", summary=summary, messages=tuple(messages))
+
+
+def _page(folder: Path) -> Any:
+    return reconstruct_page(folder) if (folder / FSC).is_file() else known_poses_page(folder)
 
 
 TASK = Task(
     name="reconstruct",
     title="reconstruction",
-    about="The images must be nowhere negative: `vitreous deconvolve` makes such averages from classified particles, "
-    "and with --single from any averages.",
+    about="Half maps are unfiltered, for `vitreous postprocess` or RELION's. For gmm, images must be nowhere negative: "
+    "`vitreous deconvolve` makes such averages.",
     source=PosedImages,
-    methods={"gmm": KnownPoses},
-    about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling.",
+    methods={
+        "gridding": Gridding,
+        "wbp": WeightedBackProjection,
+        "art": ART,
+        "cg": LeastSquares,
+        "gmm": KnownPoses,
+    },
+    about_methods="gridding: direct Fourier inversion. wbp: weighted back-projection. art: algebraic, with "
+    "blobs. cg: least "
+    "squares within a sphere. gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling.",
     prepare=_prepare,
     files=FILES,
-    results="reconstruction.mrc, reconstruction_variance.mrc, reconstruction.cif",
-    page=reconstruct_page,
-    uses=frozenset({"threads"}),
+    results="reconstruction.mrc",
+    page=_page,
+    uses=frozenset({"threads", "device", "processes"}),
     aliases={"symmetry": ("--sym",), "components": ("--K",)},
 )
 run_reconstruct = function_of(TASK)

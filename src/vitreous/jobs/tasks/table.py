@@ -40,6 +40,10 @@ TASKS = {
         module="vitreous.jobs.tasks.neighbours",
         help="Nearest neighbours of every particle, and averages of them.",
     ),
+    "abinitio": Entry(
+        module="vitreous.jobs.tasks.abinitio",
+        help="Structures from particles of unknown pose, from random starts.",
+    ),
     "initial": Entry(
         module="vitreous.jobs.tasks.initial",
         help="An initial model, with its uncertainty, from class averages of unknown views.",
@@ -47,6 +51,18 @@ TASKS = {
     "reconstruct": Entry(
         module="vitreous.jobs.tasks.reconstruct",
         help="A map, with its uncertainty, from images whose poses are known.",
+    ),
+    "refine": Entry(
+        module="vitreous.jobs.tasks.refine",
+        help="Refinement: particles and a reference or poses in; half maps, a map and its resolution out.",
+    ),
+    "postprocess": Entry(
+        module="vitreous.jobs.tasks.postprocess",
+        help="Resolution, mask, sharpened map and local resolution from two half maps.",
+    ),
+    "project": Entry(
+        module="vitreous.jobs.tasks.project",
+        help="Projections of a map: images with their poses.",
     ),
     "mixture": Entry(
         module="vitreous.jobs.tasks.mixture",

@@ -1,0 +1,141 @@
+"""What both halves start from: a low-pass map in the units of the images, and the noise that goes with it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vitreous.matching import PreparedParticles, residual_noise
+from vitreous.particles import Volume
+from vitreous.rotations import random_rotations
+from vitreous.structures.poses import Poses
+from vitreous.structures.refine.images import PointImages, point_images, window_A
+from vitreous.structures.refine.insertion import insert
+from vitreous.structures.refine.search import best_of, prepare_search, starts
+from vitreous.volumes import (
+    RingPoints,
+    cross_power,
+    density,
+    masked,
+    prepared,
+    resample,
+    slice_power,
+    symmetrised,
+    total_volume,
+    zero_volume_sums,
+)
+
+__all__ = ["Start", "from_poses", "from_reference", "initial_rings"]
+
+SAMPLE = 256  # particles that tell the scale of a reference
+TILE = 256
+ROUNDS = 2
+SEED_PURPOSE = 7
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Start:
+    """volume: prepared, in the units of the images; tau2 (rings,) of its slices; noise_power (G, R); scale: of a map."""
+
+    volume: torch.Tensor
+    noise_power: torch.Tensor
+    scale: float = 1.0
+
+
+def initial_rings(data: PreparedParticles, lowpass_A: float) -> int:
+    """Rings up to a resolution: at least four."""
+    return max(4, min(math.floor(window_A(data) / lowpass_A + 1e-6), data.basis.rings))
+
+
+def from_poses(data: PreparedParticles, poses: Poses, index: np.ndarray, rings: int, group: torch.Tensor) -> Start:
+    """The map of particles ``index`` at their poses, up to ``rings`` rings."""
+    points = RingPoints(basis=data.basis.truncated(rings))
+    noise = data.group_power.clone()
+    halves = []
+    for half in (index[0::2], index[1::2]):
+        sums = zero_volume_sums(rings)
+        for i in range(0, len(half), TILE):
+            tile = half[i : i + TILE]
+            images = point_images(data, tile, points, noise)
+            insert(sums, images, poses.rotation[tile][:, None], poses.origin_A[tile][:, None])
+        halves.append(symmetrised(sums, group))
+    tau2 = cross_power(halves[0], halves[1], rings).clamp_min(0)
+    every = total_volume(halves)
+    volume = prepared(density(every, points.basis, tau2))
+    return Start(volume=volume, noise_power=residual_noise(noise, data, tau2, rings))
+
+
+def from_reference(
+    data: PreparedParticles,
+    reference: Volume,
+    poses: Poses | None,
+    index: np.ndarray,
+    rings: int,
+    *,
+    group: torch.Tensor,
+    offset_range_A: float,
+    seed: int,
+) -> Start:
+    """A map on any grid, cut to ``rings`` rings and to the particle's sphere, in the units of the images.
+
+    Its scale is the one that explains the images best: of a sample at their poses where these are known; else first from
+    the power of the images above white noise, then at the best views that the sample finds.
+    """
+    points = RingPoints(basis=data.basis.truncated(rings))
+    side = points.side
+    grid = resample(reference, side, window_A(data) / side)
+    volume = prepared(masked(torch.from_numpy(grid.data), points.basis))
+    power = slice_power(volume, points, random_rotations(100, seed=SEED_PURPOSE))
+    sample = index[:: max(1, len(index) // SAMPLE)]
+    scale = _scale_of_power(data, power, rings)
+    for _ in range(1 if poses is not None else ROUNDS):
+        noise = residual_noise(data.group_power, data, scale**2 * power, rings)
+        images = point_images(data, sample, points, noise)
+        if poses is not None:
+            rotation, origin = poses.rotation[sample], poses.origin_A[sample]
+        else:
+            rotation, origin = _best_views(data, volume * scale, sample, images, noise, offset_range_A, group, seed)
+        scale = max(_scale_of_images(volume, images, rotation, origin), 0.1 * scale)
+    noise = residual_noise(data.group_power, data, scale**2 * power, rings)
+    return Start(volume=volume * scale, noise_power=noise, scale=scale)
+
+
+def _scale_of_power(data: PreparedParticles, power: torch.Tensor, rings: int) -> float:
+    """Scale a for which ``a^2 C^2 |A|^2 + constant`` fits the power of the images on the rings, relative errors."""
+    every = data.basis.rings
+    total = data.group_power.mean(0)[:every].double()
+    shape = torch.zeros(every, dtype=torch.float64)
+    shape[:rings] = (data.mean_ctf_power(0, rings) * power).double()
+    used = torch.ones(every, dtype=torch.bool)
+    used[rings : max(rings, every - 3)] = False  # signal that the reference lacks; the last rings tell the noise
+    design = torch.stack([shape, torch.ones(every, dtype=torch.float64)], 1)[used] / total[used, None]
+    solution = torch.linalg.lstsq(design, torch.ones(len(design), 1, dtype=torch.float64)).solution
+    floor = 1e-3 * float(total[:rings].mean() / shape[:rings].mean().clamp_min(1e-30))
+    return math.sqrt(max(float(solution[0, 0]), floor))
+
+
+def _best_views(
+    data: PreparedParticles,
+    volume: torch.Tensor,
+    sample: np.ndarray,
+    images: PointImages,
+    noise: torch.Tensor,
+    offset_range_A: float,
+    group: torch.Tensor,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    search = prepare_search(
+        data, volume, images.points.rings, offset_range_A=offset_range_A, offset_sd_A=offset_range_A / 2,
+        group=group.numpy(), seed=seed, turn=0,
+    )  # fmt: skip
+    rotation, origin = starts(data, sample, search, noise)
+    found = best_of(volume, images, rotation, origin, offset_range_A / 2)
+    return found.rotation, found.origin_A
+
+
+def _scale_of_images(volume: torch.Tensor, images: PointImages, rotation: np.ndarray, origin_A: np.ndarray) -> float:
+    """Least squares of the images on their slices."""
+    slices = images.slices(volume, rotation)
+    x = images.centred(origin_A)
+    return float((slices.conj() * x).real.double().sum() / slices.abs().square().double().sum())

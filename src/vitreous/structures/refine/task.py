@@ -1,0 +1,341 @@
+"""A refinement that is ready to run: particles, reference or poses, and settings in; an algorithm out."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitreous.iterate import Algorithm, run
+from vitreous.matching import (
+    ImagePreparation,
+    PreparedParticles,
+    deal,
+    padded,
+    prepare_particles,
+    ring_limit,
+)
+from vitreous.particles import ParticleSet, Volume
+from vitreous.processes import ALONE, Processes
+from vitreous.rotations import symmetry_matrices
+from vitreous.structures.poses import Poses
+from vitreous.structures.refine.em import Pass, RefineState, inserted, one_pass
+from vitreous.structures.refine.final import finish
+from vitreous.structures.refine.result import RefineResult
+from vitreous.structures.refine.settings import Refine
+from vitreous.structures.refine.start import Start, from_poses, from_reference, initial_rings
+from vitreous.volumes import VolumeSums, resample
+
+__all__ = ["RefineRun", "prepare_refinement", "refine"]
+
+DEFAULT_OFFSET = 0.06  # of the box
+RINGS_AT_START = 24
+RING_GROWTH = 1.5
+SAMPLE = 400  # particles that try whether a search of all views is worth its time
+FEWEST_PER_FOLD = 5
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    """Progress for nobody."""
+
+
+class RefineRun:
+    """A refinement that is ready to run: ``algorithm`` for the driver.
+
+    What is kept between steps (prepared images, sums of the folds) is a cache that is rebuilt from the state, with the
+    same bits, so a state alone determines what follows.
+    """
+
+    def __init__(
+        self,
+        particles: ParticleSet,
+        settings: Refine,
+        *,
+        reference: Volume | None,
+        poses: Poses | None,
+        mask: Volume | None,
+        memory_bytes: int,
+        store: Path | None,
+        threads: int,
+        processes: Processes,
+    ):
+        self.particles, self.settings = particles, settings
+        self.reference, self.poses, self.mask = reference, poses, mask
+        self.memory_bytes, self.store, self.threads, self.processes = memory_bytes, store, threads, processes
+        self.on_progress: Callable[[int, int, str], None] = _silent
+        self.preparation = ImagePreparation.for_box(
+            particles.box_px,
+            particles.pixel_size_A,
+            settings.particle_diameter_A,
+            invert_contrast=settings.invert_contrast,
+            normalise=settings.normalise,
+        )
+        self.ctf = particles.ctf_for(settings.ctf)
+        self.group = symmetry_matrices(settings.symmetry).float()
+        self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
+        self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
+        self._data: PreparedParticles | None = None
+        self._parts: tuple[RefineState, tuple[VolumeSums, ...]] | None = None
+        self._start: Start | None = None
+
+    @cached_property
+    def most_rings(self) -> int:
+        """Rings that the pixels and the user allow."""
+        return self.preparation.working_basis(1 << 20).rings
+
+    @cached_property
+    def prepared_bytes(self) -> int:
+        """Of the images on the rings that it begins with."""
+        basis = self.preparation.working_basis(RINGS_AT_START)
+        return len(self.particles) * basis.packed_size * 4
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether prepared images are in memory."""
+        return self.store is None or self.prepared_bytes < self.memory_bytes // 4
+
+    def data(self, rings: int) -> PreparedParticles:
+        """The prepared particles with room for so many rings."""
+        if self._data is None or self._data.basis.rings != min(rings, self.most_rings):
+            self._data = prepare_particles(
+                self.particles.read,
+                len(self.particles),
+                self.preparation,
+                rings=rings,
+                ctf=self.ctf,
+                noise_group=self.particles.optics_group,
+                store=None if self.in_memory else self._file(rings),
+                threads=self.threads,
+                memory_bytes=self.memory_bytes,
+                processes=self.processes,
+                progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
+            )
+        return self._data
+
+    def _file(self, rings: int) -> Path | None:
+        return None if self.store is None else self.store / f"rings{rings}_{self.processes.rank}.dat"
+
+    def used(self, data: PreparedParticles) -> np.ndarray:
+        """Particles that take part: with a usable image and, where poses are the start, a pose."""
+        good = ~data.bad
+        if self.poses is not None:
+            good &= self.poses.known
+        index = np.flatnonzero(good)
+        if len(index) < FEWEST_PER_FOLD * self.settings.folds:
+            raise ValueError(
+                f"{self.particles.path}: {len(index)} usable particles are too few for {self.settings.folds} folds; "
+                f"expected at least {FEWEST_PER_FOLD * self.settings.folds}"
+            )
+        return index
+
+    def folds(self, data: PreparedParticles, seed: int) -> tuple[np.ndarray, ...]:
+        """Even ones are the first half, odd ones the second."""
+        return deal(self.used(data), self.settings.folds, seed).folds
+
+    def start(self, data: PreparedParticles, seed: int) -> Start:
+        """The map that both halves start from."""
+        if self._start is None:
+            rings = initial_rings(data, self.settings.initial_lowpass_A)
+            index = self.used(data)
+            if self.reference is None:
+                assert self.poses is not None
+                self._start = from_poses(data, self.poses, index, rings, self.group)
+            else:
+                self._start = from_reference(
+                    data,
+                    self.reference,
+                    self.poses,
+                    index,
+                    rings,
+                    group=self.group,
+                    offset_range_A=self.offset_range_A,
+                    seed=seed,
+                )
+        return self._start
+
+    def _init(self, seed: int) -> RefineState:
+        data = self.data(min(RINGS_AT_START, self.most_rings))
+        n, start = len(data), self.start(data, seed)
+        poses = self.poses or Poses.unknown(n)
+        rings = initial_rings(data, self.settings.initial_lowpass_A)
+        return RefineState(
+            iteration=0,
+            seed=seed,
+            rings=rings,
+            room=data.basis.rings,
+            rotation=poses.rotation,
+            origin_A=poses.origin_A,
+            gain=np.zeros(n),
+            information=np.zeros((n, 5, 5)),
+            noise_power=start.noise_power,
+            inserted_noise=start.noise_power,
+            inserted_rings=0,
+            fsc=torch.zeros(rings),
+            resolved=0,
+            best_resolved=0,
+            offset_sd_A=self.offset_range_A / 2,
+            turned_deg=180.0,
+            search="none" if self.poses is not None else "all",
+            searched=0,
+            rescued=0.0,
+            spread=False,
+            inserted_spread=False,
+            still=0,
+            converged=False,
+        )
+
+    def _searchers(self, state: RefineState, data: PreparedParticles) -> np.ndarray:
+        """Who looks at all views in the next pass."""
+        n = len(data)
+        if state.search == "none":
+            return np.zeros(n, bool)
+        if state.search == "all":
+            return np.ones(n, bool)
+        out = np.zeros(n, bool)
+        for fold in self.folds(data, state.seed)[:2]:  # folds are drawn at random, and every fold needs references
+            out[fold[: SAMPLE // 2]] = True
+        return out
+
+    def work(self, state: RefineState) -> Pass:
+        """What a pass from a state needs."""
+        data = self.data(state.room)
+        first = state.iteration == 0
+        return Pass(
+            data=data,
+            folds=self.folds(data, state.seed),
+            group=self.group,
+            initial=self.start(data, state.seed).volume if first else None,
+            mask=None if self.mask is None else self._window_mask,
+            searchers=self._searchers(state, data),
+            offset_range_A=self.offset_range_A,
+            processes=self.processes,
+        )
+
+    def _window_mask(self, side: int) -> torch.Tensor:
+        assert self.mask is not None
+        field = self.preparation.working_basis(1)
+        window = field.window_px * self.preparation.pixel_size_A * self.preparation.box_px / field.box_px
+        return torch.from_numpy(resample(self.mask, side, window / side).data).clamp(0, 1)
+
+    def parts(self, work: Pass, state: RefineState) -> tuple[VolumeSums, ...] | None:
+        """Sums of the folds at the poses of a state, with room for the rings that it uses next."""
+        if state.iteration == 0:
+            return None
+        if self._parts is not None and self._parts[0] is state and state.inserted_rings == state.rings:
+            return self._parts[1]
+        return inserted(work, state, state.rings, spread=state.inserted_spread)
+
+    def _step(self, state: RefineState) -> tuple[RefineState, dict[str, Any]]:
+        work = self.work(state)
+        of = sum(len(fold) for fold in work.folds)
+        following, parts, info = one_pass(
+            work, state, self.parts(work, state), lambda done: self.on_progress(done, of, "poses")
+        )
+        following = self._with_room(self._with_search(following))
+        self._parts = following, parts
+        return following, info
+
+    def _with_search(self, state: RefineState) -> RefineState:
+        """What the user said about searches."""
+        if self.settings.search == "never" and state.search != "none":
+            return replace(state, search="none", searched=max(state.searched, 1))
+        if self.settings.search == "always" and state.search == "sample":
+            return replace(state, search="all")
+        return state
+
+    def _with_room(self, state: RefineState) -> RefineState:
+        """With more rings prepared where those that there are do not suffice."""
+        most = ring_limit(self.data(state.room), self.settings.resolution_limit_A)
+        if state.rings < state.room or state.room >= most:
+            return replace(state, rings=min(state.rings, most))
+        room = min(math.ceil(RING_GROWTH * state.room), self.most_rings)
+        grown = self.data(room).group_power
+        groups = len(grown)
+
+        def wider(noise: torch.Tensor) -> torch.Tensor:
+            out = padded(noise, (groups, room)).clone()
+            out[:, state.room :] = grown[:, state.room :]
+            return out
+
+        return replace(
+            state, room=room, noise_power=wider(state.noise_power), inserted_noise=wider(state.inserted_noise)
+        )
+
+    def _done(self, state: RefineState) -> bool:
+        return state.converged or state.iteration >= self.settings.iterations
+
+    def _finalise(self, state: RefineState) -> RefineResult:
+        return finish(self, state)
+
+
+def prepare_refinement(
+    particles: ParticleSet,
+    settings: Refine,
+    *,
+    reference: Volume | None = None,
+    poses: Poses | None = None,
+    mask: Volume | None = None,
+    memory_bytes: int = 4 << 30,
+    store: Path | None = None,
+    threads: int | None = None,
+    processes: Processes = ALONE,
+) -> RefineRun:
+    """Check settings against particles and lay out the work; nothing is read from the images yet.
+
+    reference: a map that both halves start from, on any grid; poses: of all particles, those that are not known have no
+    part. One of them is needed. store: folder for prepared images; None keeps them in memory. Raises ValueError for
+    settings that do not fit the particles.
+    """
+    if reference is None and poses is None:
+        raise ValueError("refinement: expected a reference map or poses to start from, found neither")
+    threads = torch.get_num_threads() if threads is None else threads
+    return RefineRun(
+        particles,
+        settings,
+        reference=reference,
+        poses=poses,
+        mask=mask,
+        memory_bytes=memory_bytes,
+        store=store,
+        threads=threads,
+        processes=processes,
+    )
+
+
+def refine(
+    particles: ParticleSet,
+    settings: Refine | None = None,
+    *,
+    reference: Volume | None = None,
+    poses: Poses | None = None,
+    mask: Volume | None = None,
+    memory_bytes: int = 4 << 30,
+    threads: int | None = None,
+    processes: Processes = ALONE,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    **overrides: Any,
+) -> RefineResult:
+    """Refine poses and map (see :class:`Refine` for the settings; keywords override them).
+
+    reference: where both halves start, low-pass; poses: where the particles start (:class:`vitreous.structures.Poses`);
+    one of them is needed, and without poses all views are searched first. ``on_step`` receives what is worth knowing of
+    every pass. Raises ValueError for settings that do not fit.
+    """
+    chosen = replace(settings or Refine(), **overrides)
+    prepared_run = prepare_refinement(
+        particles,
+        chosen,
+        reference=reference,
+        poses=poses,
+        mask=mask,
+        memory_bytes=memory_bytes,
+        threads=threads,
+        processes=processes,
+    )
+    with torch.no_grad():
+        result, _ = run(prepared_run.algorithm, seed=chosen.seed, on_step=on_step)
+    return result

@@ -1,0 +1,99 @@
+"""From two half maps to what is looked at: mask, resolution, sharpened and filtered map, local resolution."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitreous.particles import Volume
+from vitreous.volumes.cones import ConeFSC, cone_fsc
+from vitreous.volumes.filters import apply_b_factor
+from vitreous.volumes.half_maps import HalfMapFSC, check_halves, half_map_fsc, mean_of_halves
+from vitreous.volumes.local_resolution import LocalResolution, local_filter, local_resolution
+from vitreous.volumes.masks import automatic_mask, check_mask
+from vitreous.volumes.sharpening import Guinier, guinier, sharpen
+
+__all__ = ["PostProcessed", "postprocess"]
+
+_COARSEST_OF_LINE_A = 10.0
+_Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PostProcessed:
+    """What two half maps gave.
+
+    Where they claim no resolution (``resolution_A`` is inf) the map is their mean as it is, and there is no local one.
+    """
+
+    mean: Volume  # of the halves, as they came
+    mask: Volume
+    fsc: HalfMapFSC
+    guinier: Guinier  # of the masked mean
+    b_factor_A2: float  # that was applied: negative sharpens
+    sharpened: Volume  # weighted by the FSC and cut at the resolution, not masked
+    masked: Volume  # the same, masked
+    cones: ConeFSC
+    local: LocalResolution | None
+    locally_filtered: Volume | None  # sharpened, every voxel cut at its own resolution
+
+    @property
+    def resolution_A(self) -> float:
+        """Of the corrected FSC at 0.143; inf when nothing is claimed."""
+        return self.fsc.resolution_A
+
+
+def postprocess(
+    half1: Volume,
+    half2: Volume,
+    mask: Volume | None = None,
+    *,
+    b_factor_A2: float | None = None,
+    local: bool = True,
+    seed: int = 0,
+    say: _Say = lambda what: None,
+) -> PostProcessed:
+    """All of it, from cubic half maps that are unfiltered and unmasked.
+
+    ``mask``: None makes one of the mean (:func:`vitreous.volumes.automatic_mask`), first without knowing the resolution
+    and then again with it. ``b_factor_A2``: None takes that of the Guinier plot, 0 where it has no line (coarser than
+    about 9 A). ``local``: whether to compute the local resolution. ``seed``: of the random phases. ``say`` is told what
+    comes next. Raises ValueError for halves or a mask that do not belong together, and where no mask can be made.
+    """
+    check_halves(half1, half2)
+    mean = mean_of_halves(half1, half2)
+    say("mask and FSC")
+    mask = _mask_for(half1, half2, mean, seed) if mask is None else check_mask(mask, half1)
+    fsc = half_map_fsc(half1, half2, mask, seed=seed)
+    plot = guinier(
+        mean.with_data(mean.data * mask.data), fsc.corrected, fsc.resolution_A, coarsest_A=_COARSEST_OF_LINE_A
+    )
+    resolved = bool(np.isfinite(fsc.resolution_A))
+    wanted = plot.sharpening_A2 if b_factor_A2 is None else b_factor_A2
+    b = wanted if resolved else 0.0
+    sharpened = sharpen(mean, fsc.corrected, fsc.resolution_A, b) if resolved else mean
+    say("FSC by direction")
+    cones = cone_fsc(half1, half2, fsc, mask)
+    found = filtered = None
+    if local and resolved:
+        say("local resolution")
+        found = local_resolution(half1, half2, mask, finest_A=0.75 * fsc.resolution_A)
+        filtered = local_filter(apply_b_factor(mean, b), found.volume)
+    return PostProcessed(
+        mean=mean,
+        mask=mask,
+        fsc=fsc,
+        guinier=plot,
+        b_factor_A2=float(b),
+        sharpened=sharpened,
+        masked=sharpened.with_data(sharpened.data * mask.data),
+        cones=cones,
+        local=found,
+        locally_filtered=filtered,
+    )
+
+
+def _mask_for(half1: Volume, half2: Volume, mean: Volume, seed: int) -> Volume:
+    first = automatic_mask(mean)
+    resolution = half_map_fsc(half1, half2, first, seed=seed).resolution_A
+    return automatic_mask(mean, resolution_A=resolution) if np.isfinite(resolution) else first

@@ -1,0 +1,241 @@
+"""What particles add to a volume, and the volume that follows.
+
+    V = sum C X / sigma^2  /  (sum C^2 / sigma^2 + 1 / tau^2)
+
+Statistics are kept on the oversampled grid of a prepared volume (:mod:`vitreous.fourier.slices`), their size depends on
+the number of rings only, and those of disjoint sets of particles add up, so folds, half-sets and processes are sums.
+
+With ``weight_p`` of :class:`vitreous.volumes.RingPoints`, a sample k of the full grid receives
+``sum weight_p C^2 / sigma^2``. The prior says ``- 1/2 sum_k share |V_k|^2 / tau^2`` with ``share = mask power / N^3``,
+since samples of a volume that is masked within a padded box of N voxels are correlated; then tau^2 is the mean
+``|V|^2`` of slices and of volumes alike.
+
+Source: SCIENCE.md section 10 (Sigworth's lecture; Scheres 2012, equation 5).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from vitreous.fourier import empty_volume_ft, insert_points, prepare_volume, slice_points
+from vitreous.matching import RingBasis
+from vitreous.quality import soft_ball
+from vitreous.volumes.ring_points import PADDING, RingPoints
+
+__all__ = [
+    "VolumeSums",
+    "cross_power",
+    "density",
+    "insert_harmonics",
+    "masked",
+    "prepared",
+    "ring_means",
+    "ring_slices",
+    "slice_power",
+    "sphere",
+    "symmetrised",
+    "total_volume",
+    "zero_volume_sums",
+]
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeSums:
+    """numerator: complex, sum w C X / sigma^2; denominator: sum w C^2 / sigma^2; both on the grid of h samples."""
+
+    numerator: torch.Tensor
+    denominator: torch.Tensor
+
+    @property
+    def rings(self) -> int:
+        """Number of rings that they have room for."""
+        return (self.denominator.shape[-1] - 2) // PADDING - 1
+
+
+def zero_volume_sums(rings: int, device: torch.device | str = "cpu") -> VolumeSums:
+    """Statistics of no particles, with room for ``rings`` rings."""
+    side = 2 * (rings + 1)
+    return VolumeSums(
+        numerator=empty_volume_ft(side, PADDING, device=device),
+        denominator=empty_volume_ft(side, PADDING, device=device, dtype=torch.float32),
+    )
+
+
+def insert_harmonics(
+    sums: VolumeSums, signal: torch.Tensor, power: torch.Tensor, matrices: torch.Tensor, points: RingPoints
+) -> None:
+    """Add slices at matrices (m, 3, 3), in place: signal (m, R, Q) of C X / sigma^2, power (m, R) of C^2 / sigma^2.
+
+    What :class:`vitreous.matching.Sums` of m references hold, where reference i is the slice at ``matrices[i]``. Rings
+    of ``points`` may be fewer than the sums have room for.
+    """
+    weight = points.weight.to(signal.device)
+    insert_points(
+        sums.numerator,
+        sums.denominator,
+        points.to_points(signal) * weight,
+        power[:, points.ring.to(power.device)] * weight,
+        matrices,
+        points.plane.to(signal.device),
+    )
+
+
+def ring_slices(volume_ft: torch.Tensor, matrices: torch.Tensor, points: RingPoints) -> torch.Tensor:
+    """Ring harmonics (m, R, Q) of the slices of a prepared volume at matrices (m, 3, 3)."""
+    return points.to_harmonics(slice_points(volume_ft, matrices, points.plane.to(volume_ft.device)))
+
+
+def slice_power(volume_ft: torch.Tensor, points: RingPoints, matrices: torch.Tensor) -> torch.Tensor:
+    """Mean |V|^2 over every ring of the slices of a prepared volume at matrices (m, 3, 3): (rings,)."""
+    power = slice_points(volume_ft, matrices, points.plane.to(volume_ft.device)).abs().square().mean(0)
+    return torch.stack([power[place].mean() for place in points.slices])
+
+
+def density(sums: VolumeSums, basis: RingBasis, tau2: torch.Tensor) -> torch.Tensor:
+    """The map (n, n, n), n = 2 (R + 1), that statistics and a prior of power ``tau2`` (R' <= R rings) imply.
+
+    Its field is the window of the rings; beyond R' rings it is empty. It is corrected for trilinear interpolation and
+    masked by the sphere of the particle (:func:`sphere`); frequency zero, which images do not hold, follows from a mean
+    of zero in the shell at the rim of the mask. ``prepare_volume`` of it has slices in the units of the images.
+    """
+    n = 2 * (sums.rings + 1)
+    share = float(sphere(basis, n).square().sum()) / (PADDING * n) ** 3
+    prior = share / _on_grid(tau2.clamp_min(TINY), sums)
+    numerator, denominator = _friedel(sums.numerator), _friedel(sums.denominator)
+    solved = numerator / (denominator + prior).to(numerator.dtype)
+    return masked(_real_space(solved, n), basis)
+
+
+def prepared(volume: torch.Tensor) -> torch.Tensor:
+    """A map (n, n, n) made ready for :func:`ring_slices`."""
+    return prepare_volume(volume, PADDING)
+
+
+def masked(volume: torch.Tensor, basis: RingBasis) -> torch.Tensor:
+    """A map (n, n, n) of the window, less its mean at the rim of the particle's sphere, within the sphere."""
+    ball = sphere(basis, len(volume)).to(volume.device)
+    rim = ball * (1 - ball)
+    return (volume - (volume * rim).sum() / rim.sum()) * ball
+
+
+def cross_power(a: VolumeSums, b: VolumeSums, rings: int) -> torch.Tensor:
+    """Power of what two independent half-sets have in common, (rings,): ``|V|^2`` without noise; may be negative.
+
+    Per shell ``sum Re(conj n_a n_b) / (d_a + d_b)  /  sum d_a d_b / (d_a + d_b)``, which weighs every sample by what
+    both halves know of it.
+    """
+    da, db = _friedel(a.denominator), _friedel(b.denominator)
+    na, nb = _friedel(a.numerator), _friedel(b.numerator)
+    both = (da + db).clamp_min(TINY)
+    common = (na.real * nb.real + na.imag * nb.imag) / both
+    known = da * db / both
+    shell = _shells(a)
+    out = torch.zeros(2, rings + 2, dtype=torch.float64, device=common.device)
+    index = shell.clamp(max=rings + 1).flatten()
+    out[0].index_add_(0, index, common.flatten().double())
+    out[1].index_add_(0, index, known.flatten().double())
+    return (out[0] / out[1].clamp_min(TINY))[1 : rings + 1].float()
+
+
+def ring_means(sums: VolumeSums) -> torch.Tensor:
+    """Mean of the denominator over the samples nearest to every ring, (rings,)."""
+    known = _friedel(sums.denominator)
+    index = _shells(sums).clamp(max=sums.rings + 1).flatten()
+    total = torch.zeros(sums.rings + 2, dtype=torch.float64, device=known.device)
+    total.index_add_(0, index, known.flatten().double())
+    return (total / torch.bincount(index, minlength=sums.rings + 2).clamp_min(1))[1 : sums.rings + 1].float()
+
+
+def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
+    """The sums that all copies of the particles under a point group (m, 3, 3) give, divided by m.
+
+    ``V(S r) = V(r)``; the copies are interpolated on the oversampled grid.
+    """
+    if len(group) == 1:
+        return sums
+    numerator, denominator = _friedel(sums.numerator), _friedel(sums.denominator)
+    out = zero_volume_sums(sums.rings, numerator.device)
+    both = torch.complex(denominator, torch.zeros_like(denominator))
+    inside = (_radius(sums) <= PADDING * (sums.rings + 0.5)).nonzero()
+    h = denominator.shape[-1] - 2
+    at = (inside.flip(1) - torch.tensor([0, h + 1, h + 1], device=inside.device)).float().T.contiguous()
+    for element in group.to(at.device):
+        moved = element.float() @ at
+        out.numerator[tuple(inside.T)] += _at(numerator, moved)
+        out.denominator[tuple(inside.T)] += _at(both, moved).real
+    scale = torch.full(out.denominator.shape[-1:], 1 / len(group), device=at.device)
+    scale[0] /= 2  # samples of the plane kx = 0 hold both members of their pairs already
+    return VolumeSums(numerator=out.numerator * scale, denominator=out.denominator * scale)
+
+
+def total_volume(parts: Sequence[VolumeSums]) -> VolumeSums:
+    """Sum of several."""
+    numerator = torch.stack([p.numerator for p in parts]).sum(0)
+    return VolumeSums(numerator=numerator, denominator=torch.stack([p.denominator for p in parts]).sum(0))
+
+
+def sphere(basis: RingBasis, n: int) -> torch.Tensor:
+    """The particle's soft sphere in a map of n voxels along the window, (n, n, n)."""
+    return _sphere(n, basis.radius_px * n / basis.window_px, basis.edge_px * n / basis.window_px)
+
+
+@lru_cache(maxsize=4)
+def _sphere(n: int, radius: float, edge: float) -> torch.Tensor:
+    return soft_ball(n, radius - edge, edge)
+
+
+def _at(volume_ft: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    """Values at points (3, p) of space: planes whose first two columns are the point itself."""
+    matrices = torch.zeros(position.shape[1], 3, 3, device=position.device)
+    matrices[:, :, 0] = position.T
+    unit = torch.tensor([[1.0], [0.0]], device=position.device)
+    return slice_points(volume_ft, matrices, unit)[:, 0]
+
+
+def _friedel(half: torch.Tensor) -> torch.Tensor:
+    """Samples of the plane kx = 0 hold both members of a pair: what either has received belongs to both."""
+    out = half.clone()
+    plane = half[1:-1, 1:-1, 0]
+    out[1:-1, 1:-1, 0] = plane + plane.flip(0, 1).conj()
+    return out
+
+
+def _real_space(half: torch.Tensor, n: int) -> torch.Tensor:
+    """The map (n, n, n) of a volume transform, corrected for trilinear interpolation."""
+    h, big = half.shape[-1] - 2, PADDING * n
+    full = torch.zeros(big, big, big // 2 + 1, dtype=half.dtype, device=half.device)
+    keep = torch.arange(-h, h + 1, device=half.device) % big
+    full[keep[:, None, None], keep[:, None], torch.arange(h + 1, device=half.device)] = half[1:-1, 1:-1, :-1]
+    space = torch.fft.irfftn(full, s=(big, big, big))
+    box = (torch.arange(n, device=half.device) - n // 2) % big
+    position = (torch.arange(n, device=half.device) - n // 2) / big
+    gridding = torch.sinc(position) ** 2
+    return space[box[:, None, None], box[:, None], box] / (gridding[:, None, None] * gridding[:, None] * gridding)
+
+
+def _radius(sums: VolumeSums) -> torch.Tensor:
+    """Distance of the samples from frequency zero, in samples."""
+    h = sums.denominator.shape[-1] - 2
+    axis = torch.arange(-h - 1, h + 2, device=sums.denominator.device, dtype=torch.float32).square()
+    half = torch.arange(h + 2, device=axis.device, dtype=torch.float32).square()
+    return (axis[:, None, None] + axis[:, None] + half).sqrt()
+
+
+def _shells(sums: VolumeSums) -> torch.Tensor:
+    """Nearest ring of every sample."""
+    return (_radius(sums) / PADDING).round().to(torch.int64)
+
+
+def _on_grid(curve: torch.Tensor, sums: VolumeSums) -> torch.Tensor:
+    """A curve over rings 1 ... R' at all samples, linear in between, TINY beyond half a ring more."""
+    radius = _radius(sums) / PADDING
+    low = (radius - 1).floor().clamp(0, len(curve) - 1)
+    high = (low + 1).clamp(max=len(curve) - 1)
+    part = (radius - 1 - low).clamp(0, 1)
+    values = curve.to(radius.device)
+    between = torch.lerp(values[low.long()], values[high.long()], part)
+    return torch.where(radius <= len(curve) + 0.5, between, TINY)

@@ -1,0 +1,152 @@
+"""Refinement as a whole: poses and map found again, errors that are true, halves apart, and nothing out of noise."""
+
+import numpy as np
+import pytest
+import torch
+from scenes import DIAMETER_A, PIXEL_A, error_deg, scene, true_map
+from scipy.spatial.transform import Rotation
+
+from vitreous.iterate import state_from_arrays, state_to_arrays
+from vitreous.particles import Volume
+from vitreous.quality import shell_correlation
+from vitreous.structures import Poses
+from vitreous.structures.refine import Refine, prepare_refinement, refine
+from vitreous.structures.refine.em import RefineState
+
+SETTINGS = Refine(particle_diameter_A=DIAMETER_A, folds=6, initial_lowpass_A=35.0)
+
+
+def agreement(found: Volume, true: Volume) -> np.ndarray:
+    """FSC of two maps on the same grid, within a sphere."""
+    n = found.box_px
+    axis = np.arange(n) - n // 2
+    ball = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < (0.45 * n) ** 2).astype(np.float32)
+    a, b = (torch.from_numpy(v.data * ball)[None] for v in (found, true))
+    return shell_correlation(a, b)[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def made():
+    return scene(400, snr=1.0)
+
+
+@pytest.fixture(scope="module")
+def result(made):
+    return refine(made.particles, SETTINGS, poses=made.start(5.0, 3.0, lost=0.1), threads=1)
+
+
+def test_poses_and_map_are_found_again(made, result):
+    error = error_deg(result.poses.rotation, made.truth.rotation)
+    assert np.median(error) < 2.5
+    assert (error < 10).mean() > 0.97  # a tenth began anywhere
+    fsc = agreement(result.full, made.map)
+    assert fsc[1:8].min() > 0.9
+    assert result.found_signal
+    assert 2 * PIXEL_A <= result.resolution_A < 18.0
+    assert result.messages == []
+
+
+def test_errors_of_poses_are_those_that_are_said(made, result):
+    """Normalised by what is said of them, errors per axis have unit variance: in the plane, of directions, of origins."""
+    error = error_deg(result.poses.rotation, made.truth.rotation)
+    near = error < 10
+    relative = result.poses.rotation @ np.swapaxes(made.truth.rotation, 1, 2)
+    u, _, v = np.linalg.svd(relative[near].mean(0))
+    w = Rotation.from_matrix(np.swapaxes((u @ v) @ made.truth.rotation, 1, 2) @ result.poses.rotation).as_rotvec()
+    w = np.rad2deg(w[near])
+    assert (w[:, 2] / result.sigma_psi_deg[near]).std() == pytest.approx(1.0, abs=0.25)
+    assert (w[:, :2] / result.sigma_direction_deg[near, None]).std() == pytest.approx(1.0, abs=0.25)
+    frame = np.swapaxes(result.poses.rotation[near][:, :, :2], 1, 2)
+    difference = (result.poses.origin_A - made.truth.origin_A)[near]
+    shift = np.linalg.lstsq(frame.reshape(-1, 3), difference.ravel(), rcond=None)[0]
+    assert ((difference - frame @ shift) / result.sigma_origin_A[near, None]).std() == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.slow
+def test_errors_are_true_of_noisy_particles():
+    """180 nats per particle, as a ribosome of 64 pixels has at SNR 0.1, and enough particles for a good map: 10 %."""
+    made = scene(2000, snr=0.5, seed=7)
+    found = refine(made.particles, SETTINGS, poses=made.start(6.0, 3.0), threads=1)
+    near = error_deg(found.poses.rotation, made.truth.rotation) < 15
+    relative = found.poses.rotation @ np.swapaxes(made.truth.rotation, 1, 2)
+    frame = Rotation.from_matrix(relative[near]).mean().as_matrix()
+    w = Rotation.from_matrix(np.swapaxes(frame @ made.truth.rotation, 1, 2) @ found.poses.rotation).as_rotvec()[near]
+    for values, sigma in ((w[:, 2:], found.sigma_psi_deg), (w[:, :2], found.sigma_direction_deg)):
+        normalised = np.rad2deg(values) / sigma[near, None]
+        assert 1.4826 * np.median(np.abs(normalised)) == pytest.approx(1.0, abs=0.1)
+    assert near.mean() > 0.9
+
+
+def test_halves_are_equal_and_apart(made, result):
+    assert np.bincount(result.half).tolist() == [200, 200]
+    noise = [half.data - made.map.data * (half.data * made.map.data).sum() / (made.map.data**2).sum()
+             for half in result.halves]  # fmt: skip
+    outer = agreement(Volume(data=noise[0], pixel_size_A=PIXEL_A), Volume(data=noise[1], pixel_size_A=PIXEL_A))[14:]
+    assert np.abs(outer).max() < 0.2
+
+
+def test_a_reference_on_another_grid_without_poses(made):
+    """All views are searched; grey scale, box and pixel size of the reference do not matter."""
+    reference = true_map(30, 6.3)
+    found = refine(
+        made.particles, SETTINGS, reference=reference.with_data(37.0 * reference.data + 5.0), iterations=3, folds=4,
+        initial_lowpass_A=22.0, threads=1,
+    )
+    error = error_deg(found.poses.rotation, made.truth.rotation)
+    assert np.median(error) < 3.0
+    assert (error < 10).mean() > 0.95
+
+
+def test_nothing_is_claimed_for_noise():
+    """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than noise."""
+    noise = scene(200, snr=0.1, seed=3, signal=False)
+    found = refine(noise.particles, SETTINGS, reference=noise.map, folds=4, iterations=3, threads=1)
+    assert not found.found_signal
+    assert found.resolution_A == np.inf
+    assert "No resolution is claimed" in found.messages[0]
+
+
+def test_a_run_goes_on_from_any_state_with_the_same_bits(made):
+    def run():
+        return prepare_refinement(made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=1).algorithm
+
+    whole, states = run(), []
+    state = whole.init(0)
+    with torch.no_grad():
+        for _ in range(4):
+            state, _ = whole.step(state)
+            states.append(state)
+        again = run()
+        arrays = state_to_arrays(states[1])
+        resumed = state_from_arrays(RefineState, arrays)
+        for _ in range(2):
+            resumed, _ = again.step(resumed)
+    for name, value in state_to_arrays(states[3]).items():
+        assert np.array_equal(value, state_to_arrays(resumed)[name]), name
+
+
+def test_threads_change_no_bit(made):
+    found = []
+    for threads in (1, 3):
+        algorithm = prepare_refinement(
+            made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads
+        ).algorithm
+        with torch.no_grad():
+            state = algorithm.init(0)
+            for _ in range(2):
+                state, _ = algorithm.step(state)
+        found.append(state)
+    assert np.array_equal(found[0].rotation, found[1].rotation)
+    assert torch.equal(found[0].noise_power, found[1].noise_power)
+
+
+def test_what_cannot_be_refined_is_said(made):
+    with pytest.raises(ValueError, match="a reference map or poses"):
+        prepare_refinement(made.particles, SETTINGS)
+    few = Poses.unknown(400)
+    run = prepare_refinement(made.particles, SETTINGS, poses=few)
+    with pytest.raises(ValueError, match="0 usable particles are too few for 6 folds"):
+        run.algorithm.init(0)
+    for wrong, words in (({"folds": 5}, "an even number"), ({"search": "x"}, "auto"), ({"symmetry": "Q2"}, "C1")):
+        with pytest.raises(ValueError, match=words):
+            Refine(**wrong)
