@@ -99,6 +99,9 @@ def find_readable(particles: ParticleSet) -> Readable:
         except (ParticleFileError, OSError) as error:
             messages.append(str(error))
             continue
+        if stack.header.is_volume and not images.frame[images.code == code].any():
+            messages.append(f"{stack.path}: a map of {stack.box_px} cubed voxels by its header; expected images")
+            continue
         length[code], side[code] = len(stack), stack.box_px
     box = _box(particles, side[codes], population)
     if box is not None:

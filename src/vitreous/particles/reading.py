@@ -9,6 +9,7 @@ import numpy as np
 
 from vitreous.particles.cryosparc import read_cryosparc
 from vitreous.particles.errors import ParticleFileError, require_file
+from vitreous.particles.foreign import refuse_foreign
 from vitreous.particles.images import STACK_SUFFIXES, image_name
 from vitreous.particles.mrc import open_stack
 from vitreous.particles.optics_groups import group_index, synthesise_optics
@@ -46,6 +47,8 @@ def read_particles(
     if pixel_size_A is not None and not (np.isfinite(pixel_size_A) and pixel_size_A > 0):
         raise ValueError(f"pixel_size_A is {pixel_size_A}; expected a positive number")
     suffix = path.suffix.lower()
+    if suffix not in (".cs", ".star", *STACK_SUFFIXES):
+        refuse_foreign(path)
     if passthrough and suffix != ".cs":
         raise ValueError(f"{path}: passthrough files belong to a cryoSPARC .cs file")
     if suffix == ".cs":
@@ -114,6 +117,11 @@ def _from_cryosparc(
 
 def _from_stack(path: Path, project: Path | None) -> ParticleSet:
     stack = open_stack(path)
+    if stack.header.is_volume:
+        side = stack.box_px
+        raise ParticleFileError(
+            f"{path}: a map of {side} x {side} x {side} voxels by its header (space group 1); expected a stack of images"
+        )
     file = str(path)
     if project is not None and path.absolute().is_relative_to(project.absolute()):
         file = str(path.absolute().relative_to(project.absolute()))

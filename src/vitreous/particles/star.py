@@ -6,6 +6,7 @@ space starts a comment. Rows are lines, as in RELION, so that a missing value is
 the rest of the table.
 """
 
+import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = ["StarFile", "read_star", "write_star"]
 StarFile = dict[str, Table]
 
 _ROWS_AT_ONCE = 32768
+_LOOKED_AT = 1 << 16  # bytes by which the encoding is told
 _TOKEN = re.compile(rb"""\s*(?:(?P<comment>\#.*)|"(?P<double>.*?)"(?=\s|$)|'(?P<single>.*?)'(?=\s|$)
                          |(?P<plain>[^\s"'\#]\S*))""", re.VERBOSE)  # fmt: skip
 # What would be misread without quotes: nothing at all, reserved first characters and words, white space.
@@ -38,7 +40,7 @@ def read_star(path: str | Path) -> StarFile:
     """
     path = require_file(path, "a STAR file")
     with path.open("rb") as file:
-        return _parse(path, file)
+        return _parse(path, _lines(file))
 
 
 def write_star(path: str | Path, blocks: StarFile) -> None:
@@ -56,6 +58,19 @@ def write_star(path: str | Path, blocks: StarFile) -> None:
             file.write(b"data_" + header + b"\n\n")
             (_write_loop if table.loop else _write_pairs)(file, table, f"{path}, block {name!r}")
             file.write(b"\n")
+
+
+def _lines(file: BinaryIO) -> Iterable[bytes]:
+    """Lines of UTF-8; of UTF-16 with its mark, of files with a byte-order mark, and with the line ends of old Macs."""
+    start = file.read(_LOOKED_AT)
+    file.seek(0)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return file.read().decode("utf-16", "replace").encode("utf-8").splitlines(keepends=True)
+    if start.startswith(codecs.BOM_UTF8):
+        file.seek(len(codecs.BOM_UTF8))
+    if b"\r" in start and b"\n" not in start and b"\0" not in start:
+        return file.read().replace(b"\r", b"\n").splitlines(keepends=True)
+    return file
 
 
 @dataclass
