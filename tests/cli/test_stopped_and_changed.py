@@ -84,3 +84,19 @@ def test_iteration_files_are_those_of_the_newest_and_every_tenth(vitreous, simul
     for every, expected in ((1, [3, 5]), (2, [2, 4])):
         assert vitreous(*words, "--every", every, "-o", tmp_path / str(every)).code == 0
         assert sorted(int(p.name[6:9]) for p in (tmp_path / str(every)).glob("run_it*_data.star")) == expected
+
+
+def test_relions_continuation_needs_no_input_and_may_go_on_for_longer(vitreous, simulated, tmp_path):
+    job = tmp_path / "job"
+    words = ["class2d", simulated / "particles.star", "-o", job, "--K", 4, "--threads", 1, "--seed", 3, "--no-normalise"]
+    assert vitreous(*words, "--iter", 2).code == 0
+    optimiser = job / "run_it002_optimiser.star"
+    again = vitreous("class2d", "--continue", optimiser, "--threads", 1)
+    assert (again.code, "finished already" in again.out) == (0, True)
+    longer = vitreous("class2d", "--continue", optimiser, "--iter", 4, "--threads", 1)
+    assert longer.code == 0, longer.err
+    content = json.loads((job / "job.json").read_text())
+    assert (content["settings"]["iterations"], content["settings"]["classes"], content["seed"]) == (4, 4, 3)
+    assert len((job / "history.jsonl").read_text().splitlines()) == 4
+    fewer = vitreous(*words, "--iter", 3, "--resume")
+    assert (fewer.code, "iterations: 4 -> 3" in fewer.err) == (1, True)

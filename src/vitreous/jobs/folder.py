@@ -113,7 +113,8 @@ def open_job(
     """Open a folder for a job and close it with the right marker, whatever happens inside.
 
     A new job gets the folder (made when absent; foreign files in it are left alone). ``resume`` continues one that
-    was killed, aborted or has failed, and starts one where there is none; ``overwrite`` removes our earlier results.
+    was killed, aborted or has failed, or is to do more iterations than it was asked for, and starts one where there is
+    none; ``overwrite`` removes our earlier results.
     Inside the block everything that is logged to "vitreous" also goes to ``run.log``. At the end ``job.json`` has the
     status and the folder one of RELION's ``RELION_JOB_EXIT_SUCCESS``, ``_FAILURE``, ``_ABORTED``.
 
@@ -132,7 +133,7 @@ def open_job(
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         resumed = _prepare(path, manifest, resume=resume, overwrite=overwrite)
-        earlier = read_manifest(path) if resumed else None
+        earlier = _with_more_iterations(read_manifest(path), manifest) if resumed else None
         write_manifest(path, (earlier or manifest).started(command))
         _append(path / "note.txt", f" ++++ {now()}\n{command}\n\n")
         with _logging_to(path / "run.log"), _marked(path):
@@ -171,6 +172,9 @@ def _keep_inputs(path: Path, manifest: Manifest) -> None:
 
 def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, *, resume: bool) -> None:
     status = _recorded_status(path)
+    finished = earlier
+    if resume:
+        earlier = _with_more_iterations(earlier, manifest) or earlier
     different = differing_settings(_identity(earlier), _identity(manifest))
     if different:
         raise JobFolderError(
@@ -182,12 +186,22 @@ def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, 
             f"{path} holds a job on other data: {changed} {'have' if ',' in changed else 'has'} changed since it "
             "began; choose another folder, or start again with --overwrite"
         )
-    if status == "finished":
+    if status == "finished" and earlier is finished:
         raise JobFinished(f"{path} has finished already on {earlier.runs[-1].ended}; --overwrite would run it again")
     if not resume:
         raise JobFolderError(
             f"{path} holds a job that was {status}: --resume continues it, --overwrite starts it again"
         )
+
+
+def _with_more_iterations(earlier: Manifest | None, manifest: Manifest) -> Manifest | None:
+    """The earlier job as one that goes on for longer, where more iterations are asked for; else as it is."""
+    if earlier is None:
+        return None
+    before, after = earlier.settings.get("iterations"), manifest.settings.get("iterations")
+    if not (isinstance(before, int) and isinstance(after, int) and after > before):
+        return earlier
+    return replace(earlier, settings={**earlier.settings, "iterations": after})
 
 
 def _changed_content(earlier: Manifest, manifest: Manifest) -> str:
