@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from vitreous.averages.covariance import defocus_groups
-from vitreous.jobs.options import printable
 from vitreous.optics import CTFParameters
 from vitreous.particles import read_star
+from vitreous.words import printable
 
 
 @pytest.mark.parametrize(

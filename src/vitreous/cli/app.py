@@ -17,9 +17,9 @@ from itertools import pairwise
 import cyclopts
 
 from vitreous.cli import relion
-from vitreous.jobs.options import printable
 from vitreous.jobs.tasks.table import TASKS
 from vitreous.version import __version__
+from vitreous.words import printable
 
 __all__ = ["app", "main"]
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vitreous.jobs.options import printable
 from vitreous.particles import check_particles, read_particles
+from vitreous.words import printable
 
 __all__ = ["check"]
 

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitreous.jobs.manifest import read_manifest
-
 __all__ = ["OptionError", "Translation", "translate"]
 
 AUTOMATIC = "follows the resolution here"
@@ -117,7 +115,7 @@ def _is_gpu_list(word: str) -> bool:
 
 
 def _continuation(rest: list[str], words: Sequence[str], notes: list[str]) -> list[str]:
-    """``--continue run_it010_optimiser.star`` is ``--resume`` in the folder of that file, with its input and settings."""
+    """``--continue run_it010_optimiser.star`` is ``--resume`` in its folder, with the input and settings of that job."""
     if not (rest and rest[0].endswith("_optimiser.star")):
         return ["--resume"]
     folder = str(Path(rest.pop(0)).parent)
@@ -129,6 +127,8 @@ def _continuation(rest: list[str], words: Sequence[str], notes: list[str]) -> li
 
 def _recorded(folder: str, words: Sequence[str]) -> list[str]:
     """The input and the settings of the job in a folder, as options, without those that are given anew."""
+    from vitreous.jobs.manifest import read_manifest
+
     manifest = read_manifest(folder)
     if manifest is None or not manifest.inputs:
         return []

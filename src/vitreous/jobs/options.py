@@ -10,8 +10,9 @@ import torch
 
 from vitreous.jobs.history import to_json
 from vitreous.require import require_at_least, require_finite
+from vitreous.words import printable
 
-__all__ = ["RunOptions", "chosen_device", "printable", "processors", "tell", "use_threads"]
+__all__ = ["RunOptions", "chosen_device", "processors", "tell", "use_threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +76,6 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def printable(text: str) -> str:
-    r"""Text without what a terminal would obey: names in files may hold any bytes.
-
-    >>> printable("a.mrcs" + chr(27) + "[2J")
-    'a.mrcs\\x1b[2J'
-    """
-    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def tell(options: RunOptions, text: str, event: str, content: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitreous.jobs.history import to_json
-from vitreous.jobs.options import printable
+from vitreous.words import printable
 
 __all__ = ["Reporter", "describe_bytes", "describe_duration", "describe_step", "follow", "reporting"]
 

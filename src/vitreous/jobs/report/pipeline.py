@@ -4,16 +4,23 @@ from pathlib import Path
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.report.maps import TURN_HINT, map_panel
-from vitreous.jobs.report.page import Gallery, Links, Page, Section, Tile, picture
+from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
+from vitreous.jobs.report.page import Gallery, KeyFigure, Links, Page, Section, Tile, picture
+from vitreous.jobs.report.postprocess import half_map_key_figures, half_map_sections
 from vitreous.jobs.report.reference import reference_section
+from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.reference import REFINED_NAMES
+from vitreous.jobs.results.refine import read_refined
+from vitreous.particles import Volume
 
-__all__ = ["STAGES", "pipeline_page"]
+__all__ = ["ALIGNED_FILES", "STAGES", "pipeline_page"]
 
-STAGES = ("class2d", "deconvolve", "initial")
-TITLES = dict(zip(STAGES, ("2D classification", "Deconvolution", "Initial model"), strict=True))
+STAGES = ("class2d", "deconvolve", "initial", "abinitio", "refine")
+TITLES = ("2D classification", "Deconvolution", "Model from averages", "Model from particles", "Refinement")
+ALIGNED_FILES = (REFINED_NAMES.aligned,)  # that a run writes beside its stages
+HAND = "The hand of a map is not determined: images cannot tell it from its mirror image."
 
 
 def pipeline_page(folder: Path) -> Page:
@@ -21,28 +28,67 @@ def pipeline_page(folder: Path) -> Page:
     manifest = read_manifest(folder)
     if manifest is None:
         raise JobFolderError(f"{folder} has no job.json: it is not the folder of `vitreous run`")
-    model = read_initial(folder / "initial")
+    done = [name for name in STAGES if read_manifest(folder / name) is not None]
     classes = open_class2d_folder(folder / "class2d")
-    agreeing = manifest.summary.get("initial_restarts_agreeing", "?")
+    figures, refined = _refined(folder, done)
+    models = _models(folder, done)
     return Page(
-        kind="from particles to an initial model",
-        headline=f"From {int(classes.population.sum()):,} particles to an initial model from {len(model.averages)} "
-        f"averages; {agreeing} of {len(model.restarts)} restarts agree.",
-        notes=("The hand of the model is not determined: averages cannot tell it from its mirror image.",),
+        kind="from particles to a map" if refined else "from particles to an initial model",
+        headline=_headline(classes, manifest, done),
+        key_figures=figures,
+        notes=(*manifest.messages, HAND),
         sections=(
-            _stages(folder),
-            Section(name="model", title="Model", hint=TURN_HINT, panels=(map_panel(model.mean),)),
-            reference_section(folder / "initial"),
+            _stages(folder, done),
+            *refined,
+            reference_section(folder, REFINED_NAMES),
+            *((models,) if models else ()),
+            *((reference_section(folder / "initial"),) if "initial" in done and not refined else ()),
             _averages(classes, set(manifest.summary.get("selected_classes", []))),
         ),
         complete=False,
     )
 
 
-def _stages(folder: Path) -> Section:
+def _headline(classes: Class2DFolder, manifest: Manifest, done: list[str]) -> str:
+    said, start = manifest.summary, f"From {int(classes.population.sum()):,} particles to "
+    if "refine" in done:
+        claimed = said.get("refine_resolution_A")
+        return start + (f"a map of {claimed:.2f} Å (FSC 0.143 of half maps)." if claimed else "a map of no resolution.")
+    agreeing = said.get("initial_restarts_agreeing", said.get("abinitio_starts_agreeing", "?"))
+    return start + f"an initial model; {agreeing} random starts agree."
+
+
+def _refined(folder: Path, done: list[str]) -> tuple[tuple[KeyFigure, ...], tuple[Section, ...]]:
+    if "refine" not in done:
+        return (), ()
+    found, manifest = read_refined(folder / "refine"), read_manifest(folder / "refine")
+    return half_map_key_figures(found.post, manifest.summary if manifest else {}), half_map_sections(found.post)
+
+
+def _models(folder: Path, done: list[str]) -> Section | None:
+    """The first models, of particles and of averages."""
+    found: list[tuple[str, Volume]] = []
+    if "abinitio" in done:
+        found.append(("From particles", read_abinitio(folder / "abinitio").volumes[0]))
+    if "initial" in done:
+        found.append(("From averages", read_initial(folder / "initial").mean))
+    if not found:
+        return None
+    (title, first), *others = found
+    views = tuple(slices(what, volume.data) for what, volume in others)
+    return Section(
+        name="models",
+        title="First models",
+        hint=f"{TURN_HINT} Models of different origin lie in different frames, and may be of either hand.",
+        panels=(map_panel(first, *views, title=f"Surface: {title.lower()}", what=title),),
+    )
+
+
+def _stages(folder: Path, done: list[str]) -> Section:
+    titles = dict(zip(STAGES, TITLES, strict=True))
     links = tuple(
-        (TITLES[name], f"{name}/report.html", _remark(stage))
-        for name in STAGES
+        (titles[name], f"{name}/report.html", _remark(stage))
+        for name in done
         if (stage := read_manifest(folder / name)) is not None
     )
     hint = "Every stage has its own report, in its sub-folder."

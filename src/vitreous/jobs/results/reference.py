@@ -1,7 +1,7 @@
-"""An initial model against a reference map, as part of its job: files, figures for ``job.json``, words."""
+"""A map against a reference map, as part of its job: files, figures for ``job.json``, words."""
 
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,44 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.particles import Volume, read_volume, write_volume
 from vitreous.quality import MapAgreement, compare_maps
 
-__all__ = ["ALIGNED", "agreement_lines", "compare_with_reference", "read_agreement", "read_reference"]
+__all__ = [
+    "INITIAL_NAMES",
+    "REFINED_NAMES",
+    "CompareNames",
+    "agreement_lines",
+    "compare_with_reference",
+    "read_agreement",
+    "read_reference",
+]
 
-ALIGNED = "initial_aligned.mrc"
 PREFIX = "reference_"  # of the figures in job.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareNames:
+    """What is compared: name of the map, of its mirror image, and of the file with the better one as the reference lies.
+
+    cannot_tell: what does not determine the hand.
+    """
+
+    map: str
+    mirror_image: str
+    aligned: str
+    cannot_tell: str
+
+
+INITIAL_NAMES = CompareNames(
+    map="initial.mrc",
+    mirror_image="initial_other_hand.mrc",
+    aligned="initial_aligned.mrc",
+    cannot_tell="averages",
+)
+REFINED_NAMES = CompareNames(
+    map="refined.mrc",
+    mirror_image="the mirror image of refined.mrc",
+    aligned="refined_aligned.mrc",
+    cannot_tell="particles",
+)
 
 
 def read_reference(path: str | Path) -> Volume:
@@ -33,17 +67,17 @@ def read_reference(path: str | Path) -> Volume:
 
 
 def compare_with_reference(
-    folder: str | Path, model: Volume, reference: Volume, name: str
+    folder: str | Path, model: Volume, reference: Volume, name: str, names: CompareNames = INITIAL_NAMES
 ) -> tuple[dict[str, Any], list[str]]:
-    """Write ``initial_aligned.mrc``, the model of the better hand in the frame of the reference, into the folder.
+    """Write the map of the better hand in the frame of the reference (``names.aligned``) into the folder.
 
     Returns (figures for ``job.json``, sentences for the user); ``name`` is what the reference is called in them.
     """
     agreement, aligned = compare_maps(model, reference)
-    write_volume(Path(folder) / ALIGNED, aligned)
+    write_volume(Path(folder) / names.aligned, aligned)
     figures = {f"{PREFIX}{name}": _plain(value) for name, value in asdict(agreement).items()}
     figures[f"{PREFIX}field_A"] = round(len(reference.data) * reference.pixel_size_A, 3)
-    return figures, agreement_lines(agreement, name)
+    return figures, agreement_lines(agreement, name, names)
 
 
 def read_agreement(folder: str | Path) -> tuple[MapAgreement, float] | None:
@@ -66,14 +100,16 @@ def _plain(value: Any) -> Any:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def agreement_lines(found: MapAgreement, name: str = "the true volume") -> list[str]:
-    """For reading; ``name`` is what the model is compared with."""
-    better, other = ("initial_other_hand.mrc", "initial.mrc")[:: 1 if found.other_hand else -1]
+def agreement_lines(
+    found: MapAgreement, name: str = "the true volume", names: CompareNames = INITIAL_NAMES
+) -> list[str]:
+    """For reading; ``name`` is what the map is compared with."""
+    better, other = (names.mirror_image, names.map)[:: 1 if found.other_hand else -1]
     return [
         f"{better} agrees with {name} to {_resolution(found.resolution_A)} (FSC 0.5), correlation "
         f"{found.correlation:.3f}",
-        f"{other}, the mirror image, to {_resolution(found.mirrored_resolution_A)}, correlation "
-        f"{found.mirrored_correlation:.3f}; averages do not tell which of the two is right",
+        f"{other}, the other hand, to {_resolution(found.mirrored_resolution_A)}, correlation "
+        f"{found.mirrored_correlation:.3f}; {names.cannot_tell} do not tell which of the two is right",
     ]
 
 

@@ -13,7 +13,7 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.report.initial import initial_page
 from vitreous.jobs.results.chains import chain_figures, convergence_warnings, refinement_chain
 from vitreous.jobs.results.initial import FILES, write_initial
-from vitreous.jobs.results.reference import ALIGNED, compare_with_reference, read_reference
+from vitreous.jobs.results.reference import INITIAL_NAMES, compare_with_reference, read_reference
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.mixtures import (
     GaussianInitialModel,
@@ -209,7 +209,7 @@ TASK = Task(
     about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling. gmm-gaussian: Gaussian "
     "mixture with Gaussian noise, for averages with negative pixels, by Hamiltonian Monte Carlo.",
     prepare=_prepare,
-    files=(*FILES, ALIGNED),
+    files=(*FILES, INITIAL_NAMES.aligned),
     results="initial*.mrc, initial*.cif, initial_data.star",
     page=initial_page,
     uses=frozenset({"threads"}),

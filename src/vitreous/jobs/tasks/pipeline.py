@@ -1,4 +1,4 @@
-"""The ``run`` job: from particles to an initial model, in one folder with a sub-folder for each stage."""
+"""The ``run`` job: from particles to a refined map, in one folder with a sub-folder for each stage."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,24 +13,30 @@ from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.function import function_of
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.options import RunOptions, tell
-from vitreous.jobs.report.pipeline import STAGES, pipeline_page
+from vitreous.jobs.report.pipeline import ALIGNED_FILES, STAGES, pipeline_page
+from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
-from vitreous.jobs.results.reference import read_reference
+from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.reference import REFINED_NAMES, compare_with_reference, read_reference
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
 from vitreous.jobs.sources import CTFApplied, Particles, light_on_dark
 from vitreous.jobs.task import Composed, Resources, Task
-from vitreous.jobs.tasks import class2d, deconvolve, initial
+from vitreous.jobs.tasks import abinitio, class2d, deconvolve, initial, refine
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
-from vitreous.particles import judge
+from vitreous.particles import judge, read_volume
+from vitreous.quality import compare_maps
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
+from vitreous.structures.abinitio import Abinitio
+from vitreous.structures.refine import Refine
 
 __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline", "select_classes"]
 
-CLASS2D, DECONVOLVE, INITIAL = STAGES
+CLASS2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
 METHODS = initial.TASK.methods
 LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
 SPREAD = 2.0  # classes may resolve this much less than the best one, where nothing else is asked for
+ALIKE = 0.7  # correlation of two models of one particle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +46,13 @@ class Pipeline:
     Parameters
     ----------
     method
-        Of the initial model. gmm: from averages that are deconvolved first. gmm-gaussian: from the averages as the
-        classification leaves them, by a model for negative pixels.
+        Where the first model comes from. abinitio: from the particles of the selected classes. gmm: from averages that
+        are deconvolved first, as a mixture of Gaussians. gmm-gaussian: from the averages as the classification leaves
+        them, by a model for negative pixels.
+    check
+        Whether a model from particles is compared with one from averages (gmm), which knows nothing of it.
+    refine
+        Whether the model is refined. Otherwise it is what comes out.
     classes
         Number of class averages.
     particle_diameter_A
@@ -55,14 +66,18 @@ class Pipeline:
     symmetry
         Point group of the particle: C1, Cn, Dn, T, O or I.
     restarts
-        Random starts of the initial model.
+        Random starts of the model from averages.
+    starts
+        Random starts of the model from particles.
     seed
         Of everything random.
     initial
-        In Python: settings of the initial model, of which symmetry, restarts and seed are overruled.
+        In Python: settings of the model from averages, of which symmetry, restarts and seed are overruled.
     """
 
-    method: Literal["gmm", "gmm-gaussian"] = "gmm"
+    method: Literal["abinitio", "gmm", "gmm-gaussian"] = "abinitio"
+    check: bool = True
+    refine: bool = True
     classes: int = 50
     particle_diameter_A: float | None = None
     invert_contrast: bool = False
@@ -70,23 +85,42 @@ class Pipeline:
     worst_resolution_A: float | None = None
     symmetry: str = "C1"
     restarts: int = 4
+    starts: int = 3
     seed: int = 0
     initial: InitialSettings | None = None
 
     def __post_init__(self) -> None:
         require_finite(self)
-        require_one_of(self, "method", METHODS)
-        require_at_least(self, {"classes": 1, "restarts": 1})
+        require_one_of(self, "method", ("abinitio", *METHODS))
+        require_at_least(self, {"classes": 1, "restarts": 1, "starts": 1})
         require_positive(self, ("particle_diameter_A", "worst_resolution_A"))
         require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
-        kind = METHODS[self.method]
+        kind = METHODS[self.of_averages]
         fits = self.initial is None or type(self.initial) is kind
         require(self, "initial", fits, f"{kind.__name__} for the method {self.method}")
+
+    @property
+    def of_averages(self) -> str:
+        """Method of the model from averages."""
+        return "gmm" if self.method == "abinitio" else self.method
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Those that are run, in their order."""
+        averages = self.check or self.method != "abinitio"
+        wanted = {
+            CLASS2D: True,
+            DECONVOLVE: averages and self.of_averages == "gmm",
+            INITIAL: averages,
+            ABINITIO: self.method == "abinitio",
+            REFINE: self.refine,
+        }
+        return tuple(name for name in STAGES if wanted[name])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParticlesToModel:
-    """Particles, and a map that the model is compared with.
+    """Particles, and a map that the result is compared with.
 
     Parameters
     ----------
@@ -97,8 +131,8 @@ class ParticlesToModel:
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
     reference
-        A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
-        not depend on it.
+        A map of the same particle (.mrc) that models and map are compared with in the end, over both hands. They do not
+        depend on it.
     ctf_applied
         What has been done about the CTF of the images already, when the file does not say: nothing (none), their
         phases were flipped (phases), or they were multiplied by it (full).
@@ -121,9 +155,12 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
         pixel_size_A=source.pixel_size_A,
         ctf_applied=source.ctf_applied,
     )
-    settings, turned = light_on_dark(judge(given.read(), poses=False, sample=LOOKED_AT).contrast, settings)
-    particles, classification = _classification(source, settings)
-    first = class2d.TASK.prepare(particles, classification, replace(resources, store=store))
+    particles = given.read()
+    if {ABINITIO, REFINE} & set(settings.stages):
+        particles.ctf_for(True)  # which refuses what these stages would refuse after hours
+    settings, turned = light_on_dark(judge(particles, poses=False, sample=LOOKED_AT).contrast, settings)
+    classified, classification = _classification(source, settings)
+    first = class2d.TASK.prepare(classified, classification, replace(resources, store=store))
     return Composed(
         settings=settings,
         inputs=(source.particles,),
@@ -162,15 +199,97 @@ def _stages(source: ParticlesToModel, settings: Pipeline, job: Job, options: Run
     first, classification = _classification(source, settings)
     run_task(class2d.TASK, first, job.path / CLASS2D, classification, stage, command=command)
     selected = _select(job, settings, stage)
+    messages = [*_from_averages(source, settings, job, selected, stage, command)]
+    if ABINITIO in settings.stages:
+        particles = abinitio.ParticlesOfAnyPose(particles=selected.selected, project=source.project)
+        run_task(abinitio.TASK, particles, job.path / ABINITIO, _abinitio(settings), stage, command=command)
+        messages += _of(job, ABINITIO)
+        if INITIAL in settings.stages:
+            messages += _check(job, stage)
+    if REFINE in settings.stages:
+        given = _to_refine(source, settings, job, selected)
+        run_task(refine.TASK, given, job.path / REFINE, _refine(settings), stage, command=command)
+        messages += [*_of(job, REFINE), *_against(job, source, stage)]
+    job.describe(summary={}, messages=tuple(messages))
+    return "done"
+
+
+def _from_averages(
+    source: ParticlesToModel, settings: Pipeline, job: Job, selected: SelectResult, stage: RunOptions, command: str
+) -> tuple[str, ...]:
+    """The model of averages, and what it says."""
+    if INITIAL not in settings.stages:
+        return ()
     averages = selected.class_averages
-    if settings.method == "gmm":
+    if DECONVOLVE in settings.stages:
         averages = job.path / DECONVOLVE
         particles = deconvolve.ClassifiedParticles(particles=selected.selected, project=source.project)
         run_task(deconvolve.TASK, particles, averages, Deconvolve(), stage, command=command)
     given = initial.Averages(averages=averages, reference=source.reference)
     run_task(initial.TASK, given, job.path / INITIAL, _model_settings(settings), stage, command=command)
-    _summarise(job)
-    return "done"
+    return _of(job, INITIAL)
+
+
+def _abinitio(settings: Pipeline) -> Abinitio:
+    return Abinitio(
+        symmetry=settings.symmetry,
+        starts=settings.starts,
+        particle_diameter_A=settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        seed=settings.seed,
+    )
+
+
+def _refine(settings: Pipeline) -> Refine:
+    return Refine(
+        symmetry=settings.symmetry,
+        particle_diameter_A=settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        seed=settings.seed,
+    )
+
+
+def _to_refine(
+    source: ParticlesToModel, settings: Pipeline, job: Job, selected: SelectResult
+) -> refine.ParticlesToRefine:
+    """Poses where the model has those of particles; else the model, and all views."""
+    if ABINITIO in settings.stages:
+        return refine.ParticlesToRefine(particles=job.path / ABINITIO, project=source.project)
+    model = job.path / INITIAL / "initial.mrc"
+    return refine.ParticlesToRefine(
+        particles=selected.selected, reference=model, ignore_poses=True, project=source.project
+    )
+
+
+def _check(job: Job, options: RunOptions) -> list[str]:
+    """Whether the model of the particles is that of the averages, which was found in another way."""
+    of_averages, of_particles = read_initial(job.path / INITIAL).mean, read_abinitio(job.path / ABINITIO).volumes[0]
+    found, _ = compare_maps(of_particles, of_averages)
+    alike = found.correlation >= ALIKE
+    text = (
+        f"the model of the particles and that of the averages {'agree' if alike else 'do NOT agree'}: correlation "
+        f"{found.correlation:.2f}, FSC 0.5 at {found.resolution_A:.0f} Å, over both hands"
+    )
+    if not alike:
+        text += "; at least one of them is wrong: look at both before you believe the map"
+    job.log(text)
+    job.describe(summary={"models_agree": alike, "models_correlation": round(found.correlation, 3)}, messages=())
+    tell(options, text, "check", {"agree": alike, "correlation": found.correlation})
+    return [text]
+
+
+def _against(job: Job, source: ParticlesToModel, options: RunOptions) -> list[str]:
+    """The refined map against the reference, where there is one."""
+    if source.reference is None:
+        return []
+    refined = read_volume(job.path / REFINE / "refined.mrc")
+    figures, lines = compare_with_reference(
+        job.path, refined, read_reference(source.reference), source.reference.name, names=REFINED_NAMES
+    )
+    job.describe(summary=figures, messages=())
+    for line in lines:
+        tell(options, f"against  {line}", "reference", {"line": line})
+    return lines
 
 
 def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, float]:
@@ -192,7 +311,7 @@ def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, floa
 
 def _model_settings(settings: Pipeline) -> InitialSettings:
     """Settings of the last stage."""
-    given = settings.initial or METHODS[settings.method]()
+    given = settings.initial or METHODS[settings.of_averages]()
     chosen: InitialSettings = replace(given, symmetry=settings.symmetry, restarts=settings.restarts, seed=settings.seed)
     return chosen
 
@@ -221,25 +340,27 @@ def _select(job: Job, settings: Pipeline, options: RunOptions) -> SelectResult:
     return selected
 
 
-def _summarise(job: Job) -> None:
-    """What the last stage has to say about the whole."""
-    manifest = read_manifest(job.path / INITIAL)
-    if manifest is not None:
-        job.describe(summary={f"initial_{k}": v for k, v in manifest.summary.items()}, messages=manifest.messages)
+def _of(job: Job, stage: str) -> tuple[str, ...]:
+    """What a stage has to say about the whole."""
+    manifest = read_manifest(job.path / stage)
+    if manifest is None:
+        return ()
+    job.describe(summary={f"{stage}_{k}": v for k, v in manifest.summary.items()}, messages=())
+    return tuple(manifest.messages)
 
 
 TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     name="run",
     title="run",
     function="run_pipeline",
-    about="Each stage is a job in a sub-folder, with its own report; one report shows the whole. With --method "
-    "gmm-gaussian the selected averages become a model as they are, without deconvolve. A stage that has finished is "
-    "not done again when the job is resumed.",
+    about="Classes, a choice of them, a first model from their particles, checked against one from their averages, and "
+    "refinement with half maps that never met. Each stage is a job in a sub-folder, with its own report; one report shows "
+    "the whole. A stage that has finished is not done again when the job is resumed.",
     source=ParticlesToModel,
     methods={"": Pipeline},
     prepare=_prepare,
-    files=(),
-    results=f"{INITIAL}/initial.mrc",
+    files=ALIGNED_FILES,
+    results=f"{REFINE}/refined.mrc, {REFINE}/refined_half1_unfil.mrc",
     page=pipeline_page,
     uses=frozenset({"device", "memory", "threads"}),
     in_python=frozenset({"initial"}),

@@ -54,7 +54,17 @@ from vitreous.structures.abinitio.statistics import (
 from vitreous.structures.poses import Poses
 from vitreous.volumes import RingPoints
 
-__all__ = ["Search", "StartState", "match_fold", "new_start", "offset_sd_px", "one_pass", "poses_of", "search_at", "start_references"]
+__all__ = [
+    "Search",
+    "StartState",
+    "match_fold",
+    "new_start",
+    "offset_sd_px",
+    "one_pass",
+    "poses_of",
+    "search_at",
+    "start_references",
+]
 
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
@@ -212,9 +222,7 @@ def match_fold(
     return own, outcome, references[1]
 
 
-def poses_of(
-    outcome: Outcome, index: np.ndarray, search: Search, data: PreparedParticles, settings: Abinitio
-) -> Poses:
+def poses_of(outcome: Outcome, index: np.ndarray, search: Search, data: PreparedParticles, settings: Abinitio) -> Poses:
     """The best hypotheses of particles ``index`` as poses."""
     volumes, each = settings.volumes, len(search.matrices)
     return Poses.from_alignments(
@@ -277,9 +285,7 @@ def _next_state(
     poses = poses_of(outcome, index, search, data, settings)
     moved = _moved(state.poses.take(index), poses, search)
     tau2, evidence = volume_power(parts, search.points.rings), float(outcome.log_evidence.mean())
-    schedule = state.schedule.next(
-        moved=moved, evidence=evidence, most_rings=most_rings, most_particles=most_particles
-    )
+    schedule = state.schedule.next(moved=moved, evidence=evidence, most_rings=most_rings, most_particles=most_particles)
     following = replace(
         state,
         passes=state.passes + 1,

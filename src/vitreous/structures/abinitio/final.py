@@ -216,9 +216,7 @@ def _result(
         return out
 
     window_A = data.basis.window_px * data.pixel_size_A
-    ranked = Poses(
-        particle=poses.particle, volume=rank[poses.volume], rotation=poses.rotation, origin_A=poses.origin_A
-    )
+    ranked = Poses(particle=poses.particle, volume=rank[poses.volume], rotation=poses.rotation, origin_A=poses.origin_A)
     return AbinitioResult(
         volumes=tuple(at_particle_size(maps[k], data) for k in order.tolist()),
         symmetry=settings.symmetry,
