@@ -20,12 +20,14 @@ from vitreous.quality.correlation import (
 )
 from vitreous.quality.coverage import UnseenCone, unseen_cone
 from vitreous.quality.mass import border_of, bright_part, centres_of_mass
+from vitreous.quality.pose_truth import PoseTruth, compare_with_true_poses
 from vitreous.quality.single_view import along_one_axis, repeated_view, warn_if_one_view
 
 __all__ = [
     "ClassTruth",
     "MapAgreement",
     "MapAlignment",
+    "PoseTruth",
     "UnseenCone",
     "align_maps",
     "along_one_axis",
@@ -36,6 +38,7 @@ __all__ = [
     "class_frame_poses",
     "compare_classes",
     "compare_maps",
+    "compare_with_true_poses",
     "image_correlations",
     "other_hand",
     "pair_angle_deg",
