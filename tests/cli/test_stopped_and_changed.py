@@ -88,7 +88,19 @@ def test_iteration_files_are_those_of_the_newest_and_every_tenth(vitreous, simul
 
 def test_relions_continuation_needs_no_input_and_may_go_on_for_longer(vitreous, simulated, tmp_path):
     job = tmp_path / "job"
-    words = ["class2d", simulated / "particles.star", "-o", job, "--K", 4, "--threads", 1, "--seed", 3, "--no-normalise"]
+    words = [
+        "class2d",
+        simulated / "particles.star",
+        "-o",
+        job,
+        "--K",
+        4,
+        "--threads",
+        1,
+        "--seed",
+        3,
+        "--no-normalise",
+    ]
     assert vitreous(*words, "--iter", 2).code == 0
     optimiser = job / "run_it002_optimiser.star"
     again = vitreous("class2d", "--continue", optimiser, "--threads", 1)

@@ -49,9 +49,16 @@ IGNORED: dict[str, tuple[int, str]] = {  # option -> number of values, why
     "--verb": (1, NOT_NEEDED),
 }
 ON = frozenset({"ctf", "normalise"})  # settings that are on unless they are switched off
-ALIASES = {"classes": ("--K",), "iterations": ("--iter",), "tau2_fudge": ("--tau2_fudge",), "seed": ("--random_seed",)}
-ALIASES |= {"particle_diameter_A": ("--particle_diameter",), "resolution_limit_A": ("--strict_highres_exp",)}
-ALIASES |= {"offset_range_A": ("--offset_range", "--offset-range-px"), "pixel_size_A": ("--angpix",)}
+ALIASES: dict[str, tuple[str, ...]] = {  # other names of settings, as a command line may have them
+    "classes": ("--K",),
+    "iterations": ("--iter",),
+    "tau2_fudge": ("--tau2_fudge",),
+    "seed": ("--random_seed",),
+    "particle_diameter_A": ("--particle_diameter",),
+    "resolution_limit_A": ("--strict_highres_exp",),
+    "offset_range_A": ("--offset_range", "--offset-range-px"),
+    "pixel_size_A": ("--angpix",),
+}
 REFUSED = {
     "--skip_align": "keeping the angles and shifts of the input is not possible here",
     "--skip_rotate": "keeping the angles of the input is not possible here",
@@ -115,7 +122,7 @@ def _is_gpu_list(word: str) -> bool:
 
 
 def _continuation(rest: list[str], words: Sequence[str], notes: list[str]) -> list[str]:
-    """``--continue run_it010_optimiser.star`` is ``--resume`` in its folder, with the input and settings of that job."""
+    """``--continue run_it010_optimiser.star`` is ``--resume`` in its folder, with that job's input and settings."""
     if not (rest and rest[0].endswith("_optimiser.star")):
         return ["--resume"]
     folder = str(Path(rest.pop(0)).parent)

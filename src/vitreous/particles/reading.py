@@ -120,7 +120,7 @@ def _from_stack(path: Path, project: Path | None) -> ParticleSet:
     if stack.header.is_volume:
         side = stack.box_px
         raise ParticleFileError(
-            f"{path}: a map of {side} x {side} x {side} voxels by its header (space group 1); expected a stack of images"
+            f"{path}: a map of {side} x {side} x {side} voxels by its header; expected a stack of images"
         )
     file = str(path)
     if project is not None and path.absolute().is_relative_to(project.absolute()):
