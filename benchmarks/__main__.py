@@ -32,6 +32,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "initial-real": False,
     "known-poses": False,
     "reconstruct": False,
+    "refine": False,
     "class2d-quality": False,
     "perfect-classes": False,
     "relion-peer": False,

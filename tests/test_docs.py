@@ -22,6 +22,7 @@ from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
 from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
+from vitreous.structures.refine import Refine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -137,6 +138,7 @@ def test_make_targets_exist() -> None:
         ("run.md", Pipeline),
         ("project.md", Project),
         ("postprocess.md", PostProcess),
+        ("refine.md", Refine),
     ],
 )
 def test_guide_explains_every_setting(page: str, settings: type) -> None:

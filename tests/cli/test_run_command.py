@@ -1,4 +1,4 @@
-"""``vitreous run``: stages, selection, resume; and a model compared with the truth."""
+"""``vitreous run``: stages, selection, check, resume; and a model compared with the truth."""
 
 import shutil
 from dataclasses import replace
@@ -9,10 +9,12 @@ import pytest
 from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
 from vitreous.jobs.options import RunOptions
+from vitreous.jobs.report.pipeline import STAGES
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.reference import agreement_lines, read_agreement
-from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
+from vitreous.jobs.tasks.pipeline import Pipeline, _refine, run_pipeline, select_classes
+from vitreous.jobs.tasks.refine import run_refine
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, read_volume, write_volume
 from vitreous.quality import compare_maps, other_hand
@@ -26,7 +28,9 @@ QUICK_GAUSSIAN = GaussianInitialModel(
     components=12, box_px=16, rounds=2, rounds_annealed=2, global_rotations=40, mixture_steps=2, pose_steps=1,
     fine_components=16, fine_box_px=16, burn_in_steps=2, samples=2, steps_between=1,
 )  # fmt: skip
-SETTINGS = Pipeline(classes=5, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=QUICK)
+SETTINGS = Pipeline(
+    method="gmm", refine=False, classes=5, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=QUICK
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,40 @@ def test_stages_selection_and_report(folder):
     assert [link for link in ("class2d", "deconvolve", "initial") if f'href="{link}/report.html"' not in page] == []
 
 
+def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
+    """All stages; stopped in the last one, it ends with the same map; models of both origins are compared."""
+    settings = replace(SETTINGS, method="abinitio", refine=True, starts=1)
+    particles, folder = simulated / "particles.star", tmp_path / "o"
+    with monkeypatch.context() as patch:
+        patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "refine")
+        with pytest.raises(Interrupted):
+            run_pipeline(particles, folder, settings, reference=simulated / "volume_1.mrc")
+    before = read_manifest(folder / "abinitio").runs
+    run_pipeline(particles, folder, settings, RunOptions(resume=True), reference=simulated / "volume_1.mrc")
+    assert read_manifest(folder / "abinitio").runs == before
+    for stage in STAGES:
+        assert job_status(folder / stage) == "finished", stage
+    manifest = read_manifest(folder)
+    used = read_star(folder / "refine" / "refined_data.star")["particles"]
+    assert len(used) == manifest.summary["selected_particles"]
+    assert manifest.summary["models_agree"] == (manifest.summary["models_correlation"] >= 0.7)
+    assert any("the model of the particles and that of the averages" in text for text in manifest.messages)
+    assert (folder / "refined_aligned.mrc").is_file()
+    page = (folder / "report.html").read_text()
+    assert [name for name in STAGES if f'href="{name}/report.html"' not in page] == []
+    assert page.count("the model of the particles and that of the averages") == 1
+    straight = run_refine(folder / "abinitio", tmp_path / "again", _refine(settings)).parent
+    one, two = ((path / "refined.mrc").read_bytes()[1024:] for path in (folder / "refine", straight))
+    assert one == two
+
+
+def test_stages_follow_from_the_settings():
+    assert Pipeline().stages == STAGES
+    assert Pipeline(check=False).stages == ("class2d", "abinitio", "refine")
+    assert Pipeline(method="gmm", refine=False).stages == ("class2d", "deconvolve", "initial")
+    assert Pipeline(method="gmm-gaussian").stages == ("class2d", "initial", "refine")
+
+
 def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "deconvolve")
@@ -59,7 +97,9 @@ def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, m
     assert read_manifest(tmp_path / "o" / "class2d").runs == before
     one, two = ((path / "initial" / "initial.mrc").read_bytes()[1024:] for path in (tmp_path / "o", folder))
     assert one == two
-    other = Pipeline(classes=4, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=QUICK)
+    other = Pipeline(
+        method="gmm", refine=False, classes=4, min_share=0.1, worst_resolution_A=500.0, restarts=2, initial=QUICK
+    )
     with pytest.raises(ValueError, match="classes: 5 -> 4"):
         run_pipeline(simulated / "particles.star", tmp_path / "o", other)
     run_pipeline(simulated / "particles.star", tmp_path / "o", other, RunOptions(overwrite=True))

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from vitreous.averages.class2d import Class2D, prepare_run
 from vitreous.averages.class2d.em import Class2DState
@@ -40,8 +41,11 @@ from vitreous.mixtures import (
 from vitreous.mixtures.poisson_poses import PoissonState
 from vitreous.particles import Volume
 from vitreous.rotations import random_rotations
+from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, AbinitioState
 from vitreous.structures.abinitio import prepare_run as prepare_abinitio
+from vitreous.structures.refine import Refine, prepare_refinement
+from vitreous.structures.refine.state import RefineState
 from vitreous.testing import ArrayParticles, Blobs
 from vitreous.volumes.reconstruction import ART, PosedParticles, ReconstructionState, reconstruction_algorithm
 
@@ -192,6 +196,26 @@ def _sampling(seed: int, threads: int) -> Algorithm[Any, Any]:
     return sampling_algorithm(data, settings, shape=target.data.shape, pixel_size_A=target.pixel_size_A)
 
 
+@lru_cache
+def posed() -> tuple[ArrayParticles, Poses]:
+    """Noisy projections of a lopsided object, and poses that are a little wrong."""
+    rng = np.random.default_rng(4)
+    mixture = Mixture(
+        means_A=rng.normal(size=(8, 3)) * 16.0, weights=rng.dirichlet(np.full(8, 5.0)), precision_per_A2=7.0**-2
+    )
+    rotations = random_rotations(N, seed=5).numpy()
+    clean = project(mixture, rotations, BOX, PIXEL_A)
+    images = clean + np.sqrt(clean.var() / 0.5) * rng.normal(size=clean.shape)
+    wrong = rotations @ Rotation.from_rotvec(rng.normal(0, 0.08, (N, 3))).as_matrix()
+    poses = Poses(particle=np.arange(N), volume=np.zeros(N, np.int64), rotation=wrong, origin_A=np.zeros((N, 2)))
+    return ArrayParticles(images=images.astype(np.float32), pixel_size_A=PIXEL_A), poses
+
+
+def _refine(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = Refine(particle_diameter_A=100.0, folds=4, iterations=4, initial_lowpass_A=30.0, seed=seed)
+    return prepare_refinement(posed()[0], settings, poses=posed()[1], threads=threads).algorithm
+
+
 ALGORITHMS: dict[str, Case] = {
     "abinitio": Case(make=_abinitio, state=AbinitioState),
     "class2d": Case(make=_class2d, state=Class2DState),
@@ -206,6 +230,7 @@ ALGORITHMS: dict[str, Case] = {
     "initial, gaussian": Case(make=_gaussian, state=GaussianState),
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
     "reconstruct, art": Case(make=_art, state=ReconstructionState),
+    "refine": Case(make=_refine, state=RefineState),
     "mixture": Case(make=_fit, state=FitState),
     "mixture, gibbs": Case(make=_sampling, state=SamplingState),
 }

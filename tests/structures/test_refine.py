@@ -1,5 +1,7 @@
 """Refinement as a whole: poses and map found again, errors that are true, halves apart, and nothing out of noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from vitreous.particles import Volume
 from vitreous.quality import shell_correlation
 from vitreous.structures import Poses
 from vitreous.structures.refine import Refine, prepare_refinement, refine
-from vitreous.structures.refine.em import RefineState
+from vitreous.structures.refine.state import RefineState
 
 SETTINGS = Refine(particle_diameter_A=DIAMETER_A, folds=6, initial_lowpass_A=35.0)
 
@@ -47,7 +49,9 @@ def test_poses_and_map_are_found_again(made, result):
 
 
 def test_errors_of_poses_are_those_that_are_said(made, result):
-    """Normalised by what is said of them, errors per axis have unit variance: in the plane, of directions, of origins."""
+    """Normalised by what is said of them, errors per axis have unit variance: in the plane, of directions, of
+    origins.
+    """
     error = error_deg(result.poses.rotation, made.truth.rotation)
     near = error < 10
     relative = result.poses.rotation @ np.swapaxes(made.truth.rotation, 1, 2)
@@ -89,8 +93,13 @@ def test_a_reference_on_another_grid_without_poses(made):
     """All views are searched; grey scale, box and pixel size of the reference do not matter."""
     reference = true_map(30, 6.3)
     found = refine(
-        made.particles, SETTINGS, reference=reference.with_data(37.0 * reference.data + 5.0), iterations=3, folds=4,
-        initial_lowpass_A=22.0, threads=1,
+        made.particles,
+        SETTINGS,
+        reference=reference.with_data(37.0 * reference.data + 5.0),
+        iterations=3,
+        folds=4,
+        initial_lowpass_A=22.0,
+        threads=1,
     )
     error = error_deg(found.poses.rotation, made.truth.rotation)
     assert np.median(error) < 3.0
@@ -98,9 +107,11 @@ def test_a_reference_on_another_grid_without_poses(made):
 
 
 def test_nothing_is_claimed_for_noise():
-    """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than noise."""
-    noise = scene(200, snr=0.1, seed=3, signal=False)
-    found = refine(noise.particles, SETTINGS, reference=noise.map, folds=4, iterations=3, threads=1)
+    """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than
+    noise.
+    """
+    noise = scene(160, snr=0.1, seed=3, signal=False)
+    found = refine(noise.particles, SETTINGS, reference=noise.map, folds=4, iterations=2, threads=1)
     assert not found.found_signal
     assert found.resolution_A == np.inf
     assert "No resolution is claimed" in found.messages[0]
@@ -128,9 +139,7 @@ def test_a_run_goes_on_from_any_state_with_the_same_bits(made):
 def test_threads_change_no_bit(made):
     found = []
     for threads in (1, 3):
-        algorithm = prepare_refinement(
-            made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads
-        ).algorithm
+        algorithm = prepare_refinement(made.particles, SETTINGS, poses=made.start(5.0, 3.0), threads=threads).algorithm
         with torch.no_grad():
             state = algorithm.init(0)
             for _ in range(2):
@@ -143,10 +152,14 @@ def test_threads_change_no_bit(made):
 def test_what_cannot_be_refined_is_said(made):
     with pytest.raises(ValueError, match="a reference map or poses"):
         prepare_refinement(made.particles, SETTINGS)
-    few = Poses.unknown(400)
-    run = prepare_refinement(made.particles, SETTINGS, poses=few)
-    with pytest.raises(ValueError, match="0 usable particles are too few for 6 folds"):
-        run.algorithm.init(0)
+    with pytest.raises(ValueError, match="no poses and no reference"):
+        prepare_refinement(made.particles, SETTINGS, poses=Poses.unknown(400)).algorithm.init(0)
+    with pytest.raises(ValueError, match="400 usable particles are too few for 100 folds"):
+        prepare_refinement(made.particles, replace(SETTINGS, folds=100), poses=made.truth).algorithm.init(0)
+    with pytest.raises(ValueError, match=r"four folds at .* need .* GB"):
+        prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=1 << 20)
+    # 14 rings: 12 bytes on a grid of 63 x 63 x 32 for every fold, and half of the memory for them.
+    assert prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=15 << 20).fold_count == 4
     for wrong, words in (({"folds": 5}, "an even number"), ({"search": "x"}, "auto"), ({"symmetry": "Q2"}, "C1")):
         with pytest.raises(ValueError, match=words):
             Refine(**wrong)

@@ -134,7 +134,7 @@ def test_clean_particles_climb_back_to_their_poses(clean, images):
 
 def test_a_turn_of_volume_and_pose_together_changes_nothing(clean, images):
     """V(S r) with poses S^-1 G: the objective is that of before, but for interpolation."""
-    volume, tile = images
+    _, tile = images
     quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     data, points = prepare(clean)
     grid = resample(clean.map, points.side + 1, data.basis.window_px * data.pixel_size_A / points.side)

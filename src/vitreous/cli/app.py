@@ -45,7 +45,7 @@ OTHERS = {
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
-    "demo": "Simulate particles, classify them, make an initial model, and compare with the truth.",
+    "demo": "Simulate particles, go all the way to a refined map, and compare with the truth.",
 }
 COMMANDS = {**{name: entry.help for name, entry in TASKS.items()}, **OTHERS}
 for _name, _help in COMMANDS.items():

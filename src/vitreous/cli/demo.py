@@ -23,7 +23,7 @@ def demo(
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Simulate particles, classify them, make an initial model, and compare the results with the truth.
+    """Simulate particles, go all the way to a refined map, and compare the results with the truth.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def demo(
     seed
         Of everything random.
     model
-        Go on from the class averages to an initial model.
+        Go on from the class averages to models and a refined map.
     threads
         Processor threads. None: all.
     overwrite

@@ -15,7 +15,7 @@ _FLIP = np.diag([1.0, 1.0, -1.0])
 
 @dataclass(frozen=True, kw_only=True)
 class PoseTruth:
-    """median_deg: angle between found and true pose; within_10_deg: share of the poses; other_hand: of the structure."""
+    """median_deg: angle between found and true pose; within_10_deg: share of poses; other_hand: of the structure."""
 
     median_deg: float
     within_10_deg: float

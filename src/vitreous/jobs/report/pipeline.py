@@ -36,7 +36,7 @@ def pipeline_page(folder: Path) -> Page:
         kind="from particles to a map" if refined else "from particles to an initial model",
         headline=_headline(classes, manifest, done),
         key_figures=figures,
-        notes=(*manifest.messages, HAND),
+        notes=(HAND,),
         sections=(
             _stages(folder, done),
             *refined,

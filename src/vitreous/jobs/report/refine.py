@@ -120,7 +120,8 @@ def _course(history: list[dict[str, Any]]) -> tuple[Section, ...]:
         Section(
             name="course",
             title="How it came about",
-            hint="Resolved: FSC of the half maps 0.143, within the sphere of the particle. A few rings beyond are in use.",
+            hint="Resolved (teal): FSC of the half maps 0.143 within the sphere of the particle. Some rings beyond are "
+            "in use (orange). Poses: median change in a pass (teal), standard deviation (orange).",
             panels=(Charts(drawings=drawings),),
         ),
     )

@@ -26,7 +26,7 @@ PREFIX = "reference_"  # of the figures in job.json
 
 @dataclass(frozen=True, kw_only=True)
 class CompareNames:
-    """What is compared: name of the map, of its mirror image, and of the file with the better one as the reference lies.
+    """Names of a map, of its mirror image, and of the file with the better one as the reference lies.
 
     cannot_tell: what does not determine the hand.
     """

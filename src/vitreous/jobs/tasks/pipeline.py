@@ -354,8 +354,8 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     title="run",
     function="run_pipeline",
     about="Classes, a choice of them, a first model from their particles, checked against one from their averages, and "
-    "refinement with half maps that never met. Each stage is a job in a sub-folder, with its own report; one report shows "
-    "the whole. A stage that has finished is not done again when the job is resumed.",
+    "refinement with half maps that never met. Each stage is a job in a sub-folder with its own report; one report "
+    "shows the whole. A stage that has finished is not done again when the job is resumed.",
     source=ParticlesToModel,
     methods={"": Pipeline},
     prepare=_prepare,

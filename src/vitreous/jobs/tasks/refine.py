@@ -17,15 +17,16 @@ from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_figures
 from vitreous.particles import ParticleSet, Volume, read_volume
 from vitreous.quality import along_one_axis
+from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
-from vitreous.structures.refine.em import RefineState
-from vitreous.volumes import check_mask, resample, symmetrise
+from vitreous.structures.refine.state import RefineState
+from vitreous.volumes import check_mask, high_pass, resample, symmetrise
 
 __all__ = ["TASK", "ParticlesToRefine", "run_refine"]
 
 WITH_POSES = ("abinitio_data.star", DATA)  # in the folders of jobs
-HAS_SYMMETRY = 0.7  # correlation of a map with its symmetric mean below which it is said not to have it
+HAS_SYMMETRY, DETAIL = 0.5, 4  # correlation with the copies, of what is finer than a quarter of the box
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
     "mask": ("--solvent_mask",),
@@ -109,6 +110,8 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         processes=resources.processes,
     )
     run.on_progress = resources.progress
+    if run.fold_count < settings.folds:
+        notes.append(f"the memory holds {run.fold_count} folds in place of {settings.folds}")
     return Prepared(
         settings=settings,
         pixels=found.digest,
@@ -158,7 +161,7 @@ def _start(particles: ParticleSet, source: ParticlesToRefine) -> tuple[Poses | N
         return None, ["no poses to start from: all views are searched in the first pass"]
     poses = Poses.from_particles(particles)
     unknown = int((~poses.known).sum())
-    return poses, [f"{unknown:,} particles without a pose have no part"] if unknown else []
+    return poses, [f"{unknown:,} particles without a pose look at all views in the first pass"] if unknown else []
 
 
 def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> list[str]:
@@ -166,8 +169,8 @@ def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> l
     if reference.data.shape == (box,) * 3 and abs(reference.pixel_size_A - pixel) < 1e-3 * pixel:
         return []
     return [
-        f"{path} has {' x '.join(str(n) for n in reference.data.shape[::-1])} voxels of {reference.pixel_size_A:g} Å and "
-        f"was resampled to the grid of the particles ({box} pixels of {pixel:g} Å) about its centre"
+        f"{path} has {' x '.join(str(n) for n in reference.data.shape[::-1])} voxels of {reference.pixel_size_A:g} Å "
+        f"and was resampled to the grid of the particles ({box} pixels of {pixel:g} Å) about its centre"
     ]
 
 
@@ -175,13 +178,15 @@ def _without_symmetry(path: Path, reference: Volume, symmetry: str) -> list[str]
     """Whether a reference is far from having the point group that is imposed."""
     if symmetry.upper() == "C1" or len(set(reference.data.shape)) > 1:
         return []
-    mean = symmetrise(reference, symmetry)
-    a, b = reference.data.ravel().astype(np.float64), mean.data.ravel().astype(np.float64)
-    agreement = float(np.corrcoef(a, b)[0, 1])
+    order = len(symmetry_matrices(symmetry))
+    detail = high_pass(reference, reference.box_px * reference.pixel_size_A / DETAIL)
+    mean = symmetrise(detail, symmetry)
+    with_mean = float(np.corrcoef(detail.data.ravel(), mean.data.ravel())[0, 1])
+    agreement = (order * with_mean**2 - 1) / (order - 1)  # of the map with a copy of itself
     if agreement >= HAS_SYMMETRY:
         return []
     return [
-        f"{path} does not have the symmetry {symmetry}: it correlates with its symmetric mean by {agreement:.2f} only; "
+        f"{path} does not have the symmetry {symmetry}: its details correlate with its copies' by {agreement:.2f}; "
         "turn it so that its axes are where the group has them, or refine in C1"
     ]
 

@@ -13,8 +13,8 @@ __all__ = ["add_particles"]
 def add_particles(numerator, denominator, plane, images, ctfs, turns, origins, weights, phase):
     """Add sum_j w c x exp(-i s k . o_j) and sum_j w c^2 at the points G_j k of m particles, in place.
 
-    numerator (kz, ky, kx, 2), denominator (kz, ky, kx), plane (2, P), images (m, P, 2), ctfs (m, P), turns (m, J, 3, 3),
-    origins (m, J, 2), weights (m,): float32; x and c are those of :mod:`vitreous.structures._kernels.local`.
+    numerator (kz, ky, kx, 2), denominator (kz, ky, kx), plane (2, P), images (m, P, 2), ctfs (m, P), turns (m, J, 3,
+    3), origins (m, J, 2), weights (m,): float32; x and c are those of :mod:`vitreous.structures._kernels.local`.
     """
     h = numerator.shape[2] - 2
     one = np.float32(1.0)

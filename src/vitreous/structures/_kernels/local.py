@@ -3,8 +3,8 @@
     f(G, o) = sum_p |x_p|^2 - |x_p - c_p V(G k_p) exp(i s k_p . o)|^2  -  |o|^2 / (2 s_o^2)
 
 where x and c are values of image and CTF at ring points times sqrt(weight / sigma^2), so that f is the log likelihood
-less that of an empty image. The five unknowns are small rotations w of the image frame, G exp([w]), and the origin. With
-v = V(G k), g = G^T grad V and y = exp(-i s k . o) x - c v, the derivatives of v along the unknowns are
+less that of an empty image. The five unknowns are small rotations w of the image frame, G exp([w]), and the origin.
+With v = V(G k), g = G^T grad V and y = exp(-i s k . o) x - c v, the derivatives of v along the unknowns are
 
     d_1 = k_y g_z,   d_2 = - k_x g_z,   d_3 = k_x g_y - k_y g_x,   d_4 = i s k_x v,   d_5 = i s k_y v
 
@@ -24,10 +24,11 @@ ACCEPT, REJECT = 0.2, 8.0  # factors of the damping
 
 
 @compiled
-def evaluate(volume, plane, image, ctf, turn, origin, phase, inverse_variance, gradient, matrix):
+def evaluate(volume, plane, image, ctf, turn, origin, phase, inverse_variance, gradient, matrix):  # noqa: PLR0915 one loop
     """f at a pose; gradient (5,) and matrix (5, 5) are filled in.
 
-    volume (kz, ky, kx, 2), plane (2, P), image (P, 2), ctf (P,), turn (3, 3): float32; phase: s of the module docstring.
+    volume (kz, ky, kx, 2), plane (2, P), image (P, 2), ctf (P,), turn (3, 3): float32; phase: s of the module
+    docstring.
     """
     h = volume.shape[2] - 2
     one = np.float32(1.0)
@@ -173,9 +174,9 @@ def _product(a, b):
 def ascend(volume, plane, images, ctfs, turns, origins, phase, inverse_variance, steps, tolerance, value, matrices):
     """Levenberg-Marquardt of m particles, in place: turns (m, 3, 3) and origins (m, 2) float64.
 
-    images (m, P, 2) and ctfs (m, P) float32. At most ``steps`` evaluations after the first; a particle is done where the
-    gain that is expected of a further step is below ``tolerance``. value (m,) and matrices (m, 5, 5) are those of the
-    poses that are left, with the prior on origins. Returns the number of evaluations.
+    images (m, P, 2) and ctfs (m, P) float32. At most ``steps`` evaluations after the first; a particle is done where
+    the gain that is expected of a further step is below ``tolerance``. value (m,) and matrices (m, 5, 5) are those of
+    the poses that are left, with the prior on origins. Returns the number of evaluations.
     """
     gradient, trial_gradient, step = np.empty(5), np.empty(5), np.empty(5)
     trial_matrix, trial_turn, trial_origin = np.empty((5, 5)), np.empty((3, 3)), np.empty(2)

@@ -1,9 +1,9 @@
-"""From the last state to what the user gets: maps of the original pixels, errors of poses, and whether there is anything.
+"""From the last state to what the user gets: maps of the original pixels, errors of poses, is there anything?
 
-Is there anything? Noise that is aligned to the map that both halves start from reproduces it in both of them. So particles
-of one half look at all views of the map of the other half, which they have no part in, and so do images of pure noise
-with the spectrum of the data. Particles that match no better than noise are noise (:mod:`vitreous.matching.noise_test` for
-classes).
+Is there anything? Noise that is aligned to the map that both halves start from reproduces it in both of them. So
+particles of one half look at all views of the map of the other half, which they have no part in, and so do images of
+pure noise with the spectrum of the data. Particles that match no better than noise are noise
+(:mod:`vitreous.matching.noise_test` for classes).
 """
 
 from collections.abc import Callable
@@ -19,11 +19,12 @@ from vitreous.particles import Volume
 from vitreous.processes import by_process
 from vitreous.randomness import uniforms
 from vitreous.structures.poses import Poses
-from vitreous.structures.refine.em import Pass, RefineState, half_sums
+from vitreous.structures.refine.em import half_sums
 from vitreous.structures.refine.images import point_images
 from vitreous.structures.refine.insertion import covariance
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.search import SEARCH_RINGS, best_of, prepare_search, starts
+from vitreous.structures.refine.state import Pass, RefineState
 from vitreous.volumes import (
     Gridding,
     PosedParticles,
@@ -205,8 +206,8 @@ def _messages(
     if not evidence.found_signal:
         lines.append(
             "No resolution is claimed: the particles match the map of the other half no better than pure noise does "
-            f"({evidence.excess:+.2f} nats per particle, {evidence.sigmas:.1f} standard errors). Either the reference does "
-            "not show what is in the images, or there is nothing in them; the maps are the reference, seen in noise."
+            f"({evidence.excess:+.2f} nats per particle, {evidence.sigmas:.1f} standard errors). Either the reference "
+            "does not show what is in the images, or there is nothing in them; the maps are the reference in noise."
         )
     elif not np.isfinite(post.resolution_A):
         lines.append("No resolution is claimed: the half maps agree no better than chance.")

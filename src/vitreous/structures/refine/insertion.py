@@ -3,8 +3,8 @@
 MAP-EM inserts a particle at all poses under their posterior. Around a refined pose this is nearly Gaussian with the
 inverse of the information matrix as covariance, so a few points with the same mean and covariance stand for it: the
 fraction of the 2^5 design with x4 = x1 x2 and x5 = x1 x3, whose eight points of five signs have mean zero and unit
-covariance, taken along the columns of a square root of the covariance. Third moments, which the eight points have, cancel
-between particles with even and with odd numbers, since these take the points with opposite signs.
+covariance, taken along the columns of a square root of the covariance. Third moments, which the eight points have,
+cancel between particles with even and with odd numbers, since these take the points with opposite signs.
 """
 
 import numpy as np

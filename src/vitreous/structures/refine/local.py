@@ -5,7 +5,7 @@ so ``H^-1`` is the covariance of rotations and origin; see :mod:`vitreous.struct
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -30,6 +30,17 @@ class LocalPoses:
     origin_A: np.ndarray
     gain: np.ndarray
     information: np.ndarray
+
+    def take(self, index: np.ndarray) -> "LocalPoses":
+        """Some of the particles."""
+        return LocalPoses(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def with_better(self, index: np.ndarray, better: "LocalPoses") -> "LocalPoses":
+        """With others in the places ``index``."""
+        new = {f.name: getattr(self, f.name).copy() for f in fields(self)}
+        for name, values in new.items():
+            values[index] = getattr(better, name)
+        return LocalPoses(**new)
 
 
 def refine_locally(

@@ -15,8 +15,8 @@ __all__ = ["RefineResult"]
 class RefineResult:
     """Map, half maps and poses of n particles. Particles that took no part have a pose of volume -1.
 
-    half: (n,) 0 or 1, -1 without a part; sigma_rot_deg, sigma_direction_deg, sigma_origin_A: (n,) standard deviations of
-    a pose: of the in-plane rotation, of the viewing direction and of the origin, each per axis; log_likelihood: (n,)
+    half: (n,) 0 or 1, -1 without a part; sigma_rot_deg, sigma_direction_deg, sigma_origin_A: (n,) standard deviations
+    of a pose: of the in-plane rotation, of the viewing direction and of the origin, each per axis; log_likelihood: (n,)
     in nats above an empty image.
     """
 

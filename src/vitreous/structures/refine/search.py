@@ -6,13 +6,14 @@ climbs to the nearest maxima, all rings in use; the highest one wins.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from vitreous.matching import PreparedParticles, SearchPlan, find_rows
 from vitreous.matching.prepare import SHIFTED_SHARE
+from vitreous.matching.references import References
 from vitreous.matching.score import Rows
 from vitreous.rotations import fibonacci_directions, random_rotations
 from vitreous.structures.refine.images import PointImages
@@ -33,7 +34,7 @@ class Search:
 
     plan: SearchPlan
     matrices: np.ndarray
-    references: tuple
+    references: tuple[References | None, References]
     step_rad: float
 
 
@@ -131,15 +132,6 @@ def best_of(
     best = refine_locally(volume_ft, images, rotation[:, 0], origin_A[:, 0], offset_sd_A=offset_sd_A)
     for s in range(1, rotation.shape[1]):
         other = refine_locally(volume_ft, images, rotation[:, s], origin_A[:, s], offset_sd_A=offset_sd_A)
-        better = other.gain > best.gain
-        best = LocalPoses(
-            **{
-                f.name: np.where(
-                    better.reshape(-1, *[1] * (getattr(best, f.name).ndim - 1)),
-                    getattr(other, f.name),
-                    getattr(best, f.name),
-                )
-                for f in fields(LocalPoses)
-            }
-        )
+        better = np.flatnonzero(other.gain > best.gain)
+        best = best.with_better(better, other.take(better))
     return best

@@ -1,8 +1,8 @@
 """What half-sets of a volume agree on, ring by ring.
 
-The half maps are unregularised but for a constant per ring, then masked by the sphere of the particle. Maps that a Wiener
-filter has been over must not be masked and compared: at rings that the filter has emptied, what the edge of the mask
-carries over from strong rings is all there is, both halves have it, and they seem to agree where nothing is known.
+The half maps are unregularised but for a constant per ring, then masked by the sphere of the particle. Maps that a
+Wiener filter has been over must not be masked and compared: at rings that the filter has emptied, what the edge of the
+mask carries over from strong rings is all there is, both halves have it, and they seem to agree where nothing is known.
 """
 
 import torch

@@ -8,6 +8,7 @@ import torch
 
 from vitreous.matching import PreparedParticles, residual_noise
 from vitreous.particles import Volume
+from vitreous.processes import ALONE, Processes, by_process
 from vitreous.rotations import random_rotations
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.images import PointImages, point_images, window_A
@@ -36,7 +37,7 @@ SEED_PURPOSE = 7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Start:
-    """volume: prepared, in the units of the images; tau2 (rings,) of its slices; noise_power (G, R); scale: of a map."""
+    """volume: prepared, in the units of the images; noise_power: (G, R); scale: that a map was multiplied by."""
 
     volume: torch.Tensor
     noise_power: torch.Tensor
@@ -48,18 +49,27 @@ def initial_rings(data: PreparedParticles, lowpass_A: float) -> int:
     return max(4, min(math.floor(window_A(data) / lowpass_A + 1e-6), data.basis.rings))
 
 
-def from_poses(data: PreparedParticles, poses: Poses, index: np.ndarray, rings: int, group: torch.Tensor) -> Start:
+def from_poses(
+    data: PreparedParticles,
+    poses: Poses,
+    index: np.ndarray,
+    rings: int,
+    *,
+    group: torch.Tensor,
+    processes: Processes = ALONE,
+) -> Start:
     """The map of particles ``index`` at their poses, up to ``rings`` rings."""
     points = RingPoints(basis=data.basis.truncated(rings))
     noise = data.group_power.clone()
     halves = []
     for half in (index[0::2], index[1::2]):
         sums = zero_volume_sums(rings)
-        for i in range(0, len(half), TILE):
-            tile = half[i : i + TILE]
+        mine = by_process(half, processes)[processes.rank]
+        for i in range(0, len(mine), TILE):
+            tile = mine[i : i + TILE]
             images = point_images(data, tile, points, noise)
             insert(sums, images, poses.rotation[tile][:, None], poses.origin_A[tile][:, None])
-        halves.append(symmetrised(sums, group))
+        halves.append(symmetrised(processes.add(sums), group))
     tau2 = cross_power(halves[0], halves[1], rings).clamp_min(0)
     every = total_volume(halves)
     volume = prepared(density(every, points.basis, tau2))
@@ -76,18 +86,19 @@ def from_reference(
     group: torch.Tensor,
     offset_range_A: float,
     seed: int,
+    processes: Processes = ALONE,
 ) -> Start:
     """A map on any grid, cut to ``rings`` rings and to the particle's sphere, in the units of the images.
 
-    Its scale is the one that explains the images best: of a sample at their poses where these are known; else first from
-    the power of the images above white noise, then at the best views that the sample finds.
+    Its scale is the one that explains the images best: of a sample at their poses where these are known; else first
+    from the power of the images above white noise, then at the best views that the sample finds.
     """
     points = RingPoints(basis=data.basis.truncated(rings))
     side = points.side
     grid = resample(reference, side, window_A(data) / side)
     volume = prepared(masked(torch.from_numpy(grid.data), points.basis))
     power = slice_power(volume, points, random_rotations(100, seed=SEED_PURPOSE))
-    sample = index[:: max(1, len(index) // SAMPLE)]
+    sample = by_process(index[:: max(1, len(index) // SAMPLE)], processes)[processes.rank]
     scale = _scale_of_power(data, power, rings)
     for _ in range(1 if poses is not None else ROUNDS):
         noise = residual_noise(data.group_power, data, scale**2 * power, rings)
@@ -96,7 +107,8 @@ def from_reference(
             rotation, origin = poses.rotation[sample], poses.origin_A[sample]
         else:
             rotation, origin = _best_views(data, volume * scale, sample, images, noise, offset_range_A, group, seed)
-        scale = max(_scale_of_images(volume, images, rotation, origin), 0.1 * scale)
+        fit = processes.add(_fit(volume, images, rotation, origin))
+        scale = max(float(fit.product / fit.power), 0.1 * scale)
     noise = residual_noise(data.group_power, data, scale**2 * power, rings)
     return Start(volume=volume * scale, noise_power=noise, scale=scale)
 
@@ -134,8 +146,13 @@ def _best_views(
     return found.rotation, found.origin_A
 
 
-def _scale_of_images(volume: torch.Tensor, images: PointImages, rotation: np.ndarray, origin_A: np.ndarray) -> float:
-    """Least squares of the images on their slices."""
-    slices = images.slices(volume, rotation)
-    x = images.centred(origin_A)
-    return float((slices.conj() * x).real.double().sum() / slices.abs().square().double().sum())
+@dataclass(frozen=True)
+class _Fit:
+    product: torch.Tensor
+    power: torch.Tensor
+
+
+def _fit(volume: torch.Tensor, images: PointImages, rotation: np.ndarray, origin_A: np.ndarray) -> _Fit:
+    """Least squares of the images on their slices: scale = product / power."""
+    slices, x = images.slices(volume, rotation), images.centred(origin_A)
+    return _Fit((slices.conj() * x).real.double().sum(), slices.abs().square().double().sum())

@@ -23,12 +23,13 @@ from vitreous.particles import ParticleSet, Volume
 from vitreous.processes import ALONE, Processes
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
-from vitreous.structures.refine.em import Pass, RefineState, inserted, one_pass
+from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, from_poses, from_reference, initial_rings
-from vitreous.volumes import VolumeSums, resample
+from vitreous.structures.refine.state import Pass, RefineState
+from vitreous.volumes import PADDING, VolumeSums, resample
 
 __all__ = ["RefineRun", "prepare_refinement", "refine"]
 
@@ -36,7 +37,9 @@ DEFAULT_OFFSET = 0.06  # of the box
 RINGS_AT_START = 24
 RING_GROWTH = 1.5
 SAMPLE = 400  # particles that try whether a search of all views is worth its time
-FEWEST_PER_FOLD = 5
+FEWEST_PER_FOLD, FEWEST_FOLDS = 5, 4
+BYTES_PER_SAMPLE = 12  # of the sums of a fold: a complex and a real number
+SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -76,6 +79,7 @@ class RefineRun:
         )
         self.ctf = particles.ctf_for(settings.ctf)
         self.group = symmetry_matrices(settings.symmetry).float()
+        self.fold_count = self._folds_in_memory()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
@@ -86,6 +90,32 @@ class RefineRun:
     def most_rings(self) -> int:
         """Rings that the pixels and the user allow."""
         return self.preparation.working_basis(1 << 20).rings
+
+    def _folds_in_memory(self) -> int:
+        """As many folds as the user wants, or as the memory holds the sums of; ValueError where it does not hold four.
+
+        At the most rings that a run may come to; a part of the memory is left for maps and images.
+        """
+        limit = self.settings.resolution_limit_A
+        rings = self.most_rings
+        if limit is not None:
+            rings = max(1, min(rings, int(self.window_A / limit)))
+        samples = 2 * PADDING * (rings + 1)
+        one = BYTES_PER_SAMPLE * (samples + 3) ** 2 * (samples // 2 + 2)
+        fitting = int(SUMS_SHARE * self.memory_bytes) // one
+        if fitting < FEWEST_FOLDS:
+            raise ValueError(
+                f"memory: four folds at {self.window_A / rings:.1f} A need "
+                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.memory_bytes / 2**30:.1f} are allowed; "
+                "allow more, or give a resolution limit"
+            )
+        return min(self.settings.folds, fitting - fitting % 2)
+
+    @property
+    def window_A(self) -> float:
+        """Field of the rings: ring r has the resolution window / r."""
+        basis = self.preparation.working_basis(1)
+        return basis.window_px * self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
 
     @cached_property
     def prepared_bytes(self) -> int:
@@ -120,30 +150,34 @@ class RefineRun:
         return None if self.store is None else self.store / f"rings{rings}_{self.processes.rank}.dat"
 
     def used(self, data: PreparedParticles) -> np.ndarray:
-        """Particles that take part: with a usable image and, where poses are the start, a pose."""
-        good = ~data.bad
-        if self.poses is not None:
-            good &= self.poses.known
-        index = np.flatnonzero(good)
-        if len(index) < FEWEST_PER_FOLD * self.settings.folds:
+        """Particles that take part: those with a usable image."""
+        index = np.flatnonzero(~data.bad)
+        if len(index) < FEWEST_PER_FOLD * self.fold_count:
             raise ValueError(
-                f"{self.particles.path}: {len(index)} usable particles are too few for {self.settings.folds} folds; "
-                f"expected at least {FEWEST_PER_FOLD * self.settings.folds}"
+                f"{self.particles.path}: {len(index)} usable particles are too few for {self.fold_count} folds; "
+                f"expected at least {FEWEST_PER_FOLD * self.fold_count}"
             )
         return index
 
     def folds(self, data: PreparedParticles, seed: int) -> tuple[np.ndarray, ...]:
         """Even ones are the first half, odd ones the second."""
-        return deal(self.used(data), self.settings.folds, seed).folds
+        return deal(self.used(data), self.fold_count, seed).folds
 
     def start(self, data: PreparedParticles, seed: int) -> Start:
         """The map that both halves start from."""
         if self._start is None:
             rings = initial_rings(data, self.settings.initial_lowpass_A)
             index = self.used(data)
+            if self.poses is not None:
+                index = index[self.poses.known[index]]
+                if len(index) < FEWEST_PER_FOLD:
+                    raise ValueError(
+                        f"{self.particles.path}: {len(index)} particles have a pose: there are no poses and no "
+                        "reference to start from"
+                    )
             if self.reference is None:
                 assert self.poses is not None
-                self._start = from_poses(data, self.poses, index, rings, self.group)
+                self._start = from_poses(data, self.poses, index, rings, group=self.group, processes=self.processes)
             else:
                 self._start = from_reference(
                     data,
@@ -154,6 +188,7 @@ class RefineRun:
                     group=self.group,
                     offset_range_A=self.offset_range_A,
                     seed=seed,
+                    processes=self.processes,
                 )
         return self._start
 
@@ -178,10 +213,8 @@ class RefineRun:
             resolved=0,
             best_resolved=0,
             offset_sd_A=self.offset_range_A / 2,
-            turned_deg=180.0,
             search="none" if self.poses is not None else "all",
-            searched=0,
-            rescued=0.0,
+            looked=False,
             spread=False,
             inserted_spread=False,
             still=0,
@@ -192,7 +225,9 @@ class RefineRun:
         """Who looks at all views in the next pass."""
         n = len(data)
         if state.search == "none":
-            return np.zeros(n, bool)
+            if self.poses is None or state.iteration:
+                return np.zeros(n, bool)
+            return ~self.poses.known
         if state.search == "all":
             return np.ones(n, bool)
         out = np.zeros(n, bool)
@@ -211,15 +246,14 @@ class RefineRun:
             initial=self.start(data, state.seed).volume if first else None,
             mask=None if self.mask is None else self._window_mask,
             searchers=self._searchers(state, data),
+            unknown=first and self.poses is None,
             offset_range_A=self.offset_range_A,
             processes=self.processes,
         )
 
     def _window_mask(self, side: int) -> torch.Tensor:
         assert self.mask is not None
-        field = self.preparation.working_basis(1)
-        window = field.window_px * self.preparation.pixel_size_A * self.preparation.box_px / field.box_px
-        return torch.from_numpy(resample(self.mask, side, window / side).data).clamp(0, 1)
+        return torch.from_numpy(resample(self.mask, side, self.window_A / side).data).clamp(0, 1)
 
     def parts(self, work: Pass, state: RefineState) -> tuple[VolumeSums, ...] | None:
         """Sums of the folds at the poses of a state, with room for the rings that it uses next."""
@@ -227,7 +261,7 @@ class RefineRun:
             return None
         if self._parts is not None and self._parts[0] is state and state.inserted_rings == state.rings:
             return self._parts[1]
-        return inserted(work, state, state.rings, spread=state.inserted_spread)
+        return inserted(work, state, state.rings)
 
     def _step(self, state: RefineState) -> tuple[RefineState, dict[str, Any]]:
         work = self.work(state)
@@ -242,7 +276,7 @@ class RefineRun:
     def _with_search(self, state: RefineState) -> RefineState:
         """What the user said about searches."""
         if self.settings.search == "never" and state.search != "none":
-            return replace(state, search="none", searched=max(state.searched, 1))
+            return replace(state, search="none", looked=True)
         if self.settings.search == "always" and state.search == "sample":
             return replace(state, search="all")
         return state
@@ -262,7 +296,11 @@ class RefineRun:
             return out
 
         return replace(
-            state, room=room, noise_power=wider(state.noise_power), inserted_noise=wider(state.inserted_noise)
+            state,
+            room=room,
+            inserted_rings=0,
+            noise_power=wider(state.noise_power),
+            inserted_noise=wider(state.inserted_noise),
         )
 
     def _done(self, state: RefineState) -> bool:
@@ -286,9 +324,9 @@ def prepare_refinement(
 ) -> RefineRun:
     """Check settings against particles and lay out the work; nothing is read from the images yet.
 
-    reference: a map that both halves start from, on any grid; poses: of all particles, those that are not known have no
-    part. One of them is needed. store: folder for prepared images; None keeps them in memory. Raises ValueError for
-    settings that do not fit the particles.
+    reference: a map that both halves start from, on any grid; poses: of all particles, those that are not known are
+    sought for in the first pass. One of them is needed. store: folder for prepared images; None keeps them in memory.
+    Raises ValueError for settings that do not fit the particles.
     """
     if reference is None and poses is None:
         raise ValueError("refinement: expected a reference map or poses to start from, found neither")
