@@ -145,7 +145,7 @@ def test_dry_run_and_bad_settings(vitreous, simulated, tmp_path):
     dry = vitreous("run", simulated / "particles.star", "-o", tmp_path / "o", "--dry-run")
     assert (dry.code, (tmp_path / "o").exists(), "300 particles" in dry.out) == (0, False, True)
     bad = vitreous("run", simulated / "particles.star", "-o", tmp_path / "o", "--min-share", 2)
-    assert (bad.code, "min_share" in bad.err) == (1, True)
+    assert (bad.code, "--min-share" in bad.err) == (1, True)
     for refused in ({"method": "sgd"}, {"worst_resolution_A": 0.0}):
         with pytest.raises(ValueError, match=next(iter(refused))):
             Pipeline(**refused)
