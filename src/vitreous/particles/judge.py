@@ -38,7 +38,7 @@ def judged(particles: ParticleSet, *, ctf: bool = True, poses: bool = True) -> P
     Raises ParticleFileError when a job could not run: nothing can be used, more than half of the particles cannot, or
     box and pixel size are unknown.
     """
-    if getattr(particles, "usable", None) is not None or not hasattr(particles, "images"):
+    if getattr(particles, "usable", None) is not None or not hasattr(particles, "table"):
         return particles  # judged before, or made in memory, where there is neither file nor table
     usable = judge(particles, ctf=ctf, poses=poses)
     if usable.problems:
