@@ -30,6 +30,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "gibbs-step": True,
     "initial-models": False,
     "initial-real": False,
+    "abinitio": False,
     "known-poses": False,
     "reconstruct": False,
     "refine": False,

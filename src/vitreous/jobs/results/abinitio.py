@@ -22,7 +22,6 @@ FILES = (
     "abinitio.mrc",
     "abinitio_other_hand.mrc",
     "abinitio_volume[0-9]*.mrc",
-    "abinitio_it[0-9]*.mrc",
     DATA,
     STARTS,
 )

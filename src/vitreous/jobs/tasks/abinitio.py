@@ -14,7 +14,6 @@ from vitreous.jobs.report.abinitio import abinitio_page
 from vitreous.jobs.results.abinitio import FILES, write_abinitio
 from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.particles import write_volume
 from vitreous.structures.abinitio import Abinitio, AbinitioResult, AbinitioRun, AbinitioState, prepare_run
 
 __all__ = ["TASK", "ParticlesOfAnyPose", "run_abinitio"]
@@ -72,7 +71,6 @@ def _prepare(
         state=AbinitioState,
         steps=settings.starts * settings.iterations,
         write=partial(_write, run),
-        iteration=partial(_write_iteration, run),
         remark=_remark,
         screen=_screen(run, resources.store.parent),
         notes=(*taken, *run.plan.notes),
@@ -135,11 +133,6 @@ def _remark(info: Mapping[str, Any]) -> str | None:
     return f"start    {info['start']} begins at random" if info["pass"] == 1 and info["start"] > 1 else None
 
 
-def _write_iteration(run: AbinitioRun, folder: Path, state: AbinitioState) -> None:
-    for number, volume in enumerate(run.maps(state), start=1):
-        write_volume(folder / f"abinitio_it{state.iteration:03d}_volume{number}.mrc", volume)
-
-
 def _write(run: AbinitioRun, folder: Path, result: AbinitioResult, state: AbinitioState) -> Outcome:
     write_abinitio(folder, result, run.particles)
     best = result.starts[result.best]
@@ -177,7 +170,7 @@ TASK = Task(
     files=FILES,
     results="abinitio*.mrc, abinitio_data.star",
     page=abinitio_page,
-    uses=frozenset({"device", "memory", "threads", "every", "processes"}),
+    uses=frozenset({"device", "memory", "threads", "processes"}),
     aliases={
         "symmetry": ("--sym",),
         "volumes": ("--K",),

@@ -1,19 +1,19 @@
 """Maximum a-posteriori structures from particles of unknown pose, by cross-validated incremental EM.
 
-Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown; priors:
-volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section 10).
-EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so a pass
-is that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
+Model: an image is ``X = C S(o) P(G) V_k + N`` (SCIENCE.md section 1) with volume k, pose G and origin o unknown.
+Priors: volumes by their members, all directions alike, Gaussian origins, Gaussian volumes of power tau^2(ring) (section
+10). EM starts from random poses. Slices of the volumes along D directions are the references of the matching core, so
+a pass is that of a 2D classification whose "classes" are tied together by the volumes that they are slices of.
 
 One pass visits the folds of the particles in turn. Those of a fold meet volumes of all other folds, and their sums then
 replace those of the fold's last visit (incremental EM: Neal and Hinton 1998), so that volumes improve F times per pass
 and no particle ever meets its own noise. tau^2 is the cross power of even and odd folds, which noise does not bias.
 
-Three things lead away from the random start: the posterior is sharpened (to the power 3, later 1.5), the grid of
-directions turns at random in every pass, so that no particle can rest on a grid point, and resolution marches ring by
-ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide their
-poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched within one
-asymmetric unit.
+Three things lead away from the random start: the posterior is sharpened, to the power 3 and less and less; the grid of
+directions turns at random in every pass, so that no particle can rest on a grid point; and resolution marches ring by
+ring: what is found at few rings cannot be a detail. The width of the prior on origins is learnt once images decide
+their poses: before, it would shrink with what it allows. Symmetry is imposed on the sums; directions are searched
+within one asymmetric unit.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ __all__ = [
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
-REACH_STEPS, REACH_SD = 1.2, 2.0  # shifts that are searched: the nearest ones, and those that particles have
+REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
 EDGE_RINGS = 3
 LEAST_SD = 0.25  # working pixels
@@ -121,6 +121,7 @@ def new_start(
     folds: tuple[np.ndarray, ...],
     seed: int,
     schedule: Schedule,
+<<<<<<< HEAD
     most_rings: int,
     processes: Processes = ALONE,
 ) -> StartState:
@@ -132,6 +133,15 @@ def new_start(
     matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
     room = min(most_rings + EDGE_RINGS, data.basis.rings)
+=======
+    room: int,
+    processes: Processes = ALONE,
+) -> StartState:
+    """Random poses, and random volumes with room for ``room`` rings: K volumes that differ only by chance."""
+    group = symmetry_matrices(settings.symmetry)
+    matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
+    noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
+>>>>>>> abinitio
     points, count = RingPoints(basis=data.basis.truncated(room)), settings.volumes * len(matrices)
     parts = []
     for fold in first_particles(folds, schedule.batch):

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 __all__ = ["FIRST_RINGS", "Schedule", "sharpness_of"]
 
 FIRST_RINGS = 5
-PATIENCE = 2  # passes at one number of rings after which a ring is added anyway
+PATIENCE = 3  # passes at one number of rings after which a ring is added anyway
 SETTLED = 0.3  # share of poses that still move below which a ring is added
 CONVERGED = 0.1  # share of poses that still move below which a start may end
 GAIN = 0.02  # of the evidence, by which it must have risen for a start to go on
 UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten thousand, is not decided by it alone
-GROWTH = 1.06  # of the particles, in every pass in which single images decide little
+ENOUGH_NATS = 25.0  # evidence per image at which the particles of the first pass suffice; with less, more take part
+GROWTH, MOST = 1.5, 5.0  # of the particles, from one pass to the next, and times those of the first pass
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
@@ -21,16 +22,19 @@ def sharpness_of(passes: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """rings: in use; here: passes that these rings have seen; batch: particles of a pass; evidence: nats per image.
+    """Where a start is on its way.
 
-    The number of particles is chosen by evidence: some hundreds of which each decides its own pose make a model, and
-    where they do not, more and more take part.
+    rings: in use; here: passes that these rings have seen; batch: particles of a pass; first: of the first one;
+    evidence: nats per image; settled: the poses have come to rest at the last number of rings and the evidence has
+    stopped rising.
 
-    settled: the poses have come to rest at the last number of rings and the evidence has stopped rising.
+    The number of particles is chosen by evidence: a thousand of which each decides its own pose make a model, and where
+    single images say less, more take part, until the structure is found.
     """
 
     rings: int
     batch: int
+    first: int
     here: int = 0
     evidence: float = 0.0
     settled: bool = False
@@ -43,7 +47,7 @@ class Schedule:
     @classmethod
     def start(cls, most_rings: int, batch: int) -> "Schedule":
         """At the first rings, or as many as there are."""
-        return cls(rings=min(FIRST_RINGS, most_rings), batch=batch)
+        return cls(rings=min(FIRST_RINGS, most_rings), batch=batch, first=batch)
 
     def next(self, *, moved: float, evidence: float, most_rings: int, most_particles: int) -> "Schedule":
         """After a pass in which a share ``moved`` of the poses moved, with a mean log evidence per image.
@@ -51,8 +55,9 @@ class Schedule:
         At low SNR a start looks dead for ten passes and more, and then finds the structure within five: a rest is only
         believed where poses stay, and poses that noise decides do not stay on a grid that turns.
         """
-        more = round(GROWTH * self.batch) if evidence < UNDECIDED_NATS else self.batch
-        following = replace(self, batch=min(most_particles, more), here=self.here + 1, evidence=evidence)
+        wanted = self.first * min(MOST, max(1.0, ENOUGH_NATS / max(evidence, 1e-3)))
+        batch = min(most_particles, round(min(wanted, GROWTH * self.batch)))
+        following = replace(self, batch=batch, here=self.here + 1, evidence=evidence)
         if self.rings < most_rings:
             up = moved < SETTLED or self.here + 1 >= PATIENCE
             return replace(following, rings=self.rings + 1, here=0) if up else following

@@ -16,24 +16,21 @@ from vitreous.matching import (
     deal,
     held_out_size,
     prepare_particles,
-    stacked,
-    total,
 )
-from vitreous.particles import ParticleSet, Volume
+from vitreous.particles import ParticleSet
 from vitreous.processes import ALONE, Processes
 from vitreous.structures.abinitio.em import StartState, new_start, one_pass
 from vitreous.structures.abinitio.final import finish
-from vitreous.structures.abinitio.maps import at_particle_size
 from vitreous.structures.abinitio.result import AbinitioResult
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
 from vitreous.structures.abinitio.settings import Abinitio
-from vitreous.structures.abinitio.statistics import densities, volume_power
 
 __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_run"]
 
 DEFAULT_OFFSET = 0.06  # of the box
 FEWEST_PER_VOLUME = 1000  # particles in the first pass, where no number is given
 ELEMENTS_ACROSS = 8  # resolution elements across the diameter at which it ends, where no resolution is given
+RINGS_PREPARED = 16  # at least: a mask on images that are cropped to fewer rings folds frequencies over the outer ones
 START_SEEDS = 1_000_003  # between the seeds of two jobs with successive seeds lie those of all their starts
 
 
@@ -76,7 +73,7 @@ class AbinitioPlan:
 
 
 class AbinitioRun:
-    """An ab initio job that is ready to run: ``algorithm`` for the driver, and views of its states.
+    """An ab initio job that is ready to run: ``algorithm`` for the driver.
 
     A step is one pass of one start; starts follow each other. The prepared images are a cache.
     """
@@ -114,13 +111,13 @@ class AbinitioRun:
     def data(self) -> PreparedParticles:
         """The prepared particles."""
         if self._data is None:
-            own = f"rings{self.plan.rings}_{self.processes.rank}.dat"
+            own = f"rings{_rings_prepared(self.plan.rings)}_{self.processes.rank}.dat"
             on_disk = self.store is not None and not self.plan.prepared_in_memory
             self._data = prepare_particles(
                 self.particles.read,
                 len(self.particles),
                 self.preparation,
-                rings=self.plan.rings,
+                rings=_rings_prepared(self.plan.rings),
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
                 store=self.store / own if on_disk and self.store is not None else None,
@@ -144,8 +141,13 @@ class AbinitioRun:
     def _new_start(self, seed: int, number: int) -> StartState:
         dealt = self.dealt(seed)
         schedule = Schedule.start(self.plan.rings, self.plan.first_pass_particles)
+<<<<<<< HEAD
         own = START_SEEDS * seed + number
         return new_start(self.data(), self.settings, dealt.folds, own, schedule, self.plan.rings, self.processes)
+=======
+        own, room = START_SEEDS * seed + number, min(self.plan.rings + 1, self.data().basis.rings)
+        return new_start(self.data(), self.settings, dealt.folds, own, schedule, room, self.processes)
+>>>>>>> abinitio
 
     def _step(self, state: AbinitioState) -> tuple[AbinitioState, dict[str, Any]]:
         starts = state.starts
@@ -180,13 +182,9 @@ class AbinitioRun:
             self.processes,
         )
 
-    def maps(self, state: AbinitioState) -> tuple[Volume, ...]:
-        """The volumes of the last start as they are in a state, for files of an iteration."""
-        start, data = state.starts[-1], self.data()
-        tau2 = self.settings.tau2_fudge * volume_power(start.parts, start.schedule.rings)
-        maps = densities(total(start.parts), data.basis, tau2)
-        order = torch.argsort(stacked(start.parts, "members").sum(0), descending=True, stable=True)
-        return tuple(at_particle_size(maps[k], data) for k in order.tolist())
+
+def _rings_prepared(rings: int) -> int:
+    return max(RINGS_PREPARED, rings + 1)
 
 
 def _check_enough(particles: ParticleSet, count: int, kind: str, settings: Abinitio) -> None:
@@ -207,7 +205,7 @@ def _plan(
     window_A = full.window_px * pixel * box / full.box_px
     finest = settings.resolution_limit_A or preparation.particle_diameter_A / ELEMENTS_ACROSS
     rings = max(1, min(full.rings, int(window_A / finest)))
-    prepared = n * preparation.working_basis(rings).packed_size * 4
+    prepared = n * preparation.working_basis(_rings_prepared(rings)).packed_size * 4
     notes = []
     if settings.particle_diameter_A is None:
         notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")

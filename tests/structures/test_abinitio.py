@@ -1,0 +1,125 @@
+"""Ab initio structures from simulated particles: right, reproducible, honest where there is nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from vitreous.particles import Volume
+from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
+from vitreous.structures.abinitio import Abinitio, abinitio, prepare_run
+from vitreous.structures.abinitio.directions import asymmetric_unit, directions_for, slice_matrices
+from vitreous.structures.abinitio.maps import at_particle_size
+from vitreous.structures.abinitio.schedule import GROWTH, Schedule
+from vitreous.testing import ArrayParticles
+from vitreous.volumes import project_map
+
+BOX, PIXEL_A, N = 24, 6.0, 300
+SETTINGS = Abinitio(particle_diameter_A=110.0, offset_range_A=8.0, starts=2, resolution_limit_A=22.0, folds=6)
+
+
+def lopsided(*, spread_A: float = 24.0, width_A: float = 9.0) -> Volume:
+    """Seven blobs."""
+    rng = np.random.default_rng(3)
+    z, y, x = (np.indices((BOX, BOX, BOX)) - BOX // 2) * PIXEL_A
+    data = np.zeros((BOX, BOX, BOX))
+    for _ in range(7):
+        cx, cy, cz = spread_A * rng.normal(size=3).clip(-1.5, 1.5)
+        data += rng.uniform(0.5, 1.5) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / (2 * width_A**2))
+    return Volume(data=data.astype(np.float32), pixel_size_A=PIXEL_A)
+
+
+def images_of(volume: Volume, rotations: np.ndarray, snr: float, seed: int = 0) -> ArrayParticles:
+    rng = np.random.default_rng(seed)
+    origins = rng.uniform(-5.0, 5.0, size=(len(rotations), 2))
+    clean = project_map(volume, rotations, origins, BOX, PIXEL_A)
+    noise = rng.normal(size=clean.shape) * np.sqrt(clean.var() / snr) if snr else rng.normal(size=clean.shape)
+    return ArrayParticles(images=(clean * (snr > 0) + noise).astype(np.float32), pixel_size_A=PIXEL_A)
+
+
+def test_a_structure_is_found_from_random_poses_and_starts_agree():
+    rotations = random_rotations(N, seed=5).numpy()
+    found = abinitio(images_of(lopsided(), rotations, snr=0.5), SETTINGS)
+    assert found.found_signal
+    assert found.reproducible
+    assert found.messages == []
+    truth = compare_poses(found.poses.rotation, rotations, group=np.eye(3)[None], within_deg=25.0)
+    assert truth.fraction > 0.75  # two steps of the grid; chance: 3 in 100
+    assert found.poses.known.all()
+    assert found.volumes[0].data.shape == (BOX, BOX, BOX)
+    assert found.starts[found.best].evidence == max(start.evidence for start in found.starts)
+
+
+def test_noise_is_called_nothing():
+    found = abinitio(
+        images_of(lopsided(), random_rotations(160, seed=1).numpy(), snr=0.0), SETTINGS, starts=1, iterations=3
+    )
+    assert not found.found_signal
+    assert any(message.startswith("Nothing was found") for message in found.messages)
+
+
+def test_the_map_projects_to_the_images_in_size_and_scale():
+    """A fit of projections of the map to clean images has the slope 1, within the loss of resolution."""
+    rotations = random_rotations(N, seed=5).numpy()
+    particles = images_of(lopsided(spread_A=16.0, width_A=7.0), rotations, snr=20.0)
+    found = abinitio(particles, SETTINGS, starts=1, normalise=False)
+    shown = project_map(found.volumes[0], found.poses.rotation, found.poses.origin_A, BOX, PIXEL_A)
+    images = particles.read(slice(None))
+    images = images - images.mean((1, 2), keepdims=True)
+    shown = shown - shown.mean((1, 2), keepdims=True)
+    slope = (images * shown).sum() / (shown**2).sum()
+    assert slope == pytest.approx(1.0, abs=0.15)
+    assert np.corrcoef(images.ravel(), shown.ravel())[0, 1] > 0.9
+
+
+def test_too_few_particles_are_refused():
+    few = images_of(lopsided(), random_rotations(10, seed=1).numpy(), snr=1.0)
+    with pytest.raises(ValueError, match="too few"):
+        prepare_run(few, SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["C1", "C4", "D2", "D7", "T", "O", "I"])
+def test_every_direction_has_one_copy_in_the_asymmetric_unit(name):
+    group = symmetry_matrices(name)
+    directions = torch.nn.functional.normalize(torch.randn(500, 3, dtype=torch.float64, generator=None), dim=1)
+    copies = torch.einsum("gab,nb->gna", group, directions)
+    inside = torch.stack([asymmetric_unit(copy, group) for copy in copies])
+    assert (inside.sum(0) == 1).all()
+    assert (len(directions_for(8.0, group, seed=0, purpose=("x",))) * len(group)) == pytest.approx(645, rel=0.15)
+
+
+def test_slice_matrices_are_rotations_with_their_direction():
+    directions = directions_for(30.0, torch.eye(3, dtype=torch.float64)[None], seed=0, purpose=("x",))
+    matrices = slice_matrices(directions)
+    assert torch.allclose(matrices @ matrices.mT, torch.eye(3, dtype=torch.float64).expand_as(matrices), atol=1e-12)
+    assert torch.allclose(torch.linalg.det(matrices), torch.ones(len(matrices), dtype=torch.float64))
+    assert torch.allclose(matrices[:, :, 2], directions)
+
+
+def test_maps_keep_their_mass_and_place_when_they_are_resized():
+    run = prepare_run(images_of(lopsided(), random_rotations(200, seed=1).numpy(), snr=1.0), SETTINGS)
+    data = run.data()
+    n = 2 * (data.basis.rings + 1)
+    z, y, x = np.indices((n, n, n)) - n // 2
+    blob = torch.from_numpy(np.exp(-((x - 1.0) ** 2 + y**2 + z**2) / 4.0).astype(np.float32))
+    finer = at_particle_size(blob, data).data
+    window_px = data.basis.window_px * BOX / data.basis.box_px
+    assert finer.sum() * PIXEL_A == pytest.approx(float(blob.sum()), rel=0.02)
+    axis = np.arange(BOX) - BOX // 2
+    assert (finer.sum((0, 1)) * axis).sum() / finer.sum() == pytest.approx(window_px / n, abs=0.05)
+
+
+def test_more_particles_take_part_while_images_say_little_and_rings_march():
+    first = Schedule.start(9, 1000)
+    little = first.next(moved=0.9, evidence=1.0, most_rings=9, most_particles=5000)
+    assert (little.batch, little.rings, little.here) == (round(GROWTH * 1000), 5, 1)
+    many = Schedule(rings=9, batch=5000, first=1000).next(moved=0.9, evidence=12.5, most_rings=9, most_particles=5000)
+    assert many.batch == 2000
+    much = first.next(moved=0.1, evidence=50.0, most_rings=9, most_particles=5000)
+    assert (much.batch, much.rings) == (1000, 6)
+
+
+def test_a_start_settles_only_at_the_last_rings_with_poses_at_rest_and_evidence_no_longer_rising():
+    last = Schedule(rings=9, batch=1000, first=1000, here=1, evidence=50.0)
+    assert last.next(moved=0.02, evidence=50.1, most_rings=9, most_particles=1000).settled
+    assert not last.next(moved=0.02, evidence=55.0, most_rings=9, most_particles=1000).settled
+    assert not last.next(moved=0.4, evidence=50.1, most_rings=9, most_particles=1000).settled
