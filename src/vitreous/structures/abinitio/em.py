@@ -71,7 +71,6 @@ KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is droppe
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
-EDGE_RINGS = 3
 LEAST_SD = 0.25  # working pixels
 
 
@@ -121,19 +120,6 @@ def new_start(
     folds: tuple[np.ndarray, ...],
     seed: int,
     schedule: Schedule,
-<<<<<<< HEAD
-    most_rings: int,
-    processes: Processes = ALONE,
-) -> StartState:
-    """Random poses, and random volumes: K volumes that differ only by chance.
-
-    They have room for ``most_rings`` rings and a few more, over which the mask's edge spreads.
-    """
-    group = symmetry_matrices(settings.symmetry)
-    matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
-    noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
-    room = min(most_rings + EDGE_RINGS, data.basis.rings)
-=======
     room: int,
     processes: Processes = ALONE,
 ) -> StartState:
@@ -141,7 +127,6 @@ def new_start(
     group = symmetry_matrices(settings.symmetry)
     matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
->>>>>>> abinitio
     points, count = RingPoints(basis=data.basis.truncated(room)), settings.volumes * len(matrices)
     parts = []
     for fold in first_particles(folds, schedule.batch):

@@ -141,13 +141,8 @@ class AbinitioRun:
     def _new_start(self, seed: int, number: int) -> StartState:
         dealt = self.dealt(seed)
         schedule = Schedule.start(self.plan.rings, self.plan.first_pass_particles)
-<<<<<<< HEAD
-        own = START_SEEDS * seed + number
-        return new_start(self.data(), self.settings, dealt.folds, own, schedule, self.plan.rings, self.processes)
-=======
         own, room = START_SEEDS * seed + number, min(self.plan.rings + 1, self.data().basis.rings)
         return new_start(self.data(), self.settings, dealt.folds, own, schedule, room, self.processes)
->>>>>>> abinitio
 
     def _step(self, state: AbinitioState) -> tuple[AbinitioState, dict[str, Any]]:
         starts = state.starts
