@@ -31,6 +31,7 @@ from vitreous.matching import (
     total,
     wiener,
 )
+from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
 from vitreous.processes import ALONE, Processes
 
@@ -348,6 +349,6 @@ def class2d(
     """
     chosen = replace(settings or Class2D(), **overrides)
     prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
     return result
