@@ -70,6 +70,7 @@ __all__ = [
 
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
+GOLDEN = (5**0.5 - 1) / 2
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
@@ -113,11 +114,11 @@ class Search:
 def particles_of_pass(folds: tuple[np.ndarray, ...], batch: int, passes: int) -> list[np.ndarray]:
     """The particles of every fold that a pass of about ``batch`` particles sees, after so many passes.
 
-    Every pass goes on where the last one ended, and begins again at the end of a fold.
+    Passes begin at steps of the golden section of a fold: all are seen alike often, and no set of them comes again.
     """
     share = min(1.0, batch / max(1, sum(len(fold) for fold in folds)))
     sizes = [max(1, round(share * len(fold))) for fold in folds]
-    return [np.roll(fold, -passes * size)[:size] for fold, size in zip(folds, sizes, strict=True)]
+    return [np.roll(fold, -round(passes * GOLDEN * len(fold)))[:size] for fold, size in zip(folds, sizes, strict=True)]
 
 
 def new_start(
