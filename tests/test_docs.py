@@ -21,8 +21,8 @@ from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
-from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 from vitreous.structures.refine import Refine
+from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(

@@ -17,6 +17,7 @@ FLOORS: list[set[str]] = [
             "lazy",
             "compiled",
             "require",
+            "words",
             "conventions",
             "randomness",
             "processes",

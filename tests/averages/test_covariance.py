@@ -312,4 +312,4 @@ def test_continuous_defocus_is_binned_within_the_stated_error():
     mixed = optics([9000.0, 9000.0], phase_shift_deg=np.array([0.0, 90.0]))
     assert len(defocus_groups(mixed, PIXEL_A, 0.25)) == 2
     with pytest.raises(ValueError, match="combinations"):
-        defocus_groups(optics(np.full(9, 9000.0), phase_shift_deg=np.arange(9.0)), PIXEL_A, 0.25, most=5)
+        defocus_groups(optics(np.full(9, 9000.0), phase_shift_deg=20 * np.arange(9.0)), PIXEL_A, 0.25, most=5)

@@ -113,9 +113,10 @@ def test_phase_flipped_particles_give_the_same_averages(classified, result):
     assert (correlation(found.averages, result.averages) > 0.97).all()
 
 
-def test_memory_and_steps_do_not_change_the_result(classified, result):
+def test_steps_do_not_change_the_result(classified, result, monkeypatch):
     steps = []
-    tight = deconvolve(classified, particle_diameter_A=DIAMETER_A, memory_bytes=1, on_step=steps.append)
+    monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)
+    tight = deconvolve(classified, particle_diameter_A=DIAMETER_A, on_step=steps.append)
     assert [info["classes_done"] for info in steps] == [1, 2, 3, 4]
     assert np.allclose(tight.averages, result.averages, atol=1e-4)
 
@@ -141,7 +142,7 @@ def test_bad_images_classes_and_poses_are_named_and_left_out(classified, tmp_pat
     assert list(found.class_number) == [1, 2, 9]
     assert list(found.population) == [95, 100, 100]
     assert np.isfinite(found.averages).all()
-    assert any("5 particles have no usable pose" in m for m in found.messages)
+    assert any("105 particles have no usable image, pose or CTF" in m for m in found.messages)
     assert any("left out: 3" in m for m in found.messages)
 
 
@@ -195,18 +196,28 @@ def test_single_averages_with_a_ctf_lose_it(tmp_path):
         (
             {"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8, "rlnDefocusU": [1e4] * 8},
             {**MICROSCOPE, "rlnCtfDataAreCtfPremultiplied": [1]},
-            {},
+            {"single": True},
             "premultiplied",
         ),
-        ({"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8}, {}, {}, "no class has an image that can be used"),
         ({"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8}, {}, {"normalise": False}, "say single"),
         ({}, {}, {"single": True}, "no class has an image that can be used"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, columns, optics, chosen, said):
-    particles = write_particles(tmp_path, np.zeros((8, BOX, BOX), np.float32), columns, optics)
+    images = np.random.default_rng(0).normal(size=(8, BOX, BOX)).astype(np.float32)
+    if said.endswith(("can be used", "say single")):
+        images[:, np.hypot(*np.mgrid[-BOX // 2 : BOX // 2, -BOX // 2 : BOX // 2]) > 0.3 * BOX] = 0
+        images *= "single" not in chosen
+    particles = write_particles(tmp_path, images, columns, optics)
     with pytest.raises(ValueError, match=said):
         deconvolve(particles, **chosen)
+
+
+def test_images_that_are_all_empty_are_said(tmp_path):
+    columns = {"rlnClassNumber": [1] * 8, "rlnAnglePsi": [0.0] * 8}
+    particles = write_particles(tmp_path, np.zeros((8, BOX, BOX), np.float32), columns, {})
+    with pytest.raises(ValueError, match="every image is constant"):
+        deconvolve(particles)
 
 
 @pytest.mark.parametrize(

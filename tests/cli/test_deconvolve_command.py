@@ -11,7 +11,7 @@ from vitreous.iterate import Interrupted
 from vitreous.jobs import job_status, read_manifest
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.tasks.deconvolve import run_deconvolve
-from vitreous.particles import open_stack, read_particles, write_mrc_stack
+from vitreous.particles import open_stack, read_particles, read_star, write_mrc_stack, write_star
 
 FILES = ("deconvolved.mrcs", "deconvolved_unmasked.mrcs", "deconvolved_masks.mrcs", "deconvolved_plain.mrcs")
 
@@ -63,7 +63,7 @@ def test_command_and_a_finished_folder(vitreous, classified, folder, tmp_path):
 
 
 def test_interrupted_and_resumed_it_ends_alike(classified, folder, tmp_path, monkeypatch):
-    one_by_one = RunOptions(memory=1)
+    monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)  # one class in a step
 
     def stop_after_two(job):
         return job.path.joinpath("history.jsonl").is_file() and len(lines(job.path)) == 2
@@ -74,11 +74,11 @@ def test_interrupted_and_resumed_it_ends_alike(classified, folder, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", stop_after_two)
         with pytest.raises(Interrupted):
-            run_deconvolve(classified, tmp_path / "o", options=one_by_one)
+            run_deconvolve(classified, tmp_path / "o", options=RunOptions())
     assert job_status(tmp_path / "o") == "aborted"
-    run_deconvolve(classified, tmp_path / "o", options=RunOptions(memory=1, resume=True))
+    run_deconvolve(classified, tmp_path / "o", options=RunOptions(resume=True))
     assert [entry["iteration"] for entry in lines(tmp_path / "o")] == [1, 2, 3, 4]
-    run_deconvolve(classified, tmp_path / "whole", options=one_by_one)
+    run_deconvolve(classified, tmp_path / "whole", options=RunOptions())
     assert np.array_equal(pixels(tmp_path / "o" / FILES[0]), pixels(tmp_path / "whole" / FILES[0]))
 
 
@@ -104,7 +104,35 @@ def test_overwrite_removes_only_our_files(classified, folder, tmp_path):
     assert read_manifest(copy).settings["groups"] == 2
 
 
-def test_steps_fit_the_memory(classified):
+def test_classes_that_are_solved_together_are_few_in_large_boxes(classified, monkeypatch):
     particles = read_particles(classified / "run_data.star")
     assert prepare_deconvolution(particles, Deconvolve()).steps == 1
-    assert prepare_deconvolution(particles, Deconvolve(), memory_bytes=1).steps == 4
+    monkeypatch.setattr("vitreous.averages.deconvolve.task.STEP_BYTES", 1)
+    assert prepare_deconvolution(particles, Deconvolve()).steps == 4
+
+
+def test_classes_of_noise_are_not_made_into_averages(vitreous, classified, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(classified, copy)
+    content = json.loads((copy / "job.json").read_text())
+    content["summary"]["found_signal"] = False
+    (copy / "job.json").write_text(json.dumps(content))
+    ended = vitreous("deconvolve", copy, "-o", tmp_path / "o")
+    assert (ended.code, "a classification that found nothing" in ended.err) == (1, True)
+
+
+def test_dark_particles_are_turned_over(vitreous, simulated, classified, tmp_path):
+    """What is nowhere negative would otherwise be a picture of what surrounds the particle."""
+    images, blocks = pixels(simulated / "particles.mrcs"), read_star(classified / "run_data.star")
+    found = {}
+    for name, sign in (("white", 1), ("dark", -1)):
+        write_mrc_stack(tmp_path / f"{name}.mrcs", sign * images, 12.0)
+        names = [f"{i + 1:06d}@{name}.mrcs" for i in range(len(images))]
+        table = blocks["particles"].with_columns({"rlnImageName": names})
+        write_star(tmp_path / f"{name}.star", {**blocks, "particles": table})
+        ended = vitreous("deconvolve", tmp_path / f"{name}.star", "-o", tmp_path / name)
+        assert ended.code == 0, ended.err
+        assert ("were turned over" in ended.out) == (sign < 0)
+        found[name] = pixels(tmp_path / name / FILES[0])
+    assert np.array_equal(found["white"], found["dark"])
+    assert any("were turned over" in text for text in read_manifest(tmp_path / "dark").messages)

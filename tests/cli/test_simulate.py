@@ -94,7 +94,7 @@ def test_json_dry_run_and_a_finished_folder(vitreous, tmp_path):
         (["--snr", "0"], "snr"),
         (["--noise", "pink"], "one of white, coloured"),
         (["--proportions", "1", "2"], "one per source"),
-        (["--box", "4"], "box_px"),
+        (["--box", "4"], "--box-px: expected"),
     ],
 )
 def test_wrong_settings(vitreous, tmp_path, words, said):

@@ -31,7 +31,7 @@ from vitreous.structures.abinitio import Abinitio
 from vitreous.structures.refine import Refine
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs"
-SHARED = {"project", "passthrough", "pixel_size_A"}  # of the sources of several jobs
+SHARED = {"project", "passthrough", "ctf_applied", "pixel_size_A"}  # of the sources of several jobs
 OTHERS = {"note.txt", "RELION_JOB_EXIT_SUCCESS", ".lock"}  # in every folder: commands, ending, owner
 MODEL = InitialModel(
     components=20, box_px=16, counts=200, rounds=3, rounds_annealed=2, global_rotations=60, restarts=2,

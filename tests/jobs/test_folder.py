@@ -46,7 +46,7 @@ def leave_interrupted(folder):
     gone.wait()
     owner = {"pid": gone.pid, "host": os.uname().nodename, "born": "1"}
     (folder / ".lock").write_text(json.dumps(owner))
-    (folder / ".run_data.star.x4711.tmp").write_text("torn")
+    (folder / ".run_data.star.x4711abc.tmp").write_text("torn")
 
 
 def test_a_job_that_ends_well(tmp_path):
@@ -113,7 +113,7 @@ def test_an_interrupted_job_asks_for_resume(tmp_path):
     with pytest.raises(JobFolderError, match="--resume continues it, --overwrite"):
         run_job(tmp_path)
     assert run_job(tmp_path, resume=True) is True
-    assert not (tmp_path / ".run_data.star.x4711.tmp").exists()
+    assert not (tmp_path / ".run_data.star.x4711abc.tmp").exists()
 
 
 @pytest.mark.parametrize("pattern", ["../*", "../../**/*.star", "linked/*"])

@@ -134,15 +134,22 @@ def prepared_box_200(memory_bytes: int):
     return replace(particles, preparation=how, memory_bytes=memory_bytes)
 
 
-def test_shifts_that_the_memory_does_not_hold_are_reported():
-    """10 MB hold 8 of the 89 shifted copies of a single reference, by the estimate of what making them takes."""
-    particles = prepared_box_200(10 << 20)
-    plan = particles.search(48, 10.0)
-    shifts, most = len(plan.fine.shifts_px), most_shifts(particles.basis, 48, 10 << 20)
-    assert 1 < shifts <= most < 89
+def test_the_memory_does_not_change_what_is_searched():
+    """10 MB hold 8 of the 89 shifted copies of a single reference; all are searched, as in 4 GB."""
+    plans = [prepared_box_200(memory).search(48, 10.0) for memory in (10 << 20, 4 << 30)]
+    assert torch.equal(plans[0].fine.shifts_px, plans[1].fine.shifts_px)
+    assert len(plans[0].fine.shifts_px) == 89
+    assert plans[0].notes == ()
+
+
+def test_more_shifts_than_any_memory_should_hold_are_reported():
+    particles = prepared_box_200(4 << 30)
+    plan = particles.search(48, 140.0)
+    shifts = len(plan.fine.shifts_px)
+    assert shifts <= most_shifts(particles.basis, 48)
     (note,) = plan.notes
-    assert f"{shifts} of 89 shifts" in note
-    assert "memory" in note
+    assert f"{shifts} of " in note
+    assert "a smaller offset range" in note
     assert len(plan.coarse.shifts_px) <= shifts
 
 

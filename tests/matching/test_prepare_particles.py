@@ -90,7 +90,7 @@ def test_bad_images_are_flagged_and_count_for_nothing():
     good = prepare(np.delete(images, [3, 7], 0))
     torch.testing.assert_close(prepared.group_power, good.group_power, rtol=1e-4, atol=0)
     unscaled = prepare(images, preparation=replace(PREPARATION, normalise=False))
-    assert np.flatnonzero(unscaled.bad).tolist() == [3]
+    assert np.flatnonzero(unscaled.bad).tolist() == [3, 7]
 
 
 def test_power_is_kept_by_noise_group_and_an_empty_group_has_that_of_all():

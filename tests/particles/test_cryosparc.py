@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from vitreous.particles import ParticleFileError, read_particles, write_mrc_stack
+from vitreous.particles import ParticleFileError, judged, read_particles, write_mrc_stack
 
 FIELDS = [
     ("uid", "<u8"), ("blob/path", "S40"), ("blob/idx", "<u4"), ("blob/shape", "<u4", (2,)), ("blob/psize_A", "<f4"),
@@ -56,7 +56,7 @@ def test_relion_terms(exported):
     cs, passthrough, _, more, images = exported
     p = read_particles(cs, passthrough=[passthrough])
     assert (len(p), p.box_px, p.pixel_size_A) == (N, 8, 1.31)
-    assert p.table.text("rlnImageName")[0] == "000006@J1/a.mrc"
+    assert p.table.text("rlnImageName")[0] == "000006@J1/a.mrc:mrcs", "RELION reads stacks by this name"
     assert p.optics_group.tolist() == [0, 0, 1, 1, 1, 0]
     assert p.optics["ctf/exp_group_id"].tolist() == [7, 9]
     assert p.ctf.defocus_u_A.tolist() == [15000, 15001, 15002, 15003, 15004, 15005]
@@ -66,7 +66,7 @@ def test_relion_terms(exported):
     assert p.micrograph_names == ("J0/m.mrc",)
     assert p.table["rlnCoordinateX"] == pytest.approx(500)
     assert p.table["rlnCoordinateY"] == pytest.approx(875)
-    assert p.table["rlnClassNumber"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert "rlnClassNumber" not in p.table, "a class of the 2D alignment does not go with a pose in 3D"
     assert p.table["rlnRandomSubset"].tolist() == [1, 2, 1, 2, 1, 2]
     assert p.origin_A == pytest.approx(np.arange(2 * N).reshape(N, 2) * 2.62, rel=1e-6)
     angles = np.stack([p.table[f"rlnAngle{a}"] for a in ("Rot", "Tilt", "Psi")], axis=1)
@@ -150,3 +150,56 @@ def test_errors(exported, tmp_path):
         _ = read_particles(save(tmp_path / "x.cs", main)).box_px
     with pytest.raises(ValueError, match=r"passthrough files belong to a cryoSPARC"):
         read_particles(tmp_path / "J1" / "a.mrc", passthrough=[cs])
+
+
+def both_alignments(exported, tmp_path):
+    cs, _, main, more, _ = exported
+    fields = [*FIELDS, *ALIGNMENTS[1:5], ("alignments3D/class", "<u4"), ("alignments2D/pose", "<f4")]
+    fields += [("alignments2D/shift", "<f4", (2,)), ("alignments2D/psize_A", "<f4"), ("alignments2D/class", "<u4")]
+    table = np.zeros(N, dtype=fields)
+    for source in (main, more):
+        for name in set(source.dtype.names) & set(table.dtype.names):
+            table[name] = source[name]
+    table["alignments2D/pose"], table["alignments2D/psize_A"] = np.arange(N) * 0.1, 2.0
+    return cs, table
+
+
+def test_class_angles_and_shifts_are_of_one_alignment(exported, tmp_path):
+    cs, table = both_alignments(exported, tmp_path)
+    save(cs, table)
+    volume, classes = read_particles(cs), read_particles(cs, alignment="2D")
+    assert set(volume.table["rlnClassNumber"]) == {1}
+    assert classes.table["rlnClassNumber"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert classes.table["rlnAnglePsi"] == pytest.approx(np.rad2deg(0.1) * np.arange(N), abs=1e-4)
+    assert (classes.origin_A == 0).all()
+    assert (volume.origin_A != 0).any()
+    assert "rlnAngleTilt" not in classes.table
+    assert any("those of alignments3D; not used: alignments2D" in text for text in volume.notes)
+
+
+def test_one_pose_that_is_no_number_is_one_bad_particle(exported, tmp_path):
+    cs, table = both_alignments(exported, tmp_path)
+    table["alignments3D/pose"][3], table["alignments3D/shift"] = np.nan, 1.0
+    save(cs, table)
+    p = judged(read_particles(cs))
+    assert np.flatnonzero(p.bad).tolist() == [3]
+    assert np.isfinite(p.angles_deg).all()
+
+
+def test_the_likeliest_of_several_classes(exported, tmp_path):
+    cs, _, main, _, _ = exported
+    multi = [("alignments3D_multi/pose", "<f4", (2, 3)), ("alignments3D_multi/shift", "<f4", (2, 2))]
+    multi += [("alignments3D_multi/class_posterior", "<f4", (2,)), ("alignments3D_multi/psize_A", "<f4")]
+    table = np.zeros(N, dtype=[*FIELDS, *multi])
+    for name in main.dtype.names:
+        table[name] = main[name]
+    best = np.arange(N) % 2
+    table["alignments3D_multi/class_posterior"][np.arange(N), best] = 1
+    table["alignments3D_multi/pose"][:, 1, 2] = 0.5
+    table["alignments3D_multi/shift"][:, 1] = 3
+    table["alignments3D_multi/psize_A"] = 2.0
+    save(cs, table)
+    p = read_particles(cs)
+    assert p.table["rlnClassNumber"].tolist() == (best + 1).tolist()
+    assert p.table["rlnAnglePsi"] == pytest.approx(np.rad2deg(0.5) * best, abs=1e-4)
+    assert p.origin_A[:, 0] == pytest.approx(6.0 * best)

@@ -103,7 +103,7 @@ def test_when_a_job_cannot_run(make, tmp_path):
 def test_what_is_missing_and_assumed(make):
     report = make(noise(), columns={"rlnDefocusU": [10000.0] * (N - 1) + [np.nan], "rlnVoltage": [300.0] * N})
     assert report.missing == ("rlnSphericalAberration (CTF)", "rlnAmplitudeContrast (CTF)")
-    assert report.bad["with CTF parameters that are not finite"] == (N - 1,)
+    assert report.usable == N, "no job could use this CTF, so that its NaN does no harm"
     assert report.defocus_range_A == (10000.0, 10000.0)
     assumed = "\n".join(report.assumptions)
     assert "no optics table (RELION 3.0): 1 optics groups" in assumed
@@ -118,8 +118,8 @@ def test_unusable_metadata_is_reported_not_raised(project):
     )
     report = check_particles(p)
     assert not report.can_run
-    assert len(report.problems) == 3
-    assert (report.box_px, report.pixel_size_A, report.images_checked) == (None, None, 0)
+    assert len(report.problems) == 2, "text for a defocus, seven pixel sizes; a box that differs is one bad particle"
+    assert (report.box_px, report.pixel_size_A, report.images_checked) == (8, None, 7)
 
 
 def test_pixel_size_against_the_stack(project):

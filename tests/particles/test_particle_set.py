@@ -125,7 +125,7 @@ def test_names_stay_valid_wherever_the_file_is_written(project, tmp_path):
 def test_search_order(project, tmp_path, monkeypatch):
     root, images = project
     star = root / "Select" / "particles.star"
-    assert search_folders(star, None)[1:4] == (root / "Select", root, tmp_path)
+    assert search_folders(star, None)[:4] == (root / "Select", tmp_path / "elsewhere", root, tmp_path)
     other, here = tmp_path / "other", tmp_path / "here"
     for i, folder in enumerate((here, other)):
         (folder / "Extract").mkdir(parents=True)

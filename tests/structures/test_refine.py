@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scenes import DIAMETER_A, PIXEL_A, error_deg, scene, true_map
+from posed_scenes import DIAMETER_A, PIXEL_A, error_deg, scene, true_map
 from scipy.spatial.transform import Rotation
 
 from vitreous.iterate import state_from_arrays, state_to_arrays

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scenes import DIAMETER_A, Scene, scene
+from posed_scenes import DIAMETER_A, Scene, scene
 from scipy.spatial.transform import Rotation
 
 from vitreous.matching import ImagePreparation, PreparedParticles, prepare_particles

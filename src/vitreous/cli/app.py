@@ -7,14 +7,19 @@ and completion do not wait for PyTorch.
 
 import json
 import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cyclopts
 
 from vitreous.cli import relion
 from vitreous.jobs.tasks.table import TASKS
 from vitreous.version import __version__
+from vitreous.words import printable
 
 __all__ = ["app", "main"]
 
@@ -22,6 +27,8 @@ USER_ERRORS = (ValueError, OSError, MemoryError)
 EPILOGUE = """\
 Every job is a folder with its settings, log, results and report. --debug shows where an error comes from.
 Exit codes: 0 fine, 1 wrong input or settings, 2 wrong command line, 130 interrupted."""
+
+_SETTING = re.compile(r"^([a-z][a-zA-Z0-9_]*)(: (?:expected|\S+ A (?:leads|does|is)) )")  # a setting's name, in Python
 
 app = cyclopts.App(
     name="vitreous",
@@ -52,10 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # machine; jobs share their work out among threads themselves, and products inside one of these need no others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _end_like_an_interrupt()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
+        _refuse_no_folder(words)
         if words[:1] == ["class2d"]:
             translated = relion.translate(words[1:])
             words = ["class2d", *translated.words]
@@ -82,12 +91,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _refuse_no_folder(words: Sequence[str]) -> None:
+    """An empty name, which a variable that is not set leaves behind, would mean the current folder."""
+    for option, value in pairwise(words):
+        if option in ("-o", "--o", "--output") and not value.strip():
+            raise relion.OptionError(f"{option}: the name of the folder is empty; expected the folder for the results")
+
+
+def _end_like_an_interrupt() -> None:
+    """SIGTERM, which batch systems send before they kill, ends a job as Ctrl-C does: marked, and with what goes on."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt("terminated by the system")
+
+
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return _SETTING.sub(lambda found: f"--{found[1].replace('_', '-')}{found[2]}", text)
 
 
 def _complain(text: str) -> None:
     """On standard error; of several processes each says which it is."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         text = text.replace("vitreous: ", f"vitreous, process {os.environ.get('RANK', '?')}: ", 1)
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

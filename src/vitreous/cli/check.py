@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from vitreous.particles import check_particles, read_particles
+from vitreous.words import printable
 
 __all__ = ["check"]
 
@@ -43,5 +44,5 @@ def check(
         raise ValueError(f"sample: expected at least 1, found {sample}")
     found = read_particles(particles, project=project, passthrough=passthrough, pixel_size_A=pixel_size_A)
     report = check_particles(found, sample=sample)
-    print(json_format.dumps(report.to_dict(), indent=2) if json else "\n".join(report.lines()))
+    print(json_format.dumps(report.to_dict(), indent=2) if json else printable("\n".join(report.lines())))
     return 0 if report.can_run else 1

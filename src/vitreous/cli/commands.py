@@ -28,6 +28,7 @@ __all__ = ["command_of", "running_options", "settings_options"]
 
 COMPUTED, RUN = Group("What is computed", sort_key=1), Group("How it is run", sort_key=2)
 MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
+UNUSED_MEMORY = Parameter(converter=memory_bytes, show=False)
 UNUSED = Parameter(show=False)  # accepted, for scripts that give it to every command, but without meaning
 POSITIONAL, KEYWORD = Argument.POSITIONAL_OR_KEYWORD, Argument.KEYWORD_ONLY
 ALIASES = {  # of every job: names that RELION or habit gives to an option
@@ -82,11 +83,12 @@ def settings_options(task: Task[Any, Any, Any, Any]) -> type:
 
 def running_options(task: Task[Any, Any, Any, Any]) -> type:
     """The options of running that mean something for the job, and hidden ones that it only accepts."""
+    hidden = {"memory": UNUSED_MEMORY} if "memory" in task.ignores else {}
     return options_from(
         RunOptions,
         group=RUN,
         aliases={**ALIASES, **task.aliases},
-        special={"memory": MEMORY, **dict.fromkeys(task.ignores, UNUSED)},
+        special={"memory": MEMORY, **dict.fromkeys(task.ignores, UNUSED), **hidden},
         leave_out=OF_RUNNING - task.uses - task.ignores,
     )
 

@@ -48,11 +48,21 @@ IGNORED: dict[str, tuple[int, str]] = {  # option -> number of values, why
     "--pipeline_control": (1, NOT_NEEDED),
     "--verb": (1, NOT_NEEDED),
 }
+ON = frozenset({"ctf", "normalise"})  # settings that are on unless they are switched off
+ALIASES: dict[str, tuple[str, ...]] = {  # other names of settings, as a command line may have them
+    "classes": ("--K",),
+    "iterations": ("--iter",),
+    "tau2_fudge": ("--tau2_fudge",),
+    "seed": ("--random_seed",),
+    "particle_diameter_A": ("--particle_diameter",),
+    "resolution_limit_A": ("--strict_highres_exp",),
+    "offset_range_A": ("--offset_range", "--offset-range-px"),
+    "pixel_size_A": ("--angpix",),
+}
 REFUSED = {
     "--skip_align": "keeping the angles and shifts of the input is not possible here",
     "--skip_rotate": "keeping the angles of the input is not possible here",
     "--ref": "classification starts without references here",
-    "--ctf_phase_flipped": "images whose phases were flipped already cannot be used here",
     "--only_flip_phases": "the CTF is corrected in amplitude too here",
     "--ctf_intact_first_peak": "the CTF is corrected from the lowest frequency here",
 }
@@ -95,6 +105,8 @@ def translate(words: Sequence[str]) -> Translation:
             if rest and _is_gpu_list(rest[0]):
                 del rest[0]
             out += ["--device", "cuda"]
+        elif word == "--ctf_phase_flipped":
+            out += ["--ctf-applied", "phases"]
         elif word == "--continue":
             out += _continuation(rest, words, notes)
         elif word == "--o" and rest:
@@ -110,14 +122,34 @@ def _is_gpu_list(word: str) -> bool:
 
 
 def _continuation(rest: list[str], words: Sequence[str], notes: list[str]) -> list[str]:
-    """``--continue run_it010_optimiser.star`` is ``--resume`` in the folder of that file."""
+    """``--continue run_it010_optimiser.star`` is ``--resume`` in its folder, with that job's input and settings."""
     if not (rest and rest[0].endswith("_optimiser.star")):
         return ["--resume"]
     folder = str(Path(rest.pop(0)).parent)
     if {"--o", "--output", "-o"} & set(words):
         return ["--resume"]
     notes.append(f"--continue goes on after the last complete iteration in {folder}")
-    return ["--resume", "--output", folder]
+    return ["--resume", "--output", folder, *_recorded(folder, words)]
+
+
+def _recorded(folder: str, words: Sequence[str]) -> list[str]:
+    """The input and the settings of the job in a folder, as options, without those that are given anew."""
+    from vitreous.jobs.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    if manifest is None or not manifest.inputs:
+        return []
+    given = {word.partition("=")[0] for word in words}
+    found = [] if {"--i", "--particles"} & given else ["--particles", manifest.inputs[0]]
+    for name, value in {**manifest.settings, "seed": manifest.seed}.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is None or {option, *ALIASES.get(name, ())} & given:
+            continue
+        if isinstance(value, bool):
+            found += ([option] if value else []) if name not in ON else ([] if value else [f"--no-{option[2:]}"])
+        else:
+            found += [option, str(value)]
+    return found
 
 
 def _folder(root: str, notes: list[str]) -> str:

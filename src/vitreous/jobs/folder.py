@@ -12,6 +12,7 @@ from vitreous.jobs.checkpoints import load_newest, save_checkpoint
 from vitreous.jobs.history import append_history, rewind_history
 from vitreous.jobs.lock import holder, locked
 from vitreous.jobs.manifest import Manifest, differing_settings, now, read_manifest, write_manifest
+from vitreous.version import __version__
 
 __all__ = ["Job", "JobFinished", "JobFolderError", "Status", "clear_job", "job_status", "open_job"]
 
@@ -25,7 +26,7 @@ MARKERS = {
 }
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
 STORE = ".prepared"  # folder for what does not fit into the memory, while a job works
-EVERY_JOB = ("job.json", "history.jsonl", "run.log", "report.html", "checkpoints/it*.npz")  # ours in every folder
+EVERY_JOB = ("job.json", "history.jsonl", "run.log", "report.html", f"checkpoints/it{'[0-9]' * 6}.npz")  # of every job
 logger = logging.getLogger("vitreous")
 
 
@@ -112,7 +113,8 @@ def open_job(
     """Open a folder for a job and close it with the right marker, whatever happens inside.
 
     A new job gets the folder (made when absent; foreign files in it are left alone). ``resume`` continues one that
-    was killed, aborted or has failed, and starts one where there is none; ``overwrite`` removes our earlier results.
+    was killed, aborted or has failed, or is to do more iterations than it was asked for, and starts one where there is
+    none; ``overwrite`` removes our earlier results.
     Inside the block everything that is logged to "vitreous" also goes to ``run.log``. At the end ``job.json`` has the
     status and the folder one of RELION's ``RELION_JOB_EXIT_SUCCESS``, ``_FAILURE``, ``_ABORTED``.
 
@@ -131,11 +133,17 @@ def open_job(
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         resumed = _prepare(path, manifest, resume=resume, overwrite=overwrite)
-        earlier = read_manifest(path) if resumed else None
+        earlier = _with_more_iterations(read_manifest(path), manifest) if resumed else None
         write_manifest(path, (earlier or manifest).started(command))
         _append(path / "note.txt", f" ++++ {now()}\n{command}\n\n")
         with _logging_to(path / "run.log"), _marked(path):
-            yield Job(path=path, resumed=resumed)
+            job = Job(path=path, resumed=resumed)
+            before = "" if earlier is None else earlier.versions.get("vitreous", "")
+            if before not in ("", __version__):
+                text = f"begun by version {before} and continued by {__version__}: may end otherwise than either alone"
+                logger.warning(text)
+                job.describe(messages=(text,))
+            yield job
 
 
 def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> bool:
@@ -149,7 +157,7 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     elif earlier is not None:
         _refuse_unless_resumable(path, earlier, manifest, resume=resume)
     _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
-    _remove([*path.glob(".*.tmp"), *path.glob("checkpoints/.*.tmp")])  # left by a killed writer
+    _remove(_left_by_a_killed_writer(path, manifest))
     return earlier is not None and not overwrite
 
 
@@ -164,18 +172,43 @@ def _keep_inputs(path: Path, manifest: Manifest) -> None:
 
 def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, *, resume: bool) -> None:
     status = _recorded_status(path)
+    finished = earlier
+    if resume:
+        earlier = _with_more_iterations(earlier, manifest) or earlier
     different = differing_settings(_identity(earlier), _identity(manifest))
     if different:
         raise JobFolderError(
             f"{path} holds a job with other settings ({different}); give the same ones, choose another folder, "
             "or start again with --overwrite"
         )
-    if status == "finished":
+    if changed := _changed_content(earlier, manifest):
+        raise JobFolderError(
+            f"{path} holds a job on other data: {changed} {'have' if ',' in changed else 'has'} changed since it "
+            "began; choose another folder, or start again with --overwrite"
+        )
+    if status == "finished" and earlier is finished:
         raise JobFinished(f"{path} has finished already on {earlier.runs[-1].ended}; --overwrite would run it again")
     if not resume:
         raise JobFolderError(
             f"{path} holds a job that was {status}: --resume continues it, --overwrite starts it again"
         )
+
+
+def _with_more_iterations(earlier: Manifest | None, manifest: Manifest) -> Manifest | None:
+    """The earlier job as one that goes on for longer, where more iterations are asked for; else as it is."""
+    if earlier is None:
+        return None
+    before, after = earlier.settings.get("iterations"), manifest.settings.get("iterations")
+    if not (isinstance(before, int) and isinstance(after, int) and after > before):
+        return earlier
+    return replace(earlier, settings={**earlier.settings, "iterations": after})
+
+
+def _changed_content(earlier: Manifest, manifest: Manifest) -> str:
+    """The inputs whose bytes, or whose images, are no longer those that the job began with."""
+    both = set(earlier.content) & set(manifest.content)
+    changed = [name for name in manifest.content if name in both and earlier.content[name] != manifest.content[name]]
+    return ", ".join("what the images show" if name == "images" else name for name in changed)
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
@@ -208,6 +241,12 @@ def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
     # A folder may come from somebody else: no pattern in its manifest leads out of it.
     found = {file for pattern in patterns for file in path.glob(pattern)}
     return {file for file in found if file.parent.resolve().is_relative_to(path.resolve())}
+
+
+def _left_by_a_killed_writer(path: Path, manifest: Manifest) -> set[Path]:
+    """Temporary files of those that a job writes, by the names that :func:`vitreous.particles.atomic_path` makes."""
+    patterns = (Path(pattern) for pattern in (*EVERY_JOB, *manifest.files))
+    return _matching(path, (str(p.with_name(f".{p.name}.{'?' * 8}.tmp")) for p in patterns))
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -6,7 +6,7 @@ from functools import reduce
 from inspect import Parameter, Signature
 from operator import or_
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_task import run_task
@@ -33,14 +33,15 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
     :func:`vitreous.jobs.run_task.run_task` does.
     """
     name = task.function or f"run_{task.name}"
-    signature = _signature(task, command=f"vitreous.{name}")
+    signature, hints = _signature(task, command=f"vitreous.{name}"), get_type_hints(task.source)
 
     def job(*args: Any, **kwargs: Any) -> Path | None:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
         frame = {key: given.pop(key) for key in ("output", "settings", "options", "command")}
-        return run_task(task, task.source(**{key: _path(value) for key, value in given.items()}), **frame)
+        source = {key: _path(value) if _is_path(hints[key]) else value for key, value in given.items()}
+        return run_task(task, task.source(**source), **frame)
 
     job.__name__ = job.__qualname__ = name
     job.__doc__ = _docstring(task)
@@ -88,8 +89,13 @@ def _docstring(task: Task[Any, Any, Any, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _is_path(hint: Any) -> bool:
+    """Whether a field holds names of files."""
+    return hint is Path or any(map(_is_path, get_args(hint)))
+
+
 def _path(value: Any) -> Any:
-    """Names of files as paths: every text in a source is one."""
+    """Names of files as paths."""
     if isinstance(value, str):
         return Path(value)
     return tuple(map(_path, value)) if isinstance(value, list | tuple) else value

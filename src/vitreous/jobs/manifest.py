@@ -38,6 +38,7 @@ class Manifest:
     settings: dict[str, Any]
     seed: int
     inputs: tuple[str, ...] = ()
+    content: dict[str, str] = field(default_factory=dict)  # digests of the inputs and their images when the job began
     files: tuple[str, ...] = ()  # patterns of the results in the folder: what belongs to the job and may be replaced
     summary: dict[str, Any] = field(default_factory=dict)  # figures about the data and the result, for the report
     messages: tuple[str, ...] = ()  # plain sentences for the user
@@ -67,10 +68,18 @@ def new_manifest(
     seed: int,
     inputs: Sequence[str | Path] = (),
     files: Sequence[str] = (),
+    content: Mapping[str, str] | None = None,
 ) -> Manifest:
     """A manifest before its first run. ``settings`` must be JSON-able; paths in it become strings."""
     plain = json.loads(json.dumps(dict(settings), default=_plain))
-    return Manifest(task=task, settings=plain, seed=seed, inputs=tuple(str(p) for p in inputs), files=tuple(files))
+    return Manifest(
+        task=task,
+        settings=plain,
+        seed=seed,
+        inputs=tuple(str(p) for p in inputs),
+        content=dict(content or {}),
+        files=tuple(files),
+    )
 
 
 def read_manifest(folder: str | Path) -> Manifest | None:

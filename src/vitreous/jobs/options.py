@@ -10,6 +10,7 @@ import torch
 
 from vitreous.jobs.history import to_json
 from vitreous.require import require_at_least, require_finite
+from vitreous.words import printable
 
 __all__ = ["RunOptions", "chosen_device", "processors", "tell", "use_threads"]
 
@@ -35,7 +36,8 @@ class RunOptions:
     dry_run
         Say what is in the data, what memory is planned and how long it may take, and stop.
     every
-        Write files of every N-th iteration for RELION (checkpoints are written at every one).
+        Write files of every N-th iteration for RELION, and keep them; 1 keeps the newest and every tenth. Checkpoints
+        are written at every iteration, and two kept.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -78,6 +80,6 @@ def processors() -> int:
 
 def tell(options: RunOptions, text: str, event: str, content: Mapping[str, Any]) -> None:
     """Words for the human; with ``json`` they go to standard error and the event to standard output."""
-    print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+    print(printable(text), file=sys.stderr if options.json else sys.stdout, flush=True)
     if options.json:
         print(to_json({"event": event, **content}), flush=True)

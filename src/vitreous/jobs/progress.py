@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitreous.jobs.history import to_json
+from vitreous.words import printable
 
 __all__ = ["Reporter", "describe_bytes", "describe_duration", "describe_step", "follow", "reporting"]
 
@@ -27,7 +28,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """A sentence for the human, and an event {"event": "message"} for the program."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         self.emit("message", {"text": text})
 
     def emit(self, event: str, content: Mapping[str, Any]) -> None:

@@ -16,16 +16,21 @@ from typing import Any, TypeVar
 import torch
 
 from vitreous.iterate import Interrupted, IterativeState, run
+from vitreous.jobs.digest import content_of
 from vitreous.jobs.distributed import processes_of_this_job
-from vitreous.jobs.folder import STORE, Job, JobFinished, open_job
+from vitreous.jobs.folder import STORE, Job, JobFinished, JobFolderError, open_job
 from vitreous.jobs.manifest import Manifest, new_manifest
-from vitreous.jobs.options import RunOptions, chosen_device, processors, tell, use_threads
+from vitreous.jobs.options import RunOptions, chosen_device, processors, tell
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
 from vitreous.jobs.report import write_page
 from vitreous.jobs.task import Composed, Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
+from vitreous.matching.workers import one_thread
 from vitreous.processes import Processes
 
 __all__ = ["run_task"]
+
+STORE_MARK = "made_by_vitreous"
+KEPT_EVERY = 10  # iteration, whose files stay beside the newest ones; of a million particles each has 300 MB
 
 I = TypeVar("I")
 C = TypeVar("C")
@@ -44,8 +49,10 @@ def run_task(
 ) -> Path | None:
     """Do a job in the folder ``output``; the path of its report, or None after a dry run.
 
-    A job that was killed continues with ``options.resume`` and ends with the same bits. One that has finished is not
-    done again, but its report is written again.
+    A job that was killed continues with ``options.resume`` and ends with the same bits, and so it does with another
+    number of threads: PyTorch's own ones rest, and what is shared by threads is shared in parts that do not depend on
+    their number (:func:`vitreous.matching.workers.ordered_map`). One that has finished is not done again, but its
+    report is written again.
 
     Raises
     ------
@@ -55,7 +62,7 @@ def run_task(
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
     options, path, relay = options or RunOptions(), Path(output), _Relay()
-    with processes_of_this_job() as processes, torch.no_grad():
+    with processes_of_this_job() as processes, torch.no_grad(), one_thread():
         resources = _resources(task, options, path, relay, processes)
         prepared = task.prepare(source, task.settings(settings), resources)
         screen = (*prepared.screen, *(f"note     {text}" for text in (*prepared.notes, *prepared.warnings)))
@@ -75,6 +82,7 @@ def run_task(
             seed=getattr(prepared.settings, "seed", 0),
             inputs=prepared.inputs,
             files=task.files,
+            content=content_of(prepared.inputs, prepared.pixels),
         )
         if isinstance(prepared, Composed):
             work = partial(_compose, prepared=prepared, options=options, command=command)
@@ -184,7 +192,6 @@ def _resources(
         raise ValueError(f"{task.name} works in one process; start it without torchrun")
     if options.device == "cuda" and "device" not in task.uses:
         raise ValueError(f"{task.name} runs on the processor; leave the device out, or say cpu")
-    use_threads(options)
     device = chosen_device(options) if "device" in task.uses else "cpu"
     return Resources(
         device=device,
@@ -251,8 +258,11 @@ def _record(job: Job, reporter: Reporter, work: _Work, info: dict[str, Any]) -> 
 
 def _save(job: Job, work: _Work, state: IterativeState) -> None:
     """The files of an iteration first, then the checkpoint: a job killed in between repeats both."""
-    if work.prepared.iteration is not None and state.iteration and state.iteration % work.options.every == 0:
-        work.prepared.iteration(job.path, state)
+    prepared, every, before = work.prepared, work.options.every, state.iteration - 1
+    if prepared.iteration is not None and state.iteration and state.iteration % every == 0:
+        prepared.iteration(job.path, state)
+        if prepared.forget is not None and every == 1 and before % KEPT_EVERY:
+            prepared.forget(job.path, before)
     job.save(state)
 
 
@@ -262,9 +272,14 @@ def _closing(outcome: Outcome, seconds: float) -> str:
 
 @contextmanager
 def _scratch(store: Path) -> Iterator[None]:
-    """An empty folder for what does not fit into the memory."""
+    """An empty folder for what does not fit into the memory; it bears a mark, without which nothing is removed."""
+    if store.exists() and not (store / STORE_MARK).is_file() and (store.is_file() or any(store.iterdir())):
+        raise JobFolderError(
+            f"{store} is in the way and was not made by this program; move it, or choose another folder"
+        )
     shutil.rmtree(store, ignore_errors=True)  # of a run that was killed
     store.mkdir()
+    (store / STORE_MARK).touch()
     try:
         yield
     finally:

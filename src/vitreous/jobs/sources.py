@@ -3,17 +3,17 @@
 The first field is the main input. The others are recorded in ``job.json`` where they are given and change the result.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.particles import CheckReport, ParticleSet, check_particles, read_particles
+from vitreous.particles import Contrast, ParticleSet, judged, read_particles
 
-__all__ = ["Particles", "classified", "inherited", "warnings_before"]
+__all__ = ["CTFApplied", "Particles", "classified", "inherited", "light_on_dark", "require_signal", "warnings_before"]
 
+CTFApplied = Literal["none", "phases", "full"]
 CLASSIFIED = "run_data.star"  # of a class2d folder
-LOOKED_AT = 400  # particles whose pixels are looked at before a run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +30,37 @@ class Particles:
         Passthrough files of a cryoSPARC .cs file.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
     project: Path | None = None
     passthrough: tuple[Path, ...] = ()
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
 
-    def open(self) -> ParticleSet:
-        """The particles; raises what :func:`vitreous.particles.read_particles` does."""
+    def open(
+        self, *, ctf: bool = True, poses: bool = True, alignment: Literal["2D", "3D"] | None = None
+    ) -> ParticleSet:
+        """The particles, judged: what cannot be used of them has no weight in any method.
+
+        ctf: whether the job looks at the CTF; poses: whether at the angles and shifts of the file; alignment: at
+        which ones, where a cryoSPARC file has several (None: those in 3D). Raises what
+        :func:`vitreous.particles.read_particles` and :func:`vitreous.particles.judged` do.
+        """
+        return judged(self.read(alignment=alignment), ctf=ctf, poses=poses)
+
+    def read(self, *, alignment: Literal["2D", "3D"] | None = None) -> ParticleSet:
+        """The particles as the file has them, for a job to which no particle is too bad."""
         return read_particles(
-            self.particles, project=self.project, passthrough=self.passthrough, pixel_size_A=self.pixel_size_A
+            self.particles,
+            project=self.project,
+            passthrough=self.passthrough,
+            pixel_size_A=self.pixel_size_A,
+            ctf_applied=self.ctf_applied,
+            alignment=alignment,
         )
 
 
@@ -58,6 +78,16 @@ class _ImageSettings(Protocol):
 
 
 S = TypeVar("S", bound=_ImageSettings)
+
+
+class _Invertible(Protocol):
+    """Settings that say whether images are turned over."""
+
+    @property
+    def invert_contrast(self) -> bool: ...
+
+
+V = TypeVar("V", bound=_Invertible)
 
 
 def classified(particles: Path) -> Path:
@@ -78,31 +108,49 @@ def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
         "ctf": settings.ctf and before.get("ctf", True),
     }
     taken: S = replace(settings, **known)  # type: ignore[type-var]
-    changed = [f"{name} {value}" for name, value in asdict(taken).items() if getattr(settings, name) != value]  # type: ignore[call-overload]
+    after: dict[str, Any] = vars(taken)
+    changed = [f"{name} {_shown(value)}" for name, value in after.items() if getattr(settings, name) != value]
     return taken, (f"as in the classification: {', '.join(changed)}",) if changed else ()
 
 
-def warnings_before(particles: ParticleSet, *, invert_contrast: bool) -> tuple[str, ...]:
-    """What looks wrong with the data, from the table, the headers and a sample of the images.
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
-    Raises ValueError when a job could not run.
+
+def require_signal(path: Path) -> None:
+    """ValueError for a file of a classification that has found nothing: its classes are aligned noise."""
+    manifest = read_manifest(path.parent)
+    if manifest is not None and manifest.task == "class2d" and manifest.summary.get("found_signal") is False:
+        raise ValueError(
+            f"{path.parent} is a classification that found nothing: its classes are aligned noise, and so would be "
+            "everything that is made from them; look at its report (contrast, particle diameter, CTF)"
+        )
+
+
+def light_on_dark(contrast: Contrast | None, settings: V) -> tuple[V, tuple[str, ...]]:
+    """The settings of a method whose images are nowhere negative, with the contrast that the particles clearly have.
+
+    Such a method makes a model of what is around particles that are dark. They are turned over, and that is said.
     """
-    report = check_particles(particles, sample=LOOKED_AT)
-    if report.problems:
-        raise ValueError(_reason(report))
-    found = [text for text in report.warnings if "dark on light" not in text]
-    verdict = report.contrast.verdict if report.contrast is not None else "unclear"
+    if contrast is None or contrast.verdict != "dark" or settings.invert_contrast:
+        return settings, ()
+    text = (
+        f"particles are dark on light ({contrast.difference:+.3f} +- {contrast.standard_error:.3f} standard deviations "
+        "of the background) and were turned over, as with --invert-contrast"
+    )
+    turned: V = replace(settings, invert_contrast=True)  # type: ignore[type-var]
+    return turned, (text,)
+
+
+def warnings_before(particles: ParticleSet, *, invert_contrast: bool) -> tuple[str, ...]:
+    """What looks wrong with particles that have been judged: the set, its contrast, and every particle left out."""
+    usable = particles.usable
+    if usable is None:
+        return ()
+    found = [text for text in usable.warnings if "dark on light" not in text]
+    verdict = usable.contrast.verdict if usable.contrast is not None else "unclear"
     if verdict == "dark" and not invert_contrast:
         found.append("particles seem to be dark on light; --invert-contrast makes them white")
     if verdict == "white" and invert_contrast:
         found.append("particles seem to be white already, and --invert-contrast makes them dark")
-    found += [f"{len(rows):,} particles {kind} (get no weight)" for kind, rows in report.bad.items() if rows]
-    return tuple(found)
-
-
-def _reason(report: CheckReport) -> str:
-    """Why a job cannot run, with what was found in the image files when that is the reason."""
-    if report.images_checked:
-        return report.problems[0]
-    faults = [f"{len(rows):,} particles {kind}" for kind, rows in report.bad.items() if rows]
-    return f"{report.path}: {'; '.join([*report.problems[:1], *report.warnings[:1], *faults])}"
+    return (*found, *usable.words)

@@ -74,7 +74,9 @@ class Prepared(Generic[S, R]):
     plan: Mapping[str, Any] = field(default_factory=dict)  # of the event with --json
     summary: Mapping[str, Any] = field(default_factory=dict)  # figures that are known before the work, for job.json
     iteration: Callable[[Path, S], None] | None = None  # files of every n-th iteration, written before its checkpoint
+    forget: Callable[[Path, int], None] | None = None  # removes those of an earlier iteration
     remark: Callable[[Mapping[str, Any]], str | None] = lambda info: None  # what is said about a step
+    pixels: str = ""  # digest of the images, by which a resumed job notices that they have changed
     during: Callable[[Path], AbstractContextManager[Any]] = lambda folder: nullcontext()  # open while the job works
 
 
@@ -89,6 +91,7 @@ class Composed:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
+    pixels: str = ""  # digest of the images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from vitreous.matching.fixed import accumulate_at, accumulate_into
 from vitreous.matching.folds import Against, Dealt, deal, left_out, own_half, padded, replaced, stacked, total
 from vitreous.matching.grid import PoseGrid, disc_grid
 from vitreous.matching.noise_test import NoiseRows, NoiseTest, held_out_size, noise_test
-from vitreous.matching.prepare import ImagePreparation, PreparedParticles, most_shifts, prepare_particles
+from vitreous.matching.prepare import ImagePreparation, PreparedParticles, most_shifts, prepare_particles, shifted_bytes
 from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
 from vitreous.matching.refine import refine_poses, refined
 from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
@@ -106,6 +106,7 @@ __all__ = [
     "rotation_scores",
     "row_maxima",
     "score_table",
+    "shifted_bytes",
     "signal_power",
     "soft",
     "stacked",

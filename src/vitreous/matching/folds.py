@@ -53,7 +53,15 @@ def stacked(parts: Sequence[Any], name: str) -> torch.Tensor:
 def total(parts: Sequence[S]) -> S:
     """Statistics over several folds."""
     first: Any = parts[0]
-    return replace(first, **{f.name: stacked(parts, f.name).sum(0) for f in fields(first)})
+    return replace(first, **{f.name: _added([getattr(part, f.name) for part in parts]) for f in fields(first)})
+
+
+def _added(values: list[torch.Tensor]) -> torch.Tensor:
+    """Their sum, one after the other in place: statistics of volumes are large, and a stack of them larger."""
+    out = values[0].clone()
+    for value in values[1:]:
+        out += value
+    return out
 
 
 def left_out(parts: Sequence[S], fold: int | None) -> S:

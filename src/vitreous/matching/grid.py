@@ -91,8 +91,8 @@ class PoseGrid:
             step *= 1.1
             shifts = disc_grid(step, offset_range_px)
         notes = () if step == wanted else (
-            f"the memory holds {len(shifts)} of {len(all_shifts)} shifts: they are {step:.1f} px apart in place of "
-            f"{wanted:.1f} px; allow more memory to search all of them",
+            f"{len(shifts)} of {len(all_shifts)} shifts are searched: they are {step:.1f} px apart in place of "
+            f"{wanted:.1f} px; a smaller offset range is searched finely",
         )  # fmt: skip
         return cls(basis=cut, n_psi=4 * math.ceil(cut.harmonics / 2), shifts_px=shifts.to(device), notes=notes)
 

@@ -105,7 +105,9 @@ class NoiseRows:
         box = self.data.basis.box_px
         white = normal_images(self.seed, "noise test", ids=index, box_px=box)
         rows = self.data.basis.expand(torch.from_numpy(white)).numpy()
-        scale = self.scale[self.data.noise_group[index]][:, self.ring]
+        scale = self.scale[self.data.noise_group[index]]
+        gain = self.data.noise_gain(index)
+        scale = (scale if gain is None else scale * gain.numpy())[:, self.ring]
         return rows * np.concatenate([scale, scale], 1)
 
 

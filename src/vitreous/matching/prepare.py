@@ -19,15 +19,19 @@ from vitreous.matching.grid import PoseGrid
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.score import ImageTile
 from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
-from vitreous.optics import CTFParameters, ctf_1d, ctf_at, normalise_images
+from vitreous.matching.workers import ordered_map
+from vitreous.optics import CTFParameters, ctf_1d, ctf_at, ctf_weight, normalise_images
+from vitreous.particles.scratch import scratch_array
 from vitreous.processes import ALONE, Processes, by_process
 
-__all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles"]
+__all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles", "shifted_bytes"]
 
 DEFAULT_DIAMETER, LARGEST_DIAMETER = 7 / 8, 0.97  # of the box
 FEWEST_PX = 8  # across a particle
+LEAST_CTF_POWER = 1e-3  # mean C^2 of a ring that powers are divided by
 BATCH_BYTES = 8 << 20
 SHIFTED_SHARE = 1 / 2  # of the memory, for shifted references
+MOST_SHIFTED_BYTES = 2 << 30  # for those of a single one, whatever the memory
 BYTES_PER_SHIFTED = 60  # per ring harmonic of a shifted reference: its matrices, and transforms while it is made
 ISOTROPIC_BELOW_RAD = 0.02  # phase difference at the outermost ring below which astigmatism is not modelled
 
@@ -90,11 +94,15 @@ class ImagePreparation:
         return max(16, BATCH_BYTES // (4 * self.box_px**2))
 
     def clean(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised images (n, L, L) and which are bad (n,) bool; bad images come back as zeros."""
+        """Normalised images (n, L, L) and which are bad (n,) bool; bad images come back as zeros.
+
+        Bad are images with values that are not finite, and those without any contrast, which is what images that
+        cannot be used are read as (:class:`vitreous.particles.Usable`).
+        """
         if self.normalise:
             images, bad = normalise_images(images, self.radius_px, remove_ramp=True)
         else:
-            bad = ~torch.isfinite(images).all(-1).all(-1)
+            bad = ~torch.isfinite(images).all(-1).all(-1) | (images == images[:, :1, :1]).all(-1).all(-1)
             images = torch.where(bad[:, None, None], 0.0, images)
         return (-images if self.invert_contrast else images), bad
 
@@ -155,8 +163,9 @@ class PreparedParticles:
     packed: (n, packed_size) float32, in memory or mapped from a file, in units of the raw images' Fourier transform
     whatever the working box; ctf: of the particles, or None where the
     images have no CTF; pixel_size_A: of the working images; noise_group: (n,) int64; group_power: (G, R) mean |X|^2
-    of the masked images; bad: (n,) bool, images that cannot be used (their rings are zero); threads: that passes over
-    the particles use; memory_bytes: of which shifted references may take half.
+    of the masked images, over mean C^2 for images that were premultiplied by C; bad: (n,) bool, images that cannot be
+    used (their rings are zero); threads: that passes over the particles use; memory_bytes: of which shifted references
+    may take half; no result depends on it.
     """
 
     preparation: ImagePreparation
@@ -200,7 +209,10 @@ class PreparedParticles:
         return 1 if phase < ISOTROPIC_BELOW_RAD else min(math.ceil(2 * phase + 3), self.basis.harmonics // 2)
 
     def tile(self, index: np.ndarray, rings: int, noise_power: torch.Tensor) -> ImageTile:
-        """CTF- and noise-weighted rings of some particles; noise_power: (G, >= rings) sigma^2."""
+        """CTF- and noise-weighted rings of some particles; noise_power: (G, >= rings) sigma^2.
+
+        Images that were premultiplied by their CTF are weighted by 1 instead of C (:func:`ctf_weight`).
+        """
         packed = torch.from_numpy(np.ascontiguousarray(self.packed[index])).to(self.device)
         data = self.basis.unpack(packed, rings)
         inverse = 1 / noise_power[torch.from_numpy(self.noise_group[index]).to(self.device), :rings]
@@ -212,7 +224,7 @@ class PreparedParticles:
         if self.ctf_harmonics == 1:
             ctf = ctf_1d(params, k)
             power = (ctf.square() * inverse)[:, :, None].to(torch.complex64)
-            return ImageTile(data=data * (ctf * inverse)[:, :, None], ctf_power=power)
+            return ImageTile(data=data * (ctf_weight(params, ctf) * inverse)[:, :, None], ctf_power=power)
         return self._astigmatic_tile(data, params, k, inverse)
 
     def _astigmatic_tile(
@@ -221,31 +233,44 @@ class PreparedParticles:
         n_angles = 2 * data.shape[2] + 4 * self.ctf_harmonics
         angle = torch.arange(n_angles, device=self.device) * (2 * math.pi / n_angles)
         ctf = ctf_at(params, k[:, None] * torch.cos(angle), k[:, None] * torch.sin(angle))
-        weighted = from_angles(to_angles(data, n_angles) * ctf, data.shape[2]) * inverse[:, :, None]
+        weighted = from_angles(to_angles(data, n_angles) * ctf_weight(params, ctf), data.shape[2]) * inverse[:, :, None]
         spectrum = torch.fft.rfft(ctf.square(), norm="forward")[..., : 2 * self.ctf_harmonics : 2]
         used = self.basis.used[: data.shape[1], : data.shape[2]].to(self.device)
         return ImageTile(data=weighted * used, ctf_power=spectrum * inverse[:, :, None])
 
     def mean_ctf_power(self, group: int, rings: int, most: int = 2048) -> torch.Tensor:
-        """Mean C^2 over (at most ``most``) particles of a noise group, (rings,)."""
+        """Mean gain of the signal's power over (at most ``most``) particles of a noise group, (rings,).
+
+        That is C^2; of premultiplied images, whose powers are all divided by mean C^2, mean C^4 over mean C^2.
+        """
         if self.ctf is None:
             return torch.ones(rings, device=self.device)
         members = np.flatnonzero(self.noise_group == group)
         members = members[:: max(1, len(members) // most)]
         k = torch.from_numpy(self.basis.k_per_px[:rings] / self.pixel_size_A).float().to(self.device)
-        return ctf_1d(self.ctf.take(members), k).square().mean(0)
+        params = self.ctf.take(members)
+        power = ctf_1d(params, k).square()
+        if not params.premultiplied.any():
+            return power.mean(0)
+        return power.square().mean(0) / power.mean(0).clamp_min(LEAST_CTF_POWER)
+
+    def noise_gain(self, index: np.ndarray) -> torch.Tensor | None:
+        """What the noise of some particles has been multiplied by, (m, R); None where that is 1 for all."""
+        if self.ctf is None or not self.ctf.premultiplied.any():
+            return None
+        return _noise_gain(self.ctf.take(index), self.basis.k_per_px / self.pixel_size_A)
 
     def grid(self, rings: int, offset_range_A: float) -> PoseGrid:
         """The pose grid for a number of rings.
 
-        Shifted references are held in blocks, so the number of references does not matter. Only where the memory
-        does not hold the shifted copies of a single one does the step of the shifts widen, and the grid says so.
+        Shifted references are held in blocks, so neither their number nor the memory matters. Only where the shifted
+        copies of a single one would take 2 GB does the step of the shifts widen, and the grid says so.
         """
         return PoseGrid.for_rings(
             self.basis,
             rings,
             offset_range_A / self.pixel_size_A,
-            most_shifts=most_shifts(self.basis, rings, self.memory_bytes),
+            most_shifts=most_shifts(self.basis, rings),
             device=self.device,
         )
 
@@ -258,10 +283,33 @@ class PreparedParticles:
         return plan_search(grid, offset_range_A / self.pixel_size_A, keep=keep)
 
 
-def most_shifts(basis: RingBasis, rings: int, memory_bytes: int) -> int:
-    """Shifted copies of one reference that the memory holds."""
-    harmonics = int(basis.q_max[rings - 1]) + 1
-    return max(1, int(SHIFTED_SHARE * memory_bytes) // (BYTES_PER_SHIFTED * rings * harmonics))
+def _noise_gain(params: CTFParameters, k_per_A: np.ndarray) -> torch.Tensor:
+    """|C| of premultiplied particles, 1 of others: (m, R)."""
+    ctf = ctf_1d(params, torch.from_numpy(k_per_A).float()).abs()
+    return torch.where(torch.from_numpy(params.premultiplied > 0)[:, None], ctf, 1.0)
+
+
+def _noise_power_gain(
+    ctf: CTFParameters | None, index: np.ndarray, basis: RingBasis, preparation: ImagePreparation
+) -> torch.Tensor:
+    """What the power of the noise of particles ``index`` has been multiplied by, (m, R)."""
+    if ctf is None or not ctf.premultiplied.any():
+        return torch.ones(len(index), basis.rings, dtype=torch.float64)
+    pixel = preparation.pixel_size_A * preparation.box_px / basis.box_px
+    return _noise_gain(ctf.take(index), basis.k_per_px / pixel).double().square()
+
+
+def most_shifts(basis: RingBasis, rings: int) -> int:
+    """Shifts that are searched at most: as many copies of one reference as 2 GB hold.
+
+    The limit is the same whatever memory a job may use, since the result would depend on it.
+    """
+    return max(1, MOST_SHIFTED_BYTES // shifted_bytes(basis, rings))
+
+
+def shifted_bytes(basis: RingBasis, rings: int) -> int:
+    """What one shifted copy of a reference takes."""
+    return BYTES_PER_SHIFTED * rings * (int(basis.q_max[rings - 1]) + 1)
 
 
 def prepare_particles(
@@ -288,28 +336,31 @@ def prepare_particles(
     shares = by_process(np.arange(n), processes)
     mine = shares[processes.rank]
     shape = (len(mine), basis.packed_size)
-    packed = np.empty(shape, np.float32) if store is None else np.memmap(store, np.float32, "w+", shape=shape)
+    packed = np.empty(shape, np.float32) if store is None else scratch_array(store, np.float32, shape)
     wrong = np.zeros(len(mine), bool)
     power = torch.zeros(int(groups.max(initial=0)) + 1, basis.rings, dtype=torch.float64)
-    count = torch.zeros(len(power), dtype=torch.float64)
+    count = torch.zeros_like(power)
     batch = preparation.batch
-    for start in range(0, len(mine), batch):
-        place, index = slice(start, start + batch), mine[start : start + batch]
-        images = torch.from_numpy(np.ascontiguousarray(read(index), dtype=np.float32)).to(device)
+    places = [slice(start, start + batch) for start in range(0, len(mine), batch)]
+
+    def expand(place: slice) -> tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor]:
+        images = torch.from_numpy(np.ascontiguousarray(read(mine[place]), dtype=np.float32)).to(device)
         images, unusable = preparation.clean(images)
         rings_of = basis.expand(resize_images(images, basis.box_px)) * (preparation.box_px / basis.box_px) ** 2
-        packed[place] = rings_of.cpu().numpy()
-        wrong[place] = unusable.cpu().numpy()
-        ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2).double().cpu()
-        good = torch.from_numpy(~wrong[place])
+        ring_power = (basis.unpack(rings_of).abs().square() * basis.multiplicity.to(device)).sum(2)
+        return place, rings_of.cpu(), unusable.cpu(), ring_power.double().cpu()
+
+    for place, rings_of, unusable, ring_power in ordered_map(expand, places, threads if device == "cpu" else 1):
+        packed[place], wrong[place] = rings_of.numpy(), unusable.numpy()
+        good, index = ~unusable, mine[place]
         which = torch.from_numpy(groups[index])[good]
         power.index_add_(0, which, ring_power[good])
-        count.index_add_(0, which, torch.ones(len(which), dtype=torch.float64))
+        count.index_add_(0, which, _noise_power_gain(ctf, index, basis, preparation)[good])
         if progress is not None:
-            progress(min((start + batch) * processes.size, n))
+            progress(min(place.stop * processes.size, n))
     seen = processes.add(_GroupPower(power=power, count=count))
-    overall = seen.power.sum(0) / seen.count.sum().clamp_min(1)
-    group_power = torch.where(seen.count[:, None] > 0, seen.power / seen.count.clamp_min(1)[:, None], overall)
+    overall = seen.power.sum(0) / seen.count.sum(0).clamp_min(LEAST_CTF_POWER)
+    group_power = torch.where(seen.count > 0, seen.power / seen.count.clamp_min(LEAST_CTF_POWER), overall)
     bad = np.empty(n, bool)
     bad[np.concatenate(shares)] = processes.gather(_Bad(bad=wrong)).bad
     return PreparedParticles(

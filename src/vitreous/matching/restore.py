@@ -26,7 +26,8 @@ from vitreous.fourier import (
 )
 from vitreous.matching.alignments import Alignments
 from vitreous.matching.prepare import ImagePreparation
-from vitreous.optics import CTFParameters, ctf_2d, radial_to_plane
+from vitreous.matching.workers import ordered_map
+from vitreous.optics import CTFParameters, ctf_2d, ctf_weight, radial_to_plane
 from vitreous.processes import ALONE, Processes
 from vitreous.quality import ring_correlation, soft_disc
 
@@ -53,13 +54,15 @@ def aligned_images(
     alignments: Alignments,
     *,
     device: str = "cpu",
+    threads: int = 1,
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """CTF-weighted images brought into the frame of their reference, with C^2 in that frame.
 
-    Yields (which alignments, images (b, L, L), C^2 (b, L, L // 2 + 1)).
+    Yields (which alignments, images (b, L, L), C^2 (b, L, L // 2 + 1)), in order, whatever the number of threads.
     """
     n, batch = preparation.box_px, max(8, preparation.batch // 4)  # the fine grid has four times the points
-    for start in range(0, len(alignments), batch):
+
+    def aligned(start: int) -> tuple[slice, torch.Tensor, torch.Tensor]:
         part = alignments.take(slice(start, start + batch))
         images = torch.from_numpy(np.ascontiguousarray(read(part.particle), dtype=np.float32)).to(device)
         images, _ = preparation.clean(images)
@@ -68,13 +71,16 @@ def aligned_images(
         if ctf is None:
             weight = torch.ones(len(images), n, n // 2 + 1, device=device)
         else:
-            ft = ft * ctf_2d(ctf.take(part.particle), n, preparation.pixel_size_A, device=device)
+            own = ctf.take(part.particle)
+            ft = ft * ctf_weight(own, ctf_2d(own, n, preparation.pixel_size_A, device=device))
             weight = ctf_2d(turned_ctf(ctf, part), n, preparation.pixel_size_A, device=device).square()
         turned = _turn(ft, n, torch.from_numpy(part.psi_rad).float().to(device))
         mirror = torch.from_numpy(part.mirror).to(device)[:, None, None]
         if part.mirror.any():
             turned = torch.where(mirror, mirrored(turned), turned)
-        yield slice(start, start + len(images)), turned, weight
+        return slice(start, start + len(images)), turned, weight
+
+    yield from ordered_map(aligned, range(0, len(alignments), batch), threads if device == "cpu" else 1)
 
 
 def turned_ctf(ctf: CTFParameters, alignments: Alignments) -> CTFParameters:
@@ -113,6 +119,7 @@ def restore(
     n_references: int,
     *,
     device: str = "cpu",
+    threads: int = 1,
     processes: Processes = ALONE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Averages:
@@ -126,7 +133,7 @@ def restore(
     sums = torch.zeros(2 * n_references, n, n, device=device)
     weights = torch.zeros(2 * n_references, n, n // 2 + 1, device=device)
     slot = torch.from_numpy(half[mine] * n_references + own.reference).to(device)
-    for part, images, weight in aligned_images(read, preparation, ctf, own, device=device):
+    for part, images, weight in aligned_images(read, preparation, ctf, own, device=device, threads=threads):
         sums.index_add_(0, slot[part], images)
         weights.index_add_(0, slot[part], weight)
         if progress is not None:

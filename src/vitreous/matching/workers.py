@@ -4,14 +4,17 @@ Small matrix products gain nothing from being split over threads and lose much w
 are independent. Results come back in the order of the tiles, so sums do not depend on the number of threads.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 __all__ = ["at_the_same_time", "one_thread", "ordered_map"]
+
+AHEAD = 4
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,13 +32,22 @@ def one_thread() -> Iterator[None]:
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """``map(function, items)`` by a number of threads; PyTorch's own threads rest meanwhile."""
+    """``map(function, items)`` by a number of threads; PyTorch's own threads rest meanwhile.
+
+    Work is begun at most ``AHEAD`` items a thread before its result is taken, so that results do not pile up.
+    """
     with one_thread():
         if threads <= 1:
             yield from map(function, items)
-        else:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield from pool.map(function, items)
+            return
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            begun: deque[Future[R]] = deque()
+            for item in items:
+                begun.append(pool.submit(function, item))
+                if len(begun) > AHEAD * threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
 
 
 def at_the_same_time(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -1,6 +1,6 @@
 """The microscope: CTF, noise spectra, normalisation and the Wiener family."""
 
-from vitreous.optics.ctf import ctf_1d, ctf_2d, ctf_at, electron_wavelength_A
+from vitreous.optics.ctf import ctf_1d, ctf_2d, ctf_at, ctf_weight, electron_wavelength_A
 from vitreous.optics.matched_filter import matched_filter
 from vitreous.optics.noise import (
     NoiseSums,
@@ -24,6 +24,7 @@ __all__ = [
     "ctf_1d",
     "ctf_2d",
     "ctf_at",
+    "ctf_weight",
     "electron_wavelength_A",
     "empty_noise_sums",
     "invert_contrast",

@@ -6,13 +6,15 @@ with dz(theta) = (U + V) / 2 + (U - V) / 2 cos 2(theta - angle), positive for un
 towards +y. CTF(0) = +w for phi = 0 and the first lobe is positive: particles are white.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from vitreous.fourier import frequency_xy_rfft2
 from vitreous.optics.parameters import CTFParameters
 
-__all__ = ["ctf_1d", "ctf_2d", "ctf_at", "electron_wavelength_A"]
+__all__ = ["ctf_1d", "ctf_2d", "ctf_at", "ctf_weight", "electron_wavelength_A"]
 
 _MM_TO_A = 1e7
 
@@ -26,7 +28,8 @@ def electron_wavelength_A(voltage_kV: np.ndarray | float) -> np.ndarray:
 def ctf_at(params: CTFParameters, kx_per_A: torch.Tensor, ky_per_A: torch.Tensor) -> torch.Tensor:
     """CTF of b particles at the same frequency points: kx, ky in 1/Angstrom, broadcast to shape S -> (b, *S).
 
-    Device and dtype are those of ``kx_per_A``. Any layout of points will do: Cartesian, polar, a list.
+    Device and dtype are those of ``kx_per_A``. Any layout of points will do: Cartesian, polar, a list. Where the phases
+    of the images have been flipped it is the absolute value.
     """
     quadratic = _defocus_form(params)
     kx2, ky2, kxy = kx_per_A * kx_per_A, ky_per_A * ky_per_A, 2.0 * kx_per_A * ky_per_A
@@ -38,7 +41,22 @@ def ctf_at(params: CTFParameters, kx_per_A: torch.Tensor, ky_per_A: torch.Tensor
     ctf = torch.sin(xx * kx2 + yy * ky2 + xy * kxy - quartic * (k2 * k2) + offset)
     if np.any(params.b_factor_A2):
         ctf *= torch.exp(-envelope * k2)
+    if np.any(params.phase_flipped):
+        flipped = torch.as_tensor(params.phase_flipped > 0, device=k2.device).reshape(-1, *([1] * k2.ndim))
+        ctf = torch.where(flipped, ctf.abs(), ctf)
     return ctf
+
+
+def ctf_weight(params: CTFParameters, ctf: torch.Tensor) -> torch.Tensor:
+    """What b images are multiplied by in a matched filter: their CTF (b, ...), or 1 where that has been done before.
+
+    With data X = C S + N of noise power sigma^2 the likelihood needs ``C X / sigma^2`` and ``C^2 / sigma^2``. Images
+    that were premultiplied are C X already; their noise power is C^2 sigma^2, and the same two numbers come out.
+    """
+    if not np.any(params.premultiplied):
+        return ctf
+    done = torch.as_tensor(params.premultiplied > 0, device=ctf.device).reshape(-1, *([1] * (ctf.ndim - 1)))
+    return torch.where(done, 1.0, ctf)
 
 
 def ctf_2d(
@@ -57,16 +75,7 @@ def ctf_2d(
 def ctf_1d(params: CTFParameters, k_per_A: torch.Tensor) -> torch.Tensor:
     """CTF of b particles at the mean defocus (astigmatism ignored): k (m,) in 1/Angstrom -> (b, m)."""
     mean = 0.5 * (params.defocus_u_A + params.defocus_v_A)
-    round_params = CTFParameters(
-        defocus_u_A=mean,
-        defocus_v_A=mean,
-        defocus_angle_deg=params.defocus_angle_deg,
-        voltage_kV=params.voltage_kV,
-        cs_mm=params.cs_mm,
-        amplitude_contrast=params.amplitude_contrast,
-        phase_shift_deg=params.phase_shift_deg,
-        b_factor_A2=params.b_factor_A2,
-    )
+    round_params = replace(params, defocus_u_A=mean, defocus_v_A=mean)
     return ctf_at(round_params, k_per_A, torch.zeros_like(k_per_A))
 
 

@@ -1,10 +1,11 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
 
 from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
-from vitreous.particles.check import Background, CheckReport, Contrast, check_particles
+from vitreous.particles.check import CheckReport, check_particles
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.image_survey import Readable, find_readable
 from vitreous.particles.images import image_name, search_folders
+from vitreous.particles.judge import judge, judged
 from vitreous.particles.mrc import (
     MrcStack,
     MrcStackWriter,
@@ -19,6 +20,7 @@ from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.reading import read_particles
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
+from vitreous.particles.usable import Background, Contrast, Fault, Usable
 from vitreous.particles.volume import Volume
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "CheckReport",
     "Column",
     "Contrast",
+    "Fault",
     "MrcStack",
     "MrcStackWriter",
     "ParticleFileError",
@@ -33,11 +36,14 @@ __all__ = [
     "Readable",
     "StarFile",
     "Table",
+    "Usable",
     "Volume",
     "atomic_path",
     "check_particles",
     "find_readable",
     "image_name",
+    "judge",
+    "judged",
     "open_stack",
     "read_images",
     "read_particles",

@@ -5,33 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.particles.errors import ParticleFileError
-from vitreous.particles.image_survey import Readable, Survey, find_readable, survey_images
+from vitreous.particles.duplicates import equal_images, equal_names
+from vitreous.particles.judge import look
 from vitreous.particles.particle_set import ParticleSet
+from vitreous.particles.plausible import numbers_of
+from vitreous.particles.usable import Background, Contrast, row_numbers
 
-__all__ = ["Background", "CheckReport", "Contrast", "check_particles"]
-
-_CERTAIN = 5.0  # standard errors before a contrast is called white or dark
-_SHOWN = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """Whether particles are lighter or darker than their surroundings."""
-
-    verdict: str  # "white", "dark" or "unclear"
-    difference: float  # mean of (centre - background), in units of the background's standard deviation
-    standard_error: float
-    images: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Background:
-    """Medians over the images of the mean and standard deviation beyond 0.45 boxes from the centre."""
-
-    mean: float
-    sd: float
-    normalised_fraction: float  # images with mean within 0.1 of 0 and standard deviation within 0.1 of 1
+__all__ = ["CheckReport", "check_particles"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +33,10 @@ class CheckReport:
     warnings: tuple[str, ...]
     problems: tuple[str, ...]  # what keeps a job from running
     images_checked: int
-    bad: dict[str, tuple[int, ...]]  # kind of fault -> particles
+    usable: int  # particles that a job would use, as far as was looked
+    bad: dict[str, tuple[int, ...]]  # kind of fault -> particles, each under its first fault
+    advice: dict[str, str]  # kind of fault -> what is likely, and what to do
+    mended: tuple[int, ...]  # particles with some pixels that neither noise nor particles have
     duplicate_names: tuple[tuple[int, ...], ...]  # groups of particles with the same rlnImageName
     duplicate_images: tuple[tuple[int, ...], ...]  # groups of particles with the same pixels under different names
     contrast: Contrast | None
@@ -98,11 +81,19 @@ class CheckReport:
         lines = [f"images looked at: {self.images_checked} of {self.particles}"]
         for kind, rows in self.bad.items():
             if rows:
-                lines.append(f"bad: {len(rows)} {kind}: particles {_numbers(rows)}")
+                advice = f"; {self.advice[kind]}" if kind in self.advice else ""
+                lines.append(f"bad: {len(rows)} {kind}: particles {row_numbers(rows)}{advice}")
+        if self.mended:
+            lines.append(
+                f"mended: {len(self.mended)} with pixels that neither noise nor particles have, which count as "
+                f"background: particles {row_numbers(self.mended)}"
+            )
         for what, groups in (("image name", self.duplicate_names), ("pixels", self.duplicate_images)):
             if groups:
                 count = sum(len(g) - 1 for g in groups)
-                lines.append(f"duplicates: {count} particles repeat the {what} of another, first {_numbers(groups[0])}")
+                lines.append(
+                    f"duplicates: {count} particles repeat the {what} of another, first {row_numbers(groups[0])}"
+                )
         if self.contrast is not None:
             c = self.contrast
             lines.append(
@@ -122,93 +113,40 @@ def check_particles(particles: ParticleSet, *, sample: int | None = None, seed: 
     """Look at the table, the headers of all stacks, and the pixels of all (or ``sample`` randomly chosen) images.
 
     Images are streamed; memory does not grow with their number. Nothing is raised for a fault of the data: it is in
-    the report.
+    the report, as every job will find it (:func:`vitreous.particles.judge`).
     """
-    readable = find_readable(particles)
-    problems, box, pixel = _problems(particles, readable)
-    rows = np.flatnonzero(readable.mask) if box is not None else np.array([], dtype=np.int64)
-    if sample is not None and sample < len(rows):
-        rows = np.random.default_rng(seed).choice(rows, size=sample, replace=False)
-    survey = survey_images(particles, rows) if len(rows) else None
-    bad = _bad(particles, readable, survey)
-    if survey is not None and len(rows) == np.count_nonzero(readable.mask) and not survey.good.any():
-        problems.append("every image is constant or holds values that are not finite")
-    contrast, background = (_contrast(survey), _background(survey)) if survey is not None else (None, None)
+    usable, _, survey = look(particles, sample=sample, seed=seed)
+    kinds: dict[str, tuple[int, ...]] = {fault.kind: tuple(fault.rows.tolist()) for fault in usable.faults}
+    mended = np.flatnonzero(np.isfinite(usable.limit) & ~usable.bad)
     return CheckReport(
         path=str(particles.path),
         particles=len(particles),
         files=len(np.unique(particles.images.code)),
         micrographs=len(np.unique(particles.micrograph)),
         optics_groups=len(np.unique(particles.optics_group)),
-        box_px=box,
-        pixel_size_A=pixel,
+        box_px=usable.box_px,
+        pixel_size_A=usable.pixel_size_A,
         defocus_range_A=_defocus_range(particles),
         columns=particles.table.names,
         other_blocks=tuple(particles.blocks),
         missing=tuple(_missing(particles)),
         assumptions=tuple(_assumptions(particles)),
-        warnings=tuple(_warnings(particles, readable, contrast, pixel)),
-        problems=tuple(problems),
-        images_checked=len(rows),
-        bad={kind: tuple(np.sort(rows).tolist()) for kind, rows in bad.items()},
-        duplicate_names=_groups(particles.images.code * (1 << 40) + particles.images.frame),
-        duplicate_images=() if survey is None else _duplicate_images(particles, survey),
-        contrast=contrast,
-        background=background,
+        warnings=usable.warnings,
+        problems=usable.problems,
+        images_checked=usable.images_checked,
+        usable=int(np.count_nonzero(~usable.bad)),
+        bad=kinds,
+        advice={fault.kind: fault.advice for fault in usable.faults if fault.advice and len(fault.rows)},
+        mended=tuple(mended.tolist()),
+        duplicate_names=equal_names(particles),
+        duplicate_images=() if survey is None else equal_images(particles, survey),
+        contrast=usable.contrast,
+        background=usable.background,
     )
 
 
-def _problems(particles: ParticleSet, readable: Readable) -> tuple[list[str], int | None, float | None]:
-    problems: list[str] = []
-    box: int | None = None
-    pixel: float | None = None
-    if not readable.mask.any():
-        problems.append("no particle has a readable image")
-    try:
-        box = particles.box_px
-    except ParticleFileError as error:
-        if readable.mask.any():
-            problems.append(str(error))
-    try:
-        pixel = particles.pixel_size_A
-    except ParticleFileError as error:
-        problems.append(str(error))
-    try:
-        _ = particles.has_ctf and particles.ctf
-    except ParticleFileError as error:
-        problems.append(str(error))
-    return problems, box, pixel
-
-
-def _bad(particles: ParticleSet, readable: Readable, survey: Survey | None) -> dict[str, np.ndarray]:
-    none = np.array([], dtype=np.int64)
-    return {
-        "without a readable image": readable.unreadable,
-        "beyond the end of their stack": readable.beyond_stack,
-        "with NaN or infinite pixels": none if survey is None else survey.rows[~survey.finite],
-        "with all pixels equal": none if survey is None else survey.rows[survey.constant & survey.finite],
-        "with CTF parameters that are not finite": _bad_ctf(particles),
-    }
-
-
-def _bad_ctf(particles: ParticleSet) -> np.ndarray:
-    names = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnVoltage", "rlnSphericalAberration")
-    finite = np.ones(len(particles), dtype=bool)
-    for name in names:
-        values = _numeric(particles, name)
-        finite &= True if values is None else np.isfinite(values)
-    return np.flatnonzero(~finite)
-
-
-def _numeric(particles: ParticleSet, name: str) -> np.ndarray | None:
-    try:
-        return particles.parameter(name)
-    except ParticleFileError:  # not a number: reported among the problems
-        return None
-
-
 def _defocus_range(particles: ParticleSet) -> tuple[float, float] | None:
-    defocus = _numeric(particles, "rlnDefocusU")
+    defocus = numbers_of(particles, "rlnDefocusU")
     if defocus is None or not np.isfinite(defocus).any():
         return None
     return float(np.nanmin(defocus)), float(np.nanmax(defocus))
@@ -245,75 +183,3 @@ def _assumptions(particles: ParticleSet) -> list[str]:
     if particles.images.sign is not None and (particles.images.sign < 0).any():
         assumed.append("blob/sign is -1: these images are inverted when they are read; RELION does not do so")
     return assumed
-
-
-def _warnings(particles: ParticleSet, readable: Readable, contrast: Contrast | None, pixel: float | None) -> list[str]:
-    warnings = list(readable.messages[:_SHOWN])
-    if len(readable.messages) > _SHOWN:
-        warnings.append(f"{len(readable.messages) - _SHOWN} more image files cannot be read")
-    if contrast is not None and contrast.verdict == "dark":
-        warnings.append("particles seem to be dark on light; methods expect them white: invert the contrast")
-    premultiplied = _numeric(particles, "rlnCtfDataAreCtfPremultiplied")
-    if premultiplied is not None and (premultiplied > 0).any():
-        warnings.append("images are premultiplied by their CTF (rlnCtfDataAreCtfPremultiplied)")
-    header = _header_pixel(particles)
-    if pixel is not None and header not in (0.0, 1.0) and abs(header - pixel) > 0.01 * pixel:
-        warnings.append(f"the table says {pixel:g} A/pixel, the header of the first readable stack {header:g}")
-    return warnings
-
-
-def _header_pixel(particles: ParticleSet) -> float:
-    for code in np.unique(particles.images.code).tolist()[:_SHOWN]:
-        try:
-            return particles.images.stack(code).header.pixel_size_A
-        except (ParticleFileError, FileNotFoundError):
-            continue
-    return 0.0
-
-
-def _contrast(survey: Survey) -> Contrast | None:
-    """Centre against background, per image in units of its own background, averaged over images.
-
-    Phase contrast suppresses the lowest frequencies, so the difference is small and its sign only certain over many
-    images: five standard errors are asked for.
-    """
-    use = survey.good & (survey.ring_sd > 0)
-    count = int(np.count_nonzero(use))
-    if count < 2:
-        return None
-    difference = (survey.disc_mean[use] - survey.ring_mean[use]) / survey.ring_sd[use]
-    mean, error = float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(count))
-    verdict = "unclear" if abs(mean) < _CERTAIN * error or mean == 0 else "white" if mean > 0 else "dark"
-    return Contrast(verdict=verdict, difference=mean, standard_error=error, images=count)
-
-
-def _background(survey: Survey) -> Background | None:
-    mean, sd = survey.ring_mean[survey.good], survey.ring_sd[survey.good]
-    if len(mean) == 0:
-        return None
-    normalised = (np.abs(mean) < 0.1) & (np.abs(sd - 1) < 0.1)
-    return Background(
-        mean=float(np.median(mean)), sd=float(np.median(sd)), normalised_fraction=float(normalised.mean())
-    )
-
-
-def _duplicate_images(particles: ParticleSet, survey: Survey) -> tuple[tuple[int, ...], ...]:
-    """Groups with equal pixels; the same image listed twice counts once, and broken images are not compared."""
-    rows, digest = survey.rows[survey.good], survey.digest[survey.good]
-    key = particles.images.code[rows] * (1 << 40) + particles.images.frame[rows]
-    _, first = np.unique(key, return_index=True)
-    return tuple(tuple(int(rows[first][i]) for i in group) for group in _groups(digest[first]))
-
-
-def _groups(values: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Positions of values that occur more than once, grouped."""
-    order = np.argsort(values, kind="stable")
-    edges = np.flatnonzero(np.diff(values[order]) != 0) + 1 if len(values) else np.array([], dtype=np.int64)
-    starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(values)]])
-    many = ends - starts > 1
-    return tuple(tuple(order[a:b].tolist()) for a, b in zip(starts[many], ends[many], strict=True))
-
-
-def _numbers(rows: tuple[int, ...]) -> str:
-    shown = ", ".join(str(row + 1) for row in rows[:_SHOWN])
-    return shown if len(rows) <= _SHOWN else f"{shown}, ..."

@@ -5,27 +5,32 @@ with several components becomes one column for each, ``alignments3D/pose/0`` .. 
 columns computed from them, which is what the rest of the package uses:
 
 ==============================  ========================================================================
-``rlnImageName``                ``blob/idx`` (from 0) + 1 and ``blob/path`` without its leading ``>``
+``rlnImageName``                ``blob/idx`` (from 0) + 1 and ``blob/path`` without its leading ``>``; ``:mrcs`` says
+                                to RELION that a file .mrc is a stack
 ``rlnMicrographName``           ``location/micrograph_path``
 ``rlnCoordinateX``, ``Y``       ``location/center_x_frac``, ``center_y_frac`` (y counts from the bottom there)
 ``rlnDefocusU``, ``V``, ``Angle``   ``ctf/df1_A``, ``ctf/df2_A``, ``ctf/df_angle_rad``
 ``rlnPhaseShift``               ``ctf/phase_shift_rad``
 ``rlnAngleRot``, ``Tilt``, ``Psi``  ``alignments3D/pose``: G = exp(pose), the pose matrix of ``conventions``
-``rlnAnglePsi``                 ``alignments2D/pose`` where there is no 3D alignment
+``rlnAnglePsi``                 ``alignments2D/pose``, of the 2D alignment
 ``rlnOriginXAngst``, ``Y``      ``shift`` times ``psize_A`` of the same alignment
-``rlnClassNumber``              ``class`` (from 0) + 1, of the 2D alignment where there is one
+``rlnClassNumber``              ``class`` (from 0) + 1 of the same alignment
 ``rlnRandomSubset``             ``alignments3D/split`` (from 0) + 1
 optics table                    one row per ``ctf/exp_group_id`` and set of microscope parameters
 ==============================  ========================================================================
 
 ``blob/sign`` is -1 where the images are stored dark on light; reading the images multiplies by it, as cryoSPARC does.
 ``ctf/bfactor``, beam tilt and the higher aberrations are kept but not translated.
+
+A file may hold several alignments of its particles: of a 2D classification, of a refinement, of a heterogeneous
+refinement (``alignments3D_multi``, of which the likeliest class is taken). Class, angles and shifts are taken from one
+and the same, that in 3D where nothing else is asked for.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -70,8 +75,12 @@ _FORMS: dict[str, tuple[str, int]] = {
 _MAX_HEADER = 1 << 20  # a .cs with many fields exceeds NumPy's default of 10,000
 
 
-def read_cryosparc(path: str | Path, *, passthrough: Sequence[str | Path] = ()) -> tuple[Table, Table]:
-    """(particle table, optics table) of a ``.cs`` file; fields of passthrough files are joined by ``uid``.
+def read_cryosparc(
+    path: str | Path, *, passthrough: Sequence[str | Path] = (), alignment: Literal["2D", "3D"] | None = None
+) -> tuple[Table, Table, tuple[str, ...]]:
+    """(particle table, optics table, notes) of a ``.cs`` file; fields of passthrough files are joined by ``uid``.
+
+    alignment: which one gives class, angles and shifts where there are several; None: that in 3D.
 
     Raises ParticleFileError for a file that is not one, an empty one, missing ``blob/path`` or ``blob/idx``, and
     passthrough files that do not hold every particle exactly once.
@@ -86,10 +95,13 @@ def read_cryosparc(path: str | Path, *, passthrough: Sequence[str | Path] = ()) 
                 f"{path}: no field {name}, needed for {purpose}; it may be in a passthrough file (passthrough=)"
             )
     group, optics = _optics(fields)
-    columns = {**_relion_columns(path, fields), "rlnOpticsGroup": group + 1}
+    columns: dict[str, np.ndarray | list[str]] = {**_relion_columns(fields), "rlnOpticsGroup": group + 1}
+    chosen, notes = _chosen_alignment(fields, alignment)
+    if chosen is not None:
+        columns |= _pose(fields, chosen)
     for name, values in fields.items():
         columns.update(_flatten(name, values))
-    return replace(Table.from_arrays(columns), path=path), optics
+    return replace(Table.from_arrays(columns), path=path), optics, notes
 
 
 def load_cs(path: str | Path) -> np.ndarray:
@@ -177,11 +189,11 @@ def _text(values: np.ndarray) -> list[str]:
     return [v.decode("utf-8", "surrogateescape") for v in values.tolist()]
 
 
-def _relion_columns(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]]:
+def _relion_columns(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]]:
     files = [name.removeprefix(">") for name in _text(fields["blob/path"])]
     frames = fields["blob/idx"].tolist()
     columns: dict[str, np.ndarray | list[str]] = {
-        "rlnImageName": [image_name(i, file) for i, file in zip(frames, files, strict=True)]
+        "rlnImageName": [image_name(i, _as_stack(file)) for i, file in zip(frames, files, strict=True)]
     }
     columns |= _location(fields)
     for name, field, factor in (
@@ -192,15 +204,13 @@ def _relion_columns(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.n
     ):
         if field in fields:
             columns[name] = fields[field].astype(np.float64) * factor
-    columns |= _pose(path, fields)
-    for name, sources in (
-        ("rlnClassNumber", ("alignments2D/class", "alignments3D/class")),
-        ("rlnRandomSubset", ("alignments3D/split",)),
-    ):
-        source = next((s for s in sources if s in fields), None)
-        if source:
-            columns[name] = fields[source].astype(np.int64) + 1
+    if "alignments3D/split" in fields:
+        columns["rlnRandomSubset"] = fields["alignments3D/split"].astype(np.int64) + 1
     return columns
+
+
+def _as_stack(file: str) -> str:
+    return f"{file}:mrcs" if file.lower().endswith((".mrc", ".map")) else file
 
 
 def _location(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]]:
@@ -215,29 +225,62 @@ def _location(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray | list[str]
     return columns
 
 
-def _pose(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _chosen_alignment(
+    fields: dict[str, np.ndarray], wanted: Literal["2D", "3D"] | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Which alignment gives class, angles and shifts, and a note where others stand beside it."""
+    if "alignments3D_multi/pose" in fields and "alignments3D/pose" not in fields:
+        _take_likeliest(fields)
+    present = [name for name in ("alignments3D", "alignments2D") if f"{name}/pose" in fields]
+    if not present:
+        return None, ()
+    chosen = f"alignments{wanted}" if f"alignments{wanted}" in present else present[0]
+    others = {name.split("/")[0] for name in fields if name.startswith("alignments")} - {chosen}
+    if not others:
+        return chosen, ()
+    return chosen, (f"class, angles and shifts are those of {chosen}; not used: {', '.join(sorted(others))}",)
+
+
+def _take_likeliest(fields: dict[str, np.ndarray]) -> None:
+    """Of ``alignments3D_multi``, one pose for each of K classes, the likeliest class becomes ``alignments3D``."""
+    multi = {name.split("/")[1]: values for name, values in fields.items() if name.startswith("alignments3D_multi/")}
+    posterior, pose = multi.get("class_posterior"), multi["pose"]
+    if posterior is None or posterior.ndim != 2 or pose.shape[1:] != (posterior.shape[1], 3):
+        return
+    best = np.nan_to_num(posterior, nan=-1.0).argmax(axis=1)
+    every = np.arange(len(best))
+    for name, components in (("pose", 3), ("shift", 2)):
+        values = multi.get(name)
+        if values is not None and values.shape[1:] == (posterior.shape[1], components):
+            fields[f"alignments3D/{name}"] = values[every, best]
+    fields["alignments3D/class"] = best
+    pixel = multi.get("psize_A")
+    if pixel is not None:
+        fields["alignments3D/psize_A"] = pixel if pixel.ndim == 1 else pixel[every, best]
+
+
+def _pose(fields: dict[str, np.ndarray], alignment: str) -> dict[str, np.ndarray]:
+    """Class, angles and shifts of one alignment; NaN for a particle whose pose is no number."""
     columns: dict[str, np.ndarray] = {}
-    alignment = next((a for a in ("alignments3D", "alignments2D") if f"{a}/pose" in fields), None)
-    if alignment is None:
-        return columns
     pose = fields[f"{alignment}/pose"].astype(np.float64)
     if alignment == "alignments2D":
         columns["rlnAnglePsi"] = np.rad2deg(pose)
     else:
-        rot, tilt, psi = _euler(path, pose).T
+        rot, tilt, psi = _euler(pose).T
         columns |= {"rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi}
     pixel = next((fields[f] for f in (f"{alignment}/psize_A", "blob/psize_A") if f in fields), None)
     if f"{alignment}/shift" in fields and pixel is not None:
         shift = fields[f"{alignment}/shift"].astype(np.float64) * pixel.astype(np.float64)[:, None]
         columns |= {"rlnOriginXAngst": shift[:, 0], "rlnOriginYAngst": shift[:, 1]}
+    if f"{alignment}/class" in fields:
+        columns["rlnClassNumber"] = fields[f"{alignment}/class"].astype(np.int64) + 1
     return columns
 
 
-def _euler(path: Path, pose: np.ndarray) -> np.ndarray:
+def _euler(pose: np.ndarray) -> np.ndarray:
     """(n, 3) rot, tilt, psi in degrees of rotation vectors: G = Rz(rot) Ry(tilt) Rz(psi), exact at tilt 0 and 180."""
-    if not np.isfinite(pose).all():
-        raise ParticleFileError(f"{path}: alignments3D/pose holds values that are not finite")
-    g = Rotation.from_rotvec(pose).as_matrix()
+    finite = np.isfinite(pose).all(axis=1)
+    g = Rotation.from_rotvec(np.where(finite[:, None], pose, 0.0)).as_matrix()
     tilt = np.arctan2(np.hypot(g[:, 0, 2], g[:, 1, 2]), g[:, 2, 2])
     flat = np.hypot(g[:, 0, 2], g[:, 1, 2]) < 1e-9
     # Where the axis stands upright only rot + psi (or psi - rot) is defined; rot = 0 is the usual choice.
@@ -245,7 +288,7 @@ def _euler(path: Path, pose: np.ndarray) -> np.ndarray:
     cos_rot, sin_rot = np.cos(rot), np.sin(rot)
     second_row = -sin_rot[:, None] * g[:, 0, :2] + cos_rot[:, None] * g[:, 1, :2]
     psi = np.arctan2(second_row[:, 0], second_row[:, 1])
-    return np.rad2deg(np.stack([rot, tilt, psi], axis=1))
+    return np.where(finite[:, None], np.rad2deg(np.stack([rot, tilt, psi], axis=1)), np.nan)
 
 
 def _optics(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, Table]:
@@ -268,6 +311,7 @@ def _optics(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, Table]:
         "rlnOpticsGroup": numbers,
     }
     columns |= {name: values[first] for name, values in known.items()}
+    columns["rlnImageDimensionality"] = np.full(len(first), 2)
     return group.reshape(-1), Table.from_arrays(columns)
 
 

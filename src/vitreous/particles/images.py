@@ -11,9 +11,10 @@ from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.mrc import MrcStack, open_stack
 from vitreous.particles.table import Table
 
-__all__ = ["ImageFiles", "image_name", "locate_images", "search_folders"]
+__all__ = ["STACK_SUFFIXES", "ImageFiles", "file_of", "image_name", "locate_images", "search_folders"]
 
 _OPEN_STACKS = 128
+STACK_SUFFIXES = (".mrcs", ".mrc", ".map", ".st", ".ali")
 
 
 class _StackCache:
@@ -132,13 +133,14 @@ def locate_images(table: Table, *, star_path: Path, project: Path | None) -> Ima
 def search_folders(star_path: Path, project: Path | None) -> tuple[Path, ...]:
     """Where relative image names are looked for, in this order.
 
-    The project directory if one is given, the current directory, the folder of the particle file and each of its
-    parents. Names in RELION and cryoSPARC files are relative to the project directory, which is one of these in
-    every usual layout. Absolute names are taken as they are.
+    The project directory if one is given, the folder of the particle file, the current directory, and the parents of
+    the folder. Names in RELION and cryoSPARC files are relative to the project directory, which is one of these in
+    every usual layout; a stack that lies beside the file that names it is not mistaken for one of the same name in
+    the current directory. Absolute names are taken as they are.
     """
     folder = star_path.absolute().parent
     folders = [] if project is None else [project.absolute()]
-    folders += [Path.cwd(), folder, *folder.parents]
+    folders += [folder, Path.cwd(), *folder.parents]
     return tuple(dict.fromkeys(folders))
 
 
@@ -151,7 +153,18 @@ def image_name(frame: int, file: str) -> str:
     return f"{frame + 1:06d}@{file}"
 
 
+def file_of(name: str) -> str:
+    """The file of an image name, without the format that RELION lets stand behind a colon.
+
+    >>> file_of("J1/part.mrc:mrcs"), file_of("a:b.mrcs")
+    ('J1/part.mrc', 'a:b.mrcs')
+    """
+    file, colon, kind = name.rpartition(":")
+    return file if colon and f".{kind.lower()}" in STACK_SUFFIXES else name
+
+
 def _find(name: str, folders: tuple[Path, ...]) -> Path | None:
+    name = file_of(name)
     for folder in folders:
         candidate = folder / name
         try:

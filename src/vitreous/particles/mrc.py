@@ -1,4 +1,4 @@
-"""Stacks of images and volumes in MRC files: read through a memory map, written as a stream."""
+"""Stacks of images and volumes in MRC files: images read by calls that return errors, written as a stream."""
 
 import mmap
 import os
@@ -26,16 +26,16 @@ __all__ = [
 ]
 
 _BLOCK_BYTES = 1 << 24
+_MOST_AT_ONCE = 1 << 30  # bytes that one call reads
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MrcStack:
-    """An open stack: ``data`` is a read-only memory map (n, L, L) in the file's own pixel type."""
+    """An open stack. Its images are read when they are asked for; a file that has shrunk since is an error."""
 
     path: Path
     header: MrcHeader
-    data: np.ndarray
-    pages: mmap.mmap
+    file: "_OpenFile"
 
     @property
     def box_px(self) -> int:
@@ -53,30 +53,64 @@ class MrcStack:
         return out
 
     def read_into(self, out: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
-        """Write the images ``indices`` to ``out[rows]``.
+        """Write the images ``indices`` to ``out[rows]``, neighbours in the file by one call.
 
-        The pages that were read are then given back, so that a pass over a large stack does not fill the memory.
+        ParticleFileError for an index beyond the stack, and for a file that ends before what its header promised: one
+        that was cut short while it was read would end the process through a memory map.
         """
         outside = (indices < 0) | (indices >= len(self))
         if outside.any():
             raise ParticleFileError(
                 f"{self.path}: image {indices[outside][0] + 1} is beyond the stack, which has {len(self)} images"
             )
-        if len(indices) and _is_run(indices) and _is_run(rows):
-            out[rows[0] : rows[-1] + 1] = self.data[indices[0] : indices[-1] + 1]
-            self._release()
-            return
-        # In the order of the file, because disks prefer it; in pieces, because a gather makes a copy.
-        order = np.argsort(indices, kind="stable")
-        step = max(1, _BLOCK_BYTES // max(1, self.header.image_bytes))
-        for start in range(0, len(order), step):
-            piece = order[start : start + step]
-            out[rows[piece]] = self.data[indices[piece]]
-        self._release()
+        order = np.argsort(indices, kind="stable")  # in the order of the file, because disks prefer it
+        runs = np.split(order, np.flatnonzero(np.diff(indices[order]) != 1) + 1) if len(order) else []
+        most = max(1, _BLOCK_BYTES // max(1, self.header.image_bytes))
+        for run in runs:
+            for start in range(0, len(run), most):
+                piece = run[start : start + most]
+                self._read_run(out, rows[piece], int(indices[piece[0]]))
 
-    def _release(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-            self.pages.madvise(mmap.MADV_DONTNEED)
+    def _read_run(self, out: np.ndarray, rows: np.ndarray, first: int) -> None:
+        """Images ``first`` and those behind it to ``out[rows]``."""
+        side, header = self.box_px, self.header
+        at = header.data_offset + first * header.image_bytes
+        together = _is_run(rows)
+        if together and header.dtype == out.dtype and out.flags.c_contiguous:
+            self._fill(out[rows[0] : rows[-1] + 1], at)
+            return
+        raw = np.empty((len(rows), side, side), dtype=header.dtype)
+        self._fill(raw, at)
+        out[rows] = raw
+
+    def _fill(self, array: np.ndarray, at: int) -> None:
+        missing = self.file.fill(memoryview(array.reshape(-1).view(np.uint8).data), at)
+        if missing:
+            raise ParticleFileError(
+                f"{self.path}: {missing:,} bytes are missing at the end, which were there when the file was opened: it "
+                "was cut short or is being written; copy it again"
+            )
+
+
+class _OpenFile:
+    """A file that is open for reading at any place, by any thread, and closes when nobody needs it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    def fill(self, buffer: memoryview, at: int) -> int:
+        """Read into the whole buffer; returns how many bytes of it were not there."""
+        done = 0
+        while done < len(buffer):
+            count = os.preadv(self._handle, [buffer[done : done + _MOST_AT_ONCE]], at + done)
+            if count == 0:
+                break
+            done += count
+        return len(buffer) - done
+
+    def __del__(self) -> None:
+        if hasattr(self, "_handle"):
+            os.close(self._handle)
 
 
 def open_stack(path: str | Path) -> MrcStack:
@@ -88,8 +122,7 @@ def open_stack(path: str | Path) -> MrcStack:
     header = read_header(path)
     if header.nx != header.ny:
         raise ParticleFileError(f"{path}: images are {header.nx} x {header.ny} pixels; particle images must be square")
-    data, pages = _map(path, header)
-    return MrcStack(path=path, header=header, data=data, pages=pages)
+    return MrcStack(path=path, header=header, file=_OpenFile(path))
 
 
 def read_images(path: str | Path, indices: np.ndarray | Sequence[int]) -> np.ndarray:

@@ -42,8 +42,14 @@ class MrcHeader:
     pixel_size_A: float  # 0.0 where the header does not say
     voxel_size_A: tuple[float, float, float]  # along the file's axes x, y, z
     axis_order: tuple[int, int, int]  # which of x, y, z (1, 2, 3) runs along columns, rows, sections
+    space_group: int = 0  # 0: images; 1: a volume, as some programs say of images too; 401: volumes
     origin_A: tuple[float, float, float]  # ORIGIN, along x, y, z
     start_px: tuple[int, int, int]  # NXSTART, NYSTART, NZSTART, along x, y, z
+
+    @property
+    def is_volume(self) -> bool:
+        """A cube that says that it is a volume: neither alone would tell it from a stack of images."""
+        return self.nx == self.ny == self.nz > 1 and self.space_group in (1, 401)
 
     @property
     def image_bytes(self) -> int:
@@ -82,6 +88,7 @@ def read_header(path: Path) -> MrcHeader:
         nz=int(h["nz"]),
         dtype=np.dtype(order + kind),
         data_offset=HEADER_BYTES + int(h["nsymbt"]),
+        space_group=int(h["ispg"]),
         pixel_size_A=voxel[0],
         voxel_size_A=voxel,
         axis_order=axes,

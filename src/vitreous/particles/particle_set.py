@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 
 from vitreous.optics import CTFParameters
 from vitreous.particles.errors import ParticleFileError
-from vitreous.particles.images import ImageFiles, locate_images, search_folders
+from vitreous.particles.images import ImageFiles, file_of, locate_images, search_folders
 from vitreous.particles.mrc_header import MAX_SIDE
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import write_star
 from vitreous.particles.table import Table
+from vitreous.particles.usable import Usable
 
 __all__ = ["ParticleSet", "assemble"]
 
@@ -23,6 +24,8 @@ _CTF_COLUMNS = {
     "rlnSphericalAberration": "spherical aberration in mm",
     "rlnAmplitudeContrast": "amplitude contrast, 0 to 1",
 }
+PHASE_FLIPPED, PREMULTIPLIED = "rlnCtfDataArePhaseFlipped", "rlnCtfDataAreCtfPremultiplied"
+_MOST_STRETCH, _MOST_STRETCH_PX = 0.01, 0.5  # by which one pixel size for all may change an image, and move its edge
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +45,8 @@ class ParticleSet:
     blocks: dict[str, Table]  # the other blocks of the file
     layout: tuple[str, ...]  # names of all blocks in the order of the file; "optics" is missing in RELION 3.0 files
     block: str  # name of the particle block
+    notes: tuple[str, ...] = ()  # what was taken for granted when the file was read
+    usable: Usable | None = None  # which particles can be used; None where nobody has judged (see `judged`)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -49,6 +54,8 @@ class ParticleSet:
     @cached_property
     def box_px(self) -> int:
         """Side of the images: ``rlnImageSize``, else from the first stack that is there; mixed sizes are an error."""
+        if self.usable is not None and self.usable.box_px is not None:
+            return self.usable.box_px
         sizes = self.parameter("rlnImageSize")
         if sizes is None:
             return self.images.first_found().box_px
@@ -59,17 +66,35 @@ class ParticleSet:
 
     @cached_property
     def pixel_size_A(self) -> float:
-        """Pixel size of the images; ParticleFileError if the file does not say or says different ones."""
+        """Pixel size of the images; ParticleFileError if the file does not say or says different ones.
+
+        Sizes that differ by so little that their mean moves no pixel of an image by more than half a pixel count as
+        their mean over the particles.
+        """
+        if self.usable is not None and self.usable.pixel_size_A is not None:
+            return self.usable.pixel_size_A
         sizes = self.parameter("rlnImagePixelSize")
         if sizes is None:
             raise ParticleFileError(
                 f"{self.path}: no pixel size (rlnImagePixelSize in the optics table, or rlnDetectorPixelSize and "
-                "rlnMagnification); give it as pixel_size_A"
+                "rlnMagnification); give it as pixel_size_A (--angpix)"
             )
+        if not (sizes == sizes[0]).all() and (mean := self._mean_size(sizes)) is not None:
+            return mean
         size = self._common(sizes, "pixel size (rlnImagePixelSize)", tolerance=1e-4)
         if not (np.isfinite(size) and size > 0):
             raise ParticleFileError(f"{self.path}: pixel size {size:g} A; expected more than 0; give pixel_size_A")
         return size
+
+    @property
+    def bad(self) -> np.ndarray:
+        """(n,) bool, particles that cannot be used; none where the set has not been judged."""
+        return np.zeros(len(self), dtype=bool) if self.usable is None else self.usable.bad
+
+    @property
+    def digest(self) -> str:
+        """Of the pixels of all images, in hexadecimal; "" where the set has not been judged."""
+        return "" if self.usable is None else self.usable.digest
 
     @property
     def has_ctf(self) -> bool:
@@ -86,12 +111,13 @@ class ParticleSet:
         """CTF parameters of all particles; ParticleFileError names the columns that are missing.
 
         As in RELION: without ``rlnDefocusV`` there is no astigmatism; angle, phase shift and B-factor default to 0.
+        Particles that cannot be used have the parameters of the first one that can.
         """
         if self.missing_ctf_columns:
             missing = ", ".join(f"{c} ({_CTF_COLUMNS[c]})" for c in self.missing_ctf_columns)
             raise ParticleFileError(f"{self.path}: no column {missing}, needed for the CTF; add it with with_columns")
         defocus_u = self._number("rlnDefocusU", None)
-        return CTFParameters(
+        params = CTFParameters(
             defocus_u_A=defocus_u,
             defocus_v_A=self._number("rlnDefocusV", defocus_u),
             defocus_angle_deg=self._number("rlnDefocusAngle", 0.0),
@@ -100,20 +126,25 @@ class ParticleSet:
             amplitude_contrast=self._number("rlnAmplitudeContrast", None),
             phase_shift_deg=self._number("rlnPhaseShift", 0.0),
             b_factor_A2=self._number("rlnCtfBfactor", 0.0),
+            phase_flipped=(self._number(PHASE_FLIPPED, 0.0) != 0).astype(float),
+            premultiplied=(self._number(PREMULTIPLIED, 0.0) != 0).astype(float),
         )
+        if not self.bad.any() or self.bad.all():
+            return params
+        return params.take(np.where(self.bad, np.argmin(self.bad), np.arange(len(self))))
 
-    def ctf_for(self, wanted: bool) -> CTFParameters | None:
+    def ctf_for(self, wanted: bool, *, premultiplied: bool = False) -> CTFParameters | None:
         """The CTF for a job that corrects it; None where it is not wanted or the file does not have it.
 
-        Raises ParticleFileError for images that are premultiplied by their CTF: it would be applied twice, and their
-        noise is not what any method here takes it for.
+        premultiplied: the job can use images that were multiplied by their CTF (:func:`vitreous.optics.ctf_weight`);
+        for all others they are refused by a ParticleFileError, since their noise is not what a method takes it for.
+        Images whose phases were flipped need nothing special: their CTF is its absolute value.
         """
         if not wanted or not self.has_ctf:
             return None
-        premultiplied = self.parameter("rlnCtfDataAreCtfPremultiplied")
-        if premultiplied is not None and (premultiplied != 0).any():
+        if self.ctf.premultiplied.any() and not premultiplied:
             raise ParticleFileError(
-                f"{self.path}: images are premultiplied by their CTF (rlnCtfDataAreCtfPremultiplied), which colours "
+                f"{self.path}: images are premultiplied by their CTF ({PREMULTIPLIED}), which colours "
                 "their noise; give the particles as they were extracted"
             )
         return self.ctf
@@ -129,7 +160,17 @@ class ParticleSet:
                 columns.append(self.table.numbers(f"rlnOrigin{axis}") * self.pixel_size_A)
             else:
                 columns.append(np.zeros(len(self)))
-        return np.stack(columns, axis=1)
+        return np.where(self.bad[:, None], 0.0, np.stack(columns, axis=1))
+
+    @cached_property
+    def angles_deg(self) -> np.ndarray:
+        """(n, 3) ``rlnAngleRot``, ``rlnAngleTilt``, ``rlnAnglePsi``; 0 for particles that cannot be used.
+
+        ParticleFileError names a column that is missing.
+        """
+        names = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+        angles = np.stack([self.table.numbers(name, "the pose of every particle") for name in names], axis=1)
+        return np.where(self.bad[:, None], 0.0, angles)
 
     @property
     def micrograph(self) -> np.ndarray:
@@ -150,10 +191,19 @@ class ParticleSet:
         """Images as float32 (m, L, L), particles counted from 0; integers, a mask or a slice.
 
         cryoSPARC's ``blob/sign`` is applied. ParticleFileError names the particle and the file of an image that is
-        missing, beyond its stack or of another size.
+        missing, beyond its stack or of another size. In a set that has been judged, images that cannot be used are
+        zeros, and pixels that neither noise nor particles have are background.
         """
         rows = np.atleast_1d(np.arange(len(self))[indices if isinstance(indices, slice) else _as_index(indices)])
-        return self.images.read(rows, self.box_px, self.table.where)
+        bad = self.bad[rows]
+        if self.usable is None or not bad.any():
+            images = self.images.read(rows, self.box_px, self.table.where)
+        else:
+            images = np.zeros((len(rows), self.box_px, self.box_px), dtype=np.float32)
+            images[~bad] = self.images.read(rows[~bad], self.box_px, self.table.where)
+        if self.usable is not None:
+            self.usable.mend(images, rows)
+        return images
 
     def subset(self, indices: ArrayLike) -> "ParticleSet":
         """The particles in ``indices`` (integers or a mask), in that order; ValueError if there are none."""
@@ -161,7 +211,11 @@ class ParticleSet:
         if len(rows) == 0:
             raise ValueError(f"{self.path}: no particles are chosen; a particle set holds at least one")
         return replace(
-            self, table=self.table.take(rows), optics_group=self.optics_group[rows], images=self.images.take(rows)
+            self,
+            table=self.table.take(rows),
+            optics_group=self.optics_group[rows],
+            images=self.images.take(rows),
+            usable=None if self.usable is None else self.usable.take(rows),
         )
 
     def with_columns(self, **columns: ArrayLike) -> "ParticleSet":
@@ -178,6 +232,7 @@ class ParticleSet:
             blocks=self.blocks,
             layout=self.layout,
             block=self.block,
+            notes=self.notes,
         )
 
     def write(self, path: str | Path) -> None:
@@ -206,13 +261,22 @@ class ParticleSet:
         values = self.parameter(name)
         return np.broadcast_to(np.asarray(default), (len(self),)).copy() if values is None else values
 
+    def _mean_size(self, sizes: np.ndarray) -> float | None:
+        """The mean of pixel sizes, where it is as good as each of them."""
+        mean = float(f"{sizes.mean():.6g}")
+        if not (np.isfinite(mean) and mean > 0):
+            return None
+        stretch = float(np.abs(sizes / mean - 1).max())
+        return mean if stretch <= _MOST_STRETCH and stretch * self.box_px / 2 <= _MOST_STRETCH_PX else None
+
     def _common(self, values: np.ndarray, what: str, tolerance: float) -> float:
         different = ~np.isclose(values, values[0], rtol=tolerance, atol=0.0, equal_nan=True)
         if different.any():
             row = int(np.argmax(different))
             raise ParticleFileError(
                 f"{self.table.where(row)}: mixed {what}: {values[row]:g} here, {values[0]:g} at "
-                f"{self.table.where(0)}; bring all images to one scale, or process the groups one by one"
+                f"{self.table.where(0)}; bring all images to one scale, process the groups one by one, or give the "
+                "size that holds for all (--angpix)"
             )
         return float(values[0])
 
@@ -231,9 +295,10 @@ class ParticleSet:
         moved = {}
         for code in np.unique(images.code).tolist():
             found, name = images.paths[code], images.names[code]
-            first = next((f / name for f in folders if (f / name).exists()), None) if found is not None else None
+            file = file_of(name)
+            first = next((f / file for f in folders if (f / file).exists()), None) if found is not None else None
             if found is not None and (first is None or not first.samefile(found)):
-                moved[code] = str(found.resolve())
+                moved[code] = str(found.resolve()) + name.removeprefix(file)
         if not moved:
             return self.table
         names = self.table.text("rlnImageName")
@@ -253,6 +318,7 @@ def assemble(
     blocks: dict[str, Table],
     layout: tuple[str, ...],
     block: str,
+    notes: tuple[str, ...] = (),
 ) -> ParticleSet:
     """Make a :class:`ParticleSet`: finds the images and refuses an empty table (ParticleFileError)."""
     if len(table) == 0:
@@ -267,6 +333,7 @@ def assemble(
         blocks=blocks,
         layout=layout,
         block=block,
+        notes=notes,
     )
 
 

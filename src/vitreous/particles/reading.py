@@ -1,24 +1,25 @@
 """One way in: STAR files, cryoSPARC files and bare stacks become a :class:`ParticleSet`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from vitreous.particles.cryosparc import read_cryosparc
 from vitreous.particles.errors import ParticleFileError, require_file
-from vitreous.particles.images import image_name
+from vitreous.particles.foreign import refuse_foreign
+from vitreous.particles.images import STACK_SUFFIXES, image_name
 from vitreous.particles.mrc import open_stack
 from vitreous.particles.optics_groups import group_index, synthesise_optics
-from vitreous.particles.particle_set import ParticleSet, assemble
+from vitreous.particles.particle_set import PHASE_FLIPPED, PREMULTIPLIED, ParticleSet, assemble
 from vitreous.particles.star import read_star
 from vitreous.particles.table import Table
 
 __all__ = ["read_particles"]
 
-_STACK_SUFFIXES = (".mrcs", ".mrc", ".map", ".st", ".ali")
+_APPLIED = ("none", "phases", "full")
 
 
 def read_particles(
@@ -27,11 +28,16 @@ def read_particles(
     project: str | Path | None = None,
     passthrough: Sequence[str | Path] = (),
     pixel_size_A: float | None = None,
+    ctf_applied: str | None = None,
+    alignment: Literal["2D", "3D"] | None = None,
 ) -> ParticleSet:
     """Read a ``.star``, a cryoSPARC ``.cs`` (with its passthrough files) or a bare ``.mrcs`` stack.
 
     Image names are looked for as :func:`vitreous.particles.search_folders` says; ``project`` is the directory in
-    which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says. Images are not touched yet.
+    which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says, and so does ``ctf_applied``: "none"
+    for images as they were recorded, "phases" where they were flipped, "full" where images were multiplied by it.
+    ``alignment``: which one of a cryoSPARC file that has both gives class, angles and shifts (None: that in 3D).
+    Images are not touched yet.
 
     Raises FileNotFoundError, or ParticleFileError naming file and line: not such a file, a directory, an empty table,
     a missing column, an unknown optics group.
@@ -41,15 +47,22 @@ def read_particles(
     if pixel_size_A is not None and not (np.isfinite(pixel_size_A) and pixel_size_A > 0):
         raise ValueError(f"pixel_size_A is {pixel_size_A}; expected a positive number")
     suffix = path.suffix.lower()
+    if suffix not in (".cs", ".star", *STACK_SUFFIXES):
+        refuse_foreign(path)
     if passthrough and suffix != ".cs":
         raise ValueError(f"{path}: passthrough files belong to a cryoSPARC .cs file")
     if suffix == ".cs":
-        particles = _from_cryosparc(path, project, passthrough)
-    elif suffix in _STACK_SUFFIXES:
+        particles = _from_cryosparc(path, project, passthrough, alignment)
+    elif suffix in STACK_SUFFIXES:
         particles = _from_stack(path, project)
     else:
         particles = _from_star(path, project)
-    return particles if pixel_size_A is None else _with_pixel_size(particles, float(pixel_size_A))
+    stated: dict[str, float] = {} if pixel_size_A is None else {"rlnImagePixelSize": float(pixel_size_A)}
+    if ctf_applied is not None:
+        if ctf_applied not in _APPLIED:
+            raise ValueError(f"ctf_applied: expected one of {', '.join(_APPLIED)}, found {ctf_applied!r}")
+        stated |= {PHASE_FLIPPED: ctf_applied == "phases", PREMULTIPLIED: ctf_applied == "full"}
+    return _with_optics(particles, stated) if stated else particles
 
 
 def _from_star(path: Path, project: Path | None) -> ParticleSet:
@@ -85,8 +98,10 @@ def _particle_block(path: Path, blocks: dict[str, Table]) -> str:
     raise ParticleFileError(f"{path}: no particles: no block has the column rlnImageName; blocks are {found}")
 
 
-def _from_cryosparc(path: Path, project: Path | None, passthrough: Sequence[str | Path]) -> ParticleSet:
-    table, optics = read_cryosparc(path, passthrough=passthrough)
+def _from_cryosparc(
+    path: Path, project: Path | None, passthrough: Sequence[str | Path], alignment: Literal["2D", "3D"] | None
+) -> ParticleSet:
+    table, optics, notes = read_cryosparc(path, passthrough=passthrough, alignment=alignment)
     return assemble(
         path=path,
         project=project,
@@ -96,11 +111,17 @@ def _from_cryosparc(path: Path, project: Path | None, passthrough: Sequence[str 
         blocks={},
         layout=("optics", "particles"),
         block="particles",
+        notes=notes,
     )
 
 
 def _from_stack(path: Path, project: Path | None) -> ParticleSet:
     stack = open_stack(path)
+    if stack.header.is_volume:
+        side = stack.box_px
+        raise ParticleFileError(
+            f"{path}: a map of {side} x {side} x {side} voxels by its header; expected a stack of images"
+        )
     file = str(path)
     if project is not None and path.absolute().is_relative_to(project.absolute()):
         file = str(path.absolute().relative_to(project.absolute()))
@@ -124,10 +145,10 @@ def _from_stack(path: Path, project: Path | None) -> ParticleSet:
     )
 
 
-def _with_pixel_size(particles: ParticleSet, pixel_size_A: float) -> ParticleSet:
-    """State the pixel size in the optics table; a RELION 3.0 file becomes a 3.1 file, which has such a table."""
-    optics = particles.optics.with_columns({"rlnImagePixelSize": pixel_size_A})
-    table = particles.table.without(["rlnImagePixelSize"])
+def _with_optics(particles: ParticleSet, stated: Mapping[str, float]) -> ParticleSet:
+    """State something in the optics table; a RELION 3.0 file becomes a 3.1 file, which has such a table."""
+    optics = particles.optics.with_columns(stated)
+    table = particles.table.without(stated)
     if "optics" in particles.layout:
         return replace(particles, optics=optics, table=table)
     numbers = optics["rlnOpticsGroup"][particles.optics_group]

@@ -6,6 +6,7 @@ space starts a comment. Rows are lines, as in RELION, so that a missing value is
 the rest of the table.
 """
 
+import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = ["StarFile", "read_star", "write_star"]
 StarFile = dict[str, Table]
 
 _ROWS_AT_ONCE = 32768
+_LOOKED_AT = 1 << 16  # bytes by which the encoding is told
 _TOKEN = re.compile(rb"""\s*(?:(?P<comment>\#.*)|"(?P<double>.*?)"(?=\s|$)|'(?P<single>.*?)'(?=\s|$)
                          |(?P<plain>[^\s"'\#]\S*))""", re.VERBOSE)  # fmt: skip
 # What would be misread without quotes: nothing at all, reserved first characters and words, white space.
@@ -38,7 +40,7 @@ def read_star(path: str | Path) -> StarFile:
     """
     path = require_file(path, "a STAR file")
     with path.open("rb") as file:
-        return _parse(path, file)
+        return _parse(path, _lines(file))
 
 
 def write_star(path: str | Path, blocks: StarFile) -> None:
@@ -58,6 +60,19 @@ def write_star(path: str | Path, blocks: StarFile) -> None:
             file.write(b"\n")
 
 
+def _lines(file: BinaryIO) -> Iterable[bytes]:
+    """Lines of UTF-8; of UTF-16 with its mark, of files with a byte-order mark, and with the line ends of old Macs."""
+    start = file.read(_LOOKED_AT)
+    file.seek(0)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return file.read().decode("utf-16", "replace").encode("utf-8").splitlines(keepends=True)
+    if start.startswith(codecs.BOM_UTF8):
+        file.seek(len(codecs.BOM_UTF8))
+    if b"\r" in start and b"\n" not in start and b"\0" not in start:
+        return file.read().replace(b"\r", b"\n").splitlines(keepends=True)
+    return file
+
+
 @dataclass
 class _Block:
     """A block while it is being read; ``loop`` is None until its form is known."""
@@ -66,6 +81,7 @@ class _Block:
     line: int
     loop: bool | None = None
     names: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)  # the same names: there are files with tens of thousands
     rows: list[list[bytes]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     chunks: list[list[np.ndarray]] = field(default_factory=list)
@@ -171,7 +187,7 @@ def _add_name(block: _Block, tokens: list[bytes], path: Path, number: int) -> No
         block.loop = False
     if not name:
         raise ParticleFileError(f"{path}:{number}: a name is missing after the underscore")
-    if name in block.names:
+    if name in block.known:
         raise ParticleFileError(f"{path}:{number}: column {name} occurs twice in block data_{block.name}")
     if block.loop and block.lines:
         raise ParticleFileError(f"{path}:{number}: column name {name} after the first row of block data_{block.name}")
@@ -179,9 +195,12 @@ def _add_name(block: _Block, tokens: list[bytes], path: Path, number: int) -> No
         expected = "none in a loop_" if block.loop else "one"
         raise ParticleFileError(f"{path}:{number}: {len(tokens) - 1} values after {name}; expected {expected}")
     block.names.append(name)
+    block.known.add(name)
     if not block.loop:
         value = tokens[1] if len(tokens) == 2 else b""
-        block.chunks = [[*(block.chunks[0] if block.chunks else []), pack_bytes([value])]]
+        if not block.chunks:
+            block.chunks = [[]]
+        block.chunks[0].append(pack_bytes([value]))
         block.lines = [block.line]
 
 

@@ -1,5 +1,7 @@
 """Density from atoms: PDB and mmCIF files (also gzipped) and lists of Gaussians."""
 
+import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ __all__ = ["Atoms", "gaussian_density", "read_atoms", "volume_from_atoms"]
 _SIGMA_PER_RESOLUTION = 1.0 / (np.pi * 2.0**0.5)  # the Gaussian whose transform falls to 1/e at 1 / resolution
 _REACH = 4.0  # Gaussians are cut at this many sigma
 _CHUNK_VALUES = 2**21
+_MOST_BYTES = 1 << 30  # of a compressed model, when it is unpacked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +35,9 @@ def read_atoms(path: str | Path, *, exclude_chains: tuple[str, ...] = ()) -> Ato
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected an atomic model (.pdb, .cif, also .gz).")
     try:
+        _check_size(path)
         structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, UnicodeDecodeError) as error:
+    except (RuntimeError, ValueError, UnicodeDecodeError, IndexError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path}: cannot be read as PDB or mmCIF ({error}).") from error
     structure.remove_hydrogens()
     structure.remove_waters()
@@ -47,6 +51,18 @@ def read_atoms(path: str | Path, *, exclude_chains: tuple[str, ...] = ()) -> Ato
         raise ValueError(f"{path}: holds no atoms besides water and hydrogen; is it the right file?")
     table = np.array(found, dtype=np.float64)
     return Atoms(positions_A=table[:, :3], weights=table[:, 3])
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a compressed file that would fill the memory: a small one may hold any number of blanks."""
+    if path.suffix.lower() != ".gz":
+        return
+    size = 0
+    with gzip.open(path) as file:
+        while block := file.read(1 << 20):
+            size += len(block)
+            if size > _MOST_BYTES:
+                raise ValueError(f"it expands to more than {_MOST_BYTES:,} bytes; expected a model")
 
 
 def volume_from_atoms(atoms: Atoms, n: int, pixel_size_A: float, resolution_A: float) -> torch.Tensor:

@@ -85,9 +85,14 @@ class ArrayParticles:
         """What a file without a CTF lacks."""
         return () if self.has_ctf else ("rlnDefocusU",)
 
-    def ctf_for(self, wanted: bool) -> CTFParameters | None:
+    def ctf_for(self, wanted: bool, *, premultiplied: bool = False) -> CTFParameters | None:
         """The CTF for a job that corrects it."""
         return self.ctf if wanted else None
+
+    @property
+    def bad(self) -> np.ndarray:
+        """All images can be used."""
+        return np.zeros(len(self), dtype=bool)
 
     @property
     def optics_group(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 
 from vitreous.fourier import empty_volume_ft, insert_points, prepare_volume, slice_points
-from vitreous.matching import RingBasis
+from vitreous.matching import RingBasis, total
 from vitreous.quality import soft_ball
 from vitreous.volumes.ring_points import PADDING, RingPoints
 
@@ -133,21 +133,20 @@ def cross_power(a: VolumeSums, b: VolumeSums, rings: int) -> torch.Tensor:
     both = (da + db).clamp_min(TINY)
     common = (na.real * nb.real + na.imag * nb.imag) / both
     known = da * db / both
-    shell = _shells(a)
+    shell = _shells(a, rings)
     out = torch.zeros(2, rings + 2, dtype=torch.float64, device=common.device)
-    index = shell.clamp(max=rings + 1).flatten()
-    out[0].index_add_(0, index, common.flatten().double())
-    out[1].index_add_(0, index, known.flatten().double())
+    for sums, values in zip(out, (common, known), strict=True):
+        sums.index_add_(0, shell, values.flatten().double())
     return (out[0] / out[1].clamp_min(TINY))[1 : rings + 1].float()
 
 
 def ring_means(sums: VolumeSums) -> torch.Tensor:
     """Mean of the denominator over the samples nearest to every ring, (rings,)."""
     known = _friedel(sums.denominator)
-    index = _shells(sums).clamp(max=sums.rings + 1).flatten()
-    total = torch.zeros(sums.rings + 2, dtype=torch.float64, device=known.device)
-    total.index_add_(0, index, known.flatten().double())
-    return (total / torch.bincount(index, minlength=sums.rings + 2).clamp_min(1))[1 : sums.rings + 1].float()
+    index = _shells(sums, sums.rings)
+    added = torch.zeros(sums.rings + 2, dtype=torch.float64, device=known.device)
+    added.index_add_(0, index, known.flatten().double())
+    return (added / torch.bincount(index, minlength=sums.rings + 2).clamp_min(1))[1 : sums.rings + 1].float()
 
 
 def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
@@ -160,7 +159,7 @@ def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
     numerator, denominator = _friedel(sums.numerator), _friedel(sums.denominator)
     out = zero_volume_sums(sums.rings, numerator.device)
     both = torch.complex(denominator, torch.zeros_like(denominator))
-    inside = (_radius(sums) <= PADDING * (sums.rings + 0.5)).nonzero()
+    inside = (_samples(sums) <= (PADDING * (sums.rings + 0.5)) ** 2).nonzero()
     h = denominator.shape[-1] - 2
     at = (inside.flip(1) - torch.tensor([0, h + 1, h + 1], device=inside.device)).float().T.contiguous()
     for element in group.to(at.device):
@@ -174,8 +173,7 @@ def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
 
 def total_volume(parts: Sequence[VolumeSums]) -> VolumeSums:
     """Sum of several."""
-    numerator = torch.stack([p.numerator for p in parts]).sum(0)
-    return VolumeSums(numerator=numerator, denominator=torch.stack([p.denominator for p in parts]).sum(0))
+    return total(parts)
 
 
 def sphere(basis: RingBasis, n: int) -> torch.Tensor:
@@ -217,25 +215,36 @@ def _real_space(half: torch.Tensor, n: int) -> torch.Tensor:
     return space[box[:, None, None], box[:, None], box] / (gridding[:, None, None] * gridding[:, None] * gridding)
 
 
-def _radius(sums: VolumeSums) -> torch.Tensor:
-    """Distance of the samples from frequency zero, in samples."""
+def _samples(sums: VolumeSums) -> torch.Tensor:
+    """Squared distance of the samples from frequency zero, in samples, int64."""
+    return _squares(sums.denominator.shape[-1] - 2, str(sums.denominator.device))
+
+
+@lru_cache(maxsize=4)
+def _squares(h: int, device: str) -> torch.Tensor:
+    axis = torch.arange(-h - 1, h + 2, device=device).square()
+    half = torch.arange(h + 2, device=device).square()
+    return axis[:, None, None] + axis[:, None] + half
+
+
+def _rings_of_squares(sums: VolumeSums) -> torch.Tensor:
+    """The radius in rings of every squared distance that occurs."""
     h = sums.denominator.shape[-1] - 2
-    axis = torch.arange(-h - 1, h + 2, device=sums.denominator.device, dtype=torch.float32).square()
-    half = torch.arange(h + 2, device=axis.device, dtype=torch.float32).square()
-    return (axis[:, None, None] + axis[:, None] + half).sqrt()
+    most = 2 * (h + 1) ** 2 + (h + 1) ** 2
+    return torch.arange(most + 1, device=sums.denominator.device, dtype=torch.float32).sqrt() / PADDING
 
 
-def _shells(sums: VolumeSums) -> torch.Tensor:
-    """Nearest ring of every sample."""
-    return (_radius(sums) / PADDING).round().to(torch.int64)
+def _shells(sums: VolumeSums, rings: int) -> torch.Tensor:
+    """Nearest ring of every sample, flat; rings + 1 beyond ``rings``."""
+    return _rings_of_squares(sums).round().long().clamp(max=rings + 1)[_samples(sums)].flatten()
 
 
 def _on_grid(curve: torch.Tensor, sums: VolumeSums) -> torch.Tensor:
     """A curve over rings 1 ... R' at all samples, linear in between, TINY beyond half a ring more."""
-    radius = _radius(sums) / PADDING
+    radius = _rings_of_squares(sums)
     low = (radius - 1).floor().clamp(0, len(curve) - 1)
     high = (low + 1).clamp(max=len(curve) - 1)
     part = (radius - 1 - low).clamp(0, 1)
     values = curve.to(radius.device)
     between = torch.lerp(values[low.long()], values[high.long()], part)
-    return torch.where(radius <= len(curve) + 0.5, between, TINY)
+    return torch.where(radius <= len(curve) + 0.5, between, TINY)[_samples(sums)]

@@ -134,6 +134,7 @@ def finish(
         _halves(alignments, settings.classes, state.seed),
         settings.classes,
         device=data.device,
+        threads=data.threads,
         processes=processes,
         progress=partial(_say, progress, "averages"),
     )
@@ -271,7 +272,7 @@ def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray)
             f"({noise.excess:+.2f} nats per image, {noise.sigmas:.1f} standard errors); the averages are aligned noise."
         )
     if data.bad.any():
-        lines.append(f"{int(data.bad.sum())} particles were refused (NaN, infinite or constant) and have weight 0.")
+        lines.append(f"{int(data.bad.sum())} particles could not be used and have class 0 and weight 0.")
     empty = int((population == 0).sum())
     if empty:
         lines.append(f"{empty} classes have no particles.")

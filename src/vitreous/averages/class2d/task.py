@@ -26,16 +26,18 @@ from vitreous.matching import (
     most_shifts,
     padded,
     prepare_particles,
+    shifted_bytes,
     signal_power,
     total,
     wiener,
 )
-from vitreous.particles import ParticleSet
+from vitreous.matching.workers import one_thread
+from vitreous.particles import ParticleSet, judged
 from vitreous.processes import ALONE, Processes
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
 
-DEFAULT_OFFSET = 0.06  # of the box
+DEFAULT_OFFSET, MOST_OFFSET = 0.06, 0.5  # of the box
 RINGS_AT_START = 16  # prepared for the first passes; more are prepared when the resolution asks for them
 RING_GROWTH = 1.5
 CORE_FLOPS = 3e10  # per thread and second, what the matching core reaches on a common core
@@ -100,8 +102,8 @@ class Class2DRun:
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
         )
-        self.ctf = particles.ctf_for(settings.ctf)
-        self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)
+        self.ctf = particles.ctf_for(settings.ctf, premultiplied=True)
+        self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes, threads)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
 
@@ -245,10 +247,16 @@ def _check_enough(particles: ParticleSet, count: int, kind: str, settings: Class
 
 
 def _plan(
-    particles: ParticleSet, settings: Class2D, preparation: ImagePreparation, has_ctf: bool, memory_bytes: int
+    particles: ParticleSet,
+    settings: Class2D,
+    preparation: ImagePreparation,
+    has_ctf: bool,
+    memory_bytes: int,
+    threads: int,
 ) -> Class2DPlan:
     n, box, pixel = len(particles), particles.box_px, particles.pixel_size_A
-    _check_enough(particles, n, "", settings)
+    usable = int(np.count_nonzero(~particles.bad))
+    _check_enough(particles, usable, "" if usable == n else "usable ", settings)
     basis = preparation.working_basis(RINGS_AT_START)
     full = preparation.working_basis(1 << 20)
     window_A = full.window_px * pixel * box / full.box_px
@@ -259,9 +267,20 @@ def _plan(
     if settings.ctf and not has_ctf:
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
     offset = settings.offset_range_A or DEFAULT_OFFSET * box * pixel
+    if offset > MOST_OFFSET * box * pixel:
+        raise ValueError(
+            f"offset_range_A: {offset:g} A leads out of the box of {box * pixel:g} A; expected at most "
+            f"{MOST_OFFSET * box * pixel:.0f}, half of it"
+        )
     reach_px = offset / (window_A / full.window_px)
-    finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings, memory_bytes))
+    finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings))
     notes += finest.notes
+    copies = len(finest.shifts_px) * shifted_bytes(full, full.rings)
+    if copies > memory_bytes // 2:
+        notes.append(
+            f"at the finest resolution the shifted copies of one class take {copies / 2**20:,.0f} MB; half of --memory "
+            f"are {memory_bytes / 2**21:,.0f} MB, and more will be used"
+        )
     flops = 25 * n * settings.classes * 30 * (8 * basis.packed_size / 2 + 2 * basis.harmonics**2)
     return Class2DPlan(
         n_particles=n,
@@ -279,7 +298,7 @@ def _plan(
         prepared_bytes=prepared,
         prepared_in_memory=prepared < memory_bytes // 4,
         memory_bytes=memory_bytes,
-        seconds_estimate=5 + flops / CORE_FLOPS / max(1, torch.get_num_threads()),
+        seconds_estimate=5 + flops / CORE_FLOPS / threads,
         notes=notes,
     )
 
@@ -294,7 +313,9 @@ def prepare_run(
     threads: int | None = None,
     processes: Processes = ALONE,
 ) -> Class2DRun:
-    """Check settings against particles and lay out the work; nothing is read from the images yet.
+    """Check settings against particles and lay out the work.
+
+    Particles that nobody has judged are (:func:`vitreous.particles.judged`): their images are looked at once.
 
     store: folder for prepared images that do not fit in a quarter of ``memory_bytes``; threads: None for as many as
     PyTorch uses.
@@ -302,7 +323,7 @@ def prepare_run(
     """
     threads = torch.get_num_threads() if threads is None else threads
     return Class2DRun(
-        particles,
+        judged(particles, ctf=settings.ctf, poses=False),
         settings,
         device=device,
         memory_bytes=memory_bytes,
@@ -328,6 +349,6 @@ def class2d(
     """
     chosen = replace(settings or Class2D(), **overrides)
     prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
     return result

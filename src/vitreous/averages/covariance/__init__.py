@@ -19,6 +19,7 @@ from vitreous.averages.covariance.estimate import (
 )
 from vitreous.averages.covariance.filter import DenoisedCoefficients, posterior_covariance, wiener_filter
 from vitreous.averages.covariance.groups import DefocusGroups, defocus_groups, information_blocks
+from vitreous.averages.covariance.jury import Verdict, log_gain, verdict
 from vitreous.averages.covariance.matched import matched_coefficients, white_noise_variance
 from vitreous.averages.covariance.moments import Moments, add_moments, empty_moments, merge_moments
 from vitreous.averages.covariance.noise import background_response, smooth_spectrum, unknown_plane
@@ -48,6 +49,7 @@ __all__ = [
     "Moments",
     "PrincipalBasis",
     "SteerablePlan",
+    "Verdict",
     "add_moments",
     "background_response",
     "bulk_level",
@@ -59,6 +61,7 @@ __all__ = [
     "excess_power",
     "from_principal",
     "information_blocks",
+    "log_gain",
     "matched_coefficients",
     "merge_moments",
     "optimal_shrinkage",
@@ -70,6 +73,7 @@ __all__ = [
     "steerable_plan",
     "to_principal",
     "unknown_plane",
+    "verdict",
     "white_noise_variance",
     "wiener_filter",
     "working_images",

@@ -1,6 +1,6 @@
 """Defocus groups: particles whose CTFs are the same, or as good as the same, share their matrices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,16 +39,21 @@ def defocus_groups(
     wider where there would be more than ``most`` groups. The error that results is reported. Defoci that are no more
     than ``most`` distinct values stay exactly what they are. A group has the defocus halfway between its extremes and
     the mean astigmatism |u - v| of its members; the direction of the astigmatism is without meaning for a group.
+    Where every micrograph has a phase shift or a B factor of its own, these are binned too: phase shifts to within
+    half of ``phase_error_rad``, which counts into the error, B factors to within a tenth of the envelope.
 
-    Raises ValueError where the voltage, Cs, amplitude contrast, phase shift and B factor alone make more than
-    ``most`` groups, and for no particles.
+    Raises ValueError where voltage, Cs, amplitude contrast and what remains of these alone make more than ``most``
+    groups, and for no particles.
     """
     if len(ctf) == 0:
         raise ValueError("defocus groups of no particles were asked for")
     mean = 0.5 * (ctf.defocus_u_A + ctf.defocus_v_A)
-    others = np.stack([ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast, ctf.phase_shift_deg, ctf.b_factor_A2], 1)
-    kinds, kind = np.unique(others, axis=0, return_inverse=True)
-    kind = kind.ravel()
+    phase_deg, b_factor = ctf.phase_shift_deg, ctf.b_factor_A2
+    kinds, kind = _kinds(ctf, phase_deg, b_factor)
+    if 2 * len(kinds) > most:  # or nothing would be left for the defocus
+        phase_deg = _rounded(phase_deg, np.rad2deg(phase_error_rad))
+        b_factor = _rounded(b_factor, 0.8 * (pixel_size_A / cutoff_per_px) ** 2)
+        kinds, kind = _kinds(ctf, phase_deg, b_factor)
     if len(kinds) > most:
         raise ValueError(
             f"{len(kinds)} combinations of voltage, Cs, amplitude contrast, phase shift and B factor are more than "
@@ -69,18 +74,31 @@ def defocus_groups(
     group_mean = 0.5 * (lowest + highest)
     half = 0.5 * np.bincount(index, np.abs(ctf.defocus_u_A - ctf.defocus_v_A)) / count
     first = ctf.take(np.unique(index, return_index=True)[1])
-    centres = CTFParameters(
+    centres = replace(
+        first,
         defocus_u_A=group_mean + half,
         defocus_v_A=group_mean - half,
         defocus_angle_deg=np.zeros(len(first)),
-        voltage_kV=first.voltage_kV,
-        cs_mm=first.cs_mm,
-        amplitude_contrast=first.amplitude_contrast,
-        phase_shift_deg=first.phase_shift_deg,
-        b_factor_A2=first.b_factor_A2,
+        phase_shift_deg=np.bincount(index, ctf.phase_shift_deg) / count,
+        b_factor_A2=np.bincount(index, ctf.b_factor_A2) / count,
     )
-    error = float((rad_per_A * np.abs(mean - group_mean[index])).max())
+    of_phase = np.deg2rad(np.abs(ctf.phase_shift_deg - centres.phase_shift_deg[index]))
+    error = float((rad_per_A * np.abs(mean - group_mean[index]) + of_phase).max())
     return DefocusGroups(index=index, ctf=centres, phase_error_rad=error)
+
+
+def _kinds(ctf: CTFParameters, phase_deg: np.ndarray, b_factor_A2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The combinations of all but the defocus, and which one every particle has (n,)."""
+    others = np.stack([ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast, phase_deg, b_factor_A2, ctf.phase_flipped], 1)
+    kinds, kind = np.unique(others, axis=0, return_inverse=True)
+    return kinds, kind.ravel()
+
+
+def _rounded(values: np.ndarray, width: float) -> np.ndarray:
+    """Values in bins of a width that begin at the smallest one; the centres of the bins."""
+    low = values.min()
+    centres: np.ndarray = low + (np.floor((values - low) / width) + 0.5) * width
+    return centres
 
 
 def information_blocks(

@@ -22,8 +22,10 @@ from vitreous.averages.covariance.survey import (
 )
 from vitreous.fourier import FourierBessel, centred_irfft2, centred_rfft2, fourier_crop, shift_phase
 from vitreous.matching import ImagePreparation
+from vitreous.matching.workers import ordered_map
 from vitreous.optics import CTFParameters, add_noise_images, empty_noise_sums, noise_power
 from vitreous.particles import ParticleSet
+from vitreous.particles.scratch import scratch_array
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.quality import soft_disc
 
@@ -114,6 +116,7 @@ def prepare_matched(
     ctf: CTFParameters | None,
     memory_bytes: int = 4 << 30,
     store: Path | None = None,
+    threads: int = 1,
     processes: Processes = ALONE,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> MatchedImages:
@@ -127,7 +130,7 @@ def prepare_matched(
     """
     n = len(particles)
     tell = progress or (lambda done, total, what: None)
-    survey = _survey(particles, plan, ctf, processes, tell)
+    survey = _survey(particles, plan, ctf, threads, processes, tell)
     plan = replace(plan, basis=survey.basis)
     basis, noise, plane = plan.basis, survey.noise_power, unknown_plane(survey.noise_power, plan.box_px)
     groups = None if ctf is None else defocus_groups(ctf, plan.pixel_size_A, basis.cutoff_per_px)
@@ -137,16 +140,21 @@ def prepare_matched(
     if store is None or 8 * n * basis.size < memory_bytes // 4:
         matched = np.zeros(shape, np.complex64)
     else:
-        matched = np.memmap(store, np.complex64, "w+", shape=shape)
+        matched = scratch_array(store, np.complex64, shape)
     moments = empty_moments(basis, 1 if groups is None else len(groups))
     bad, scale = np.zeros(n, bool), np.zeros(n, np.float32)
     shares = by_process(np.arange(n), processes)
     mine = shares[processes.rank]
-    for index in _batches(mine, plan):
-        images, wrong, scale[index] = working_images(particles, plan, index)
+
+    def match(index: np.ndarray) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, np.ndarray]:
+        images, wrong, raw_scale = working_images(particles, plan, index)
         own_ctf = None if ctf is None else ctf.take(index)
         rows = matched_coefficients(basis, images, own_ctf, plan.pixel_size_A, noise, plane)
         rows[wrong] = 0
+        return index, rows, wrong, raw_scale
+
+    for index, rows, wrong, raw_scale in ordered_map(match, _batches(mine, plan), threads):
+        scale[index] = raw_scale
         good = ~wrong
         moments = add_moments(moments, basis, rows[good], torch.from_numpy(group[index])[good])
         matched[index], bad[index] = rows.numpy(), wrong.numpy()
@@ -200,6 +208,7 @@ def _survey(
     particles: ParticleSet,
     plan: SteerablePlan,
     ctf: CTFParameters | None,
+    threads: int,
     processes: Processes,
     tell: Callable[[int, int, str], None],
 ) -> _Survey:
@@ -212,12 +221,17 @@ def _survey(
     mask = 1 - soft_disc(plan.box_px, plan.radius_px, EDGE_PX)
     sums, moments = empty_noise_sums(1, plan.box_px), empty_moments(basis, 1 if groups is None else len(groups))
     plane = unknown_plane(torch.ones(plan.box_px // 2 + 1), plan.box_px)
-    for rows in _batches(by_process(np.arange(len(chosen)), processes)[processes.rank], plan):
+
+    def match(rows: np.ndarray) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
         images, bad, _ = working_images(particles, plan, chosen[rows])
+        z = matched_coefficients(basis, images, None if some is None else some.take(rows), pixel, 1.0, plane)
+        return rows, images, bad, z
+
+    own = _batches(by_process(np.arange(len(chosen)), processes)[processes.rank], plan)
+    for rows, images, bad, z in ordered_map(match, own, threads):
         if bad.all():
             continue
         sums = add_noise_images(sums, images[~bad], torch.zeros(int((~bad).sum()), dtype=torch.int64), mask)
-        z = matched_coefficients(basis, images, None if some is None else some.take(rows), pixel, 1.0, plane)
         moments = add_moments(moments, basis, z[~bad], torch.from_numpy(group[rows])[~bad])
         tell(int(rows[-1]) + 1, len(chosen), "measuring the noise")
     sums, moments = processes.add(sums), processes.add(moments)

@@ -61,6 +61,7 @@ def average_groups(
     *,
     phase_flipped: bool = False,
     device: str = "cpu",
+    threads: int = 1,
 ) -> GroupAverages:
     """Average the members of ``n_classes`` classes by group (m,), each image interpolated once.
 
@@ -71,7 +72,7 @@ def average_groups(
     transfer = torch.zeros(n_classes * n_groups, n, n // 2 + 1, device=device)
     count = torch.zeros(n_classes * n_groups, device=device)
     slot = torch.from_numpy(alignments.reference * n_groups + group).to(device)
-    for part, aligned, ones in aligned_images(read, preparation, None, alignments, device=device):
+    for part, aligned, ones in aligned_images(read, preparation, None, alignments, device=device, threads=threads):
         good = (aligned.abs().amax((1, 2)) > 0).to(aligned.dtype)  # bad images have come back as zeros
         images.index_add_(0, slot[part], aligned)
         count.index_add_(0, slot[part], good)
@@ -88,6 +89,13 @@ def average_groups(
 def _ctf_in_class(
     ctf: CTFParameters, alignments: Alignments, preparation: ImagePreparation, phase_flipped: bool, device: str
 ) -> torch.Tensor:
-    """CTFs of particles, turned (and reflected) with them into the frame of their class."""
+    """What the signal of particles was multiplied by, turned (and reflected) with them into the frame of their class.
+
+    That is their CTF, and its square for images that were premultiplied by it.
+    """
     values = ctf_2d(turned_ctf(ctf, alignments), preparation.box_px, preparation.pixel_size_A, device=device)
-    return values.abs() if phase_flipped else values
+    values = values.abs() if phase_flipped else values
+    if not ctf.premultiplied.any():
+        return values
+    premultiplied = torch.from_numpy(ctf.take(alignments.particle).premultiplied > 0).to(device)
+    return torch.where(premultiplied[:, None, None], values.square(), values)

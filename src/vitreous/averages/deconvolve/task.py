@@ -16,12 +16,12 @@ from vitreous.averages.deconvolve.solve import deconvolve_averages
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import Alignments, ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 
 __all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
 
 DEFAULT_EDGE_PX = 3.0
-CLASSES_PER_STEP = 8
+CLASSES_PER_STEP, STEP_BYTES = 8, 1 << 29
 NOISE_SAMPLE = 256  # images whose background is measured when they are not normalised
 
 
@@ -47,6 +47,7 @@ class DeconvolveRun:
     particles: ParticleSet
     settings: Deconvolve
     device: str
+    threads: int
     preparation: ImagePreparation
     ctf: CTFParameters | None
     class_number: np.ndarray  # (K,)
@@ -133,6 +134,7 @@ class DeconvolveRun:
             len(self.group_population),
             phase_flipped=phase_flipped,
             device=self.device,
+            threads=self.threads,
         )
 
     def _mask(self, image: np.ndarray) -> np.ndarray:
@@ -171,7 +173,7 @@ class DeconvolveRun:
 
 
 def prepare_deconvolution(
-    particles: ParticleSet, settings: Deconvolve, *, device: str = "cpu", memory_bytes: int = 4 << 30
+    particles: ParticleSet, settings: Deconvolve, *, device: str = "cpu", threads: int = 1
 ) -> DeconvolveRun:
     """Check settings against particles, choose defocus groups over all of them; images are not touched yet.
 
@@ -179,6 +181,8 @@ def prepare_deconvolution(
     ``rlnIsFlip`` marks particles that show the mirror image of their class. ``single``: every image is a class.
     Raises ValueError for columns that are missing, no class at all, and settings that do not fit the particles.
     """
+    if not settings.single:
+        particles = judged(particles, ctf=settings.ctf)
     preparation = ImagePreparation.for_box(
         particles.box_px,
         particles.pixel_size_A,
@@ -187,7 +191,7 @@ def prepare_deconvolution(
         normalise=settings.normalise,
     )
     messages = []
-    ctf = particles.ctf_for(settings.ctf)
+    ctf = particles.ctf_for(settings.ctf, premultiplied=not settings.single)
     if settings.ctf and ctf is None:
         missing = ", ".join(particles.missing_ctf_columns)
         messages.append(f"no CTF: the file lacks {missing}; images are taken as undisturbed")
@@ -197,11 +201,11 @@ def prepare_deconvolution(
             f"{int(members.mirror.sum()):,} particles have rlnIsFlip 1 and are reflected (x to -x, after the turn); "
             "RELION itself ignores this column: if your file means something else, take it out"
         )
-    usable = members.known
+    usable = members.known & ~particles.bad[members.particle]
     if ctf is not None:
         usable &= _finite_ctf(ctf)[members.particle]
     if not usable.all():
-        messages.append(f"{int((~usable).sum()):,} particles have no usable pose or CTF and are left out")
+        messages.append(f"{int((~usable).sum()):,} particles have no usable image, pose or CTF and are left out")
         members = members.take(usable)
     if len(members) == 0:
         raise ValueError(f"{particles.path}: no particle with a class, a pose and a CTF; run class2d first")
@@ -215,6 +219,7 @@ def prepare_deconvolution(
         particles=particles,
         settings=settings,
         device=device,
+        threads=threads,
         preparation=preparation,
         ctf=ctf,
         class_number=numbers,
@@ -222,7 +227,7 @@ def prepare_deconvolution(
         group=group,
         group_defocus_A=mean_defocus,
         group_population=sizes,
-        classes_per_step=_classes_per_step(memory_bytes, len(sizes), preparation.box_px),
+        classes_per_step=_classes_per_step(len(sizes), preparation.box_px),
         messages=tuple(messages),
     )
 
@@ -232,7 +237,6 @@ def deconvolve(
     settings: Deconvolve | None = None,
     *,
     device: str = "cpu",
-    memory_bytes: int = 4 << 30,
     on_step: Callable[[dict[str, Any]], None] | None = None,
     **overrides: Any,
 ) -> DeconvolveResult:
@@ -241,7 +245,7 @@ def deconvolve(
     ``on_step`` receives what is worth knowing of every step. Raises ValueError as :func:`prepare_deconvolution`.
     """
     chosen = replace(settings or Deconvolve(), **overrides)
-    prepared = prepare_deconvolution(particles, chosen, device=device, memory_bytes=memory_bytes)
+    prepared = prepare_deconvolution(particles, chosen, device=device)
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=0, on_step=on_step)
     return result
@@ -269,10 +273,13 @@ def _finite_ctf(ctf: CTFParameters) -> np.ndarray:
     return np.isfinite(np.stack(list(vars(ctf).values()))).all(0)
 
 
-def _classes_per_step(memory_bytes: int, groups: int, box: int) -> int:
-    """Classes whose averages (with temporaries) and images in work take a quarter of the memory, eight at most."""
+def _classes_per_step(groups: int, box: int) -> int:
+    """Classes whose averages (with temporaries) and images in work take half a GB, eight at most.
+
+    Not of the memory that a job may use: classes that are solved together round otherwise than alone.
+    """
     bytes_per_class = 12 * groups * box * (box + box // 2 + 1) + 64 * 4 * box**2
-    return max(1, min(CLASSES_PER_STEP, memory_bytes // 4 // bytes_per_class))
+    return max(1, min(CLASSES_PER_STEP, STEP_BYTES // bytes_per_class))
 
 
 def _noise_sd(job: DeconvolveRun) -> float:

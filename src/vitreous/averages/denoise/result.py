@@ -28,6 +28,7 @@ class DenoiseModel:
     defocus_groups: int  # 0 without CTF
     phase_error_rad: float  # largest, by which the CTF of a group differs from that of a member
     bad: np.ndarray  # (n,) bool, images that cannot be used
+    found_signal: bool = True  # whether images that the model has not seen are likelier with it than as noise
     messages: list[str] = field(default_factory=list)  # plain sentences for the user
 
 

@@ -13,6 +13,7 @@ from vitreous.averages.covariance import (
     MatchedImages,
     PrincipalBasis,
     SteerablePlan,
+    Verdict,
     estimate_covariance,
     estimate_mean,
     from_principal,
@@ -20,6 +21,7 @@ from vitreous.averages.covariance import (
     prepare_matched,
     principal_basis,
     steerable_plan,
+    verdict,
     wiener_filter,
 )
 from vitreous.averages.denoise.result import DenoiseModel, DenoiseResult
@@ -28,15 +30,14 @@ from vitreous.fourier import centred_irfft2, centred_rfft2, fourier_pad, shift_p
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 
 __all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
 
-SHARE_OF_MEMORY = 8  # the matrices of the basis may take this part of it,
-BYTES_PER_R4 = 5.0  # and this is what they take, by the fourth power of the radius in pixels
-WIDEST_PX, NARROWEST_PX = 200, 32  # limits of the diameter in working pixels
+BYTES_PER_R4 = 5.0  # what the matrices of the basis take, by the fourth power of the radius in pixels
+WIDEST_PX = 200  # across the particle, in working pixels: matrices of 500 MB
 EIGENIMAGES = 24
-LARGEST_BATCH = 4096
+LARGEST_BATCH, BATCH_BYTES = 4096, 1 << 30
 EVERY_COMPONENT = 1 << 40
 
 
@@ -48,6 +49,7 @@ class _Filter:
     prior: ImagePrior
     principal: PrincipalBasis | None  # None: nothing rises above the noise
     posterior: tuple[torch.Tensor, ...]
+    verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,7 @@ class DenoiseRun:
         *,
         memory_bytes: int,
         store: Path | None,
+        threads: int,
     ):
         self.particles = particles
         self.settings = settings
@@ -90,13 +93,14 @@ class DenoiseRun:
         self.notes = notes
         self.memory_bytes = memory_bytes
         self.store = store
+        self.threads = threads
         self.on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
         self._fitted: _Filter | None = None
 
     @property
     def batch(self) -> int:
-        """Images that are made at a time."""
-        fitting = self.memory_bytes // (64 * 4 * self.particles.box_px**2)
+        """Images that are made at a time, the same whatever the memory: products of other sizes round otherwise."""
+        fitting = BATCH_BYTES // (64 * 4 * self.particles.box_px**2)
         return max(16, min(LARGEST_BATCH, fitting))
 
     @property
@@ -155,6 +159,7 @@ class DenoiseRun:
             defocus_groups=0 if matched.groups is None else len(matched.groups),
             phase_error_rad=0.0 if matched.groups is None else matched.groups.phase_error_rad,
             bad=matched.bad,
+            found_signal=fitted.principal is not None,
             messages=_messages(fitted),
         )
 
@@ -183,6 +188,7 @@ class DenoiseRun:
                     ctf=self.ctf,
                     memory_bytes=self.memory_bytes,
                     store=self.store,
+                    threads=self.threads,
                     progress=self.on_progress,
                 )
                 if matched.bad.all():
@@ -208,16 +214,19 @@ class _Kept:
 
 
 def _fit(matched: MatchedImages, components: int | None) -> _Filter:
+    """The model; without covariance where images that it has not seen are no likelier with one."""
     mean = estimate_mean(matched.moments, matched.information)
     prior = estimate_covariance(matched.moments, matched.information, mean)
-    principal = None
-    if max(float(s.abs().max()) for s in prior.covariance) > 0:
+    principal, jury = None, verdict(matched)
+    if not jury.found_signal:
+        prior = replace(prior, covariance=tuple(torch.zeros_like(s) for s in prior.covariance))
+    elif max(float(s.abs().max()) for s in prior.covariance) > 0:
         principal = principal_basis(prior, components or EVERY_COMPONENT)
         variances = principal.variances.split([v.shape[1] for v in principal.vectors])
         covariance = tuple((v * s) @ v.T for v, s in zip(principal.vectors, variances, strict=True))
         prior = replace(prior, covariance=covariance)
     posterior = posterior_covariance(prior, matched.information)
-    return _Filter(matched=matched, prior=prior, principal=principal, posterior=posterior)
+    return _Filter(matched=matched, prior=prior, principal=principal, posterior=posterior, verdict=jury)
 
 
 def _components(fitted: _Filter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -245,23 +254,31 @@ def _moved_back(images: torch.Tensor, origin_A: np.ndarray, plan: SteerablePlan)
 def _messages(fitted: _Filter) -> list[str]:
     messages, bad = [], int(fitted.matched.bad.sum())
     if bad:
-        messages.append(f"{bad:,} particles with NaN or constant images come out as zeros, with weight 0")
+        messages.append(f"{bad:,} particles could not be used and come out as zeros, with weight 0")
     if fitted.principal is None:
         messages.append(
-            "no component of the images rises above the noise: every denoised image is the mean image. There are too "
-            "few particles, or none of them shows anything; check contrast, CTF and centring"
+            "Nothing was found: no component of the images rises above the noise, by images that the model has not "
+            f"seen ({fitted.verdict.gain:+.2f} nats per image, {fitted.verdict.sigmas:.1f} standard errors). Every "
+            "denoised image is the mean image. There are too few particles, or none of them shows anything; check "
+            "contrast, CTF and centring"
         )
     return messages
 
 
 def prepare_denoising(
-    particles: ParticleSet, settings: Denoise, *, memory_bytes: int = 4 << 30, store: Path | None = None
+    particles: ParticleSet,
+    settings: Denoise,
+    *,
+    memory_bytes: int = 4 << 30,
+    store: Path | None = None,
+    threads: int = 1,
 ) -> DenoiseRun:
-    """Check settings against particles; nothing is read from the images yet.
+    """Check settings against particles, which are judged first (:func:`vitreous.particles.judged`) if they are not yet.
 
     store: file for coefficients that do not fit in a quarter of ``memory_bytes``. Raises ValueError for settings that
-    do not fit the particles, images that are premultiplied by their CTF, and CTF values that are not numbers.
+    do not fit the particles, and images that are premultiplied by their CTF.
     """
+    particles = judged(particles, ctf=settings.ctf)
     preparation = ImagePreparation.for_box(
         particles.box_px,
         particles.pixel_size_A,
@@ -269,31 +286,15 @@ def prepare_denoising(
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
     )
-    radius = (memory_bytes / SHARE_OF_MEMORY / BYTES_PER_R4) ** 0.25
-    steerable = steerable_plan(
-        preparation,
-        resolution_limit_A=settings.resolution_limit_A,
-        most_diameter_px=min(WIDEST_PX, max(NARROWEST_PX, 2 * radius)),
-    )
+    steerable = steerable_plan(preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX)
     ctf = particles.ctf_for(settings.ctf)
-    if ctf is not None:
-        _check_ctf(particles, ctf)
-    notes = tuple(_notes(particles, settings, steerable))
-    return DenoiseRun(particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store)
-
-
-def _check_ctf(particles: ParticleSet, ctf: CTFParameters) -> None:
-    wrong = ~np.isfinite(np.stack([ctf.defocus_u_A, ctf.defocus_v_A, ctf.defocus_angle_deg, ctf.phase_shift_deg])).all(
-        0
+    notes = tuple(_notes(particles, settings, steerable, memory_bytes))
+    return DenoiseRun(
+        particles, settings, steerable, ctf, notes, memory_bytes=memory_bytes, store=store, threads=threads
     )
-    if wrong.any():
-        raise ValueError(
-            f"{particles.table.where(int(np.argmax(wrong)))}: the defocus is not a number, as in {int(wrong.sum())} "
-            "particles; correct or remove them, or ignore the CTF with ctf=False (--no-ctf)"
-        )
 
 
-def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan) -> list[str]:
+def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan, memory_bytes: int) -> list[str]:
     notes = []
     if settings.particle_diameter_A is None:
         diameter = steerable.preparation.particle_diameter_A
@@ -302,6 +303,12 @@ def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan) 
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
     if steerable.box_px < particles.box_px:
         notes.append(f"computed at {steerable.pixel_size_A:.3g} A per pixel, written at the pixel size of the input")
+    matrices = BYTES_PER_R4 * steerable.radius_px**4
+    if matrices > memory_bytes / 2:
+        notes.append(
+            f"the matrices of the basis take {matrices / 2**20:,.0f} MB, more than half of --memory; a resolution "
+            "limit makes them smaller"
+        )
     return notes
 
 

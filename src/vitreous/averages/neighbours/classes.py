@@ -233,7 +233,9 @@ def _expect(
     by_class = scores.sum(2)
     total = by_class.sum(1)
     share = by_class / total[:, None]
-    row, state = torch.nonzero(share > KEEP, as_tuple=True)
+    # Where nothing is known, all shares are small, and none of them may be left out for that.
+    least = (share.amax(1, keepdim=True) / 2).clamp_max(KEEP)
+    row, state = torch.nonzero(share > least, as_tuple=True)
     kept = share[row, state]
     kept = kept / torch.zeros(n).index_add_(0, row, kept)[row]
     turned = fourier_weights(scores[row, state] / by_class[row, state][:, None], images.grid)

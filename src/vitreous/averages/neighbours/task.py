@@ -43,7 +43,7 @@ from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation, total, wrapped_deg
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 from vitreous.processes import ALONE, Processes
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
@@ -141,6 +141,7 @@ class NeighboursRun:
                 ctf=self.ctf,
                 memory_bytes=self.plan.memory_bytes,
                 store=self._file(),
+                threads=self.threads,
                 processes=self.processes,
                 progress=self.on_progress,
             )
@@ -333,7 +334,8 @@ def _plan(
 ) -> NeighboursPlan:
     n = len(particles)
     classes = settings.classes or min(MOST_CLASSES, max(FEWEST_CLASSES, n // PER_CLASS))
-    _check_enough(particles.path, n, "", settings, classes)
+    usable = int(np.count_nonzero(~particles.bad))
+    _check_enough(particles.path, usable, "" if usable == n else "usable ", settings, classes)
     diameter = steerable.preparation.particle_diameter_A
     centred = bool(np.any(particles.origin_A))
     passes = n * classes * settings.components * settings.runs * (settings.passes + 1)
@@ -395,12 +397,15 @@ def prepare_neighbours(
     threads: int | None = None,
     processes: Processes = ALONE,
 ) -> NeighboursRun:
-    """Check settings against particles and lay out the work; nothing is read from the images yet.
+    """Check settings against particles and lay out the work.
+
+    Particles that nobody has judged are (:func:`vitreous.particles.judged`): their images are looked at once.
 
     store: file for coefficients that do not fit in a quarter of ``memory_bytes``; threads: None for as many as PyTorch
     uses. Raises ValueError for settings that do not fit the particles.
     """
     threads = torch.get_num_threads() if threads is None else threads
+    particles = judged(particles, ctf=settings.ctf)
     return NeighboursRun(
         particles, settings, memory_bytes=memory_bytes, store=store, threads=threads, processes=processes
     )

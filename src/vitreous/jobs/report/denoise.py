@@ -21,7 +21,9 @@ def denoise_page(folder: Path) -> Page:
     kept = read_model(folder)
     return Page(
         kind="denoising",
-        headline=f"{len(kept['bad']):,} particle images, each as it probably looks without noise and CTF.",
+        headline=f"{len(kept['bad']):,} particle images, each as it probably looks without noise and CTF."
+        if len(kept["orders"])
+        else "Nothing was found: no component rises above the noise, and every image is the mean image.",
         key_figures=tuple(_key_figures(kept)),
         sections=(
             Section(
@@ -49,7 +51,9 @@ def _key_figures(kept: dict[str, np.ndarray]) -> list[KeyFigure]:
     return [
         ("particles", f"{len(kept['bad']):,}", f"{bad:,} not usable" if bad else "all usable"),
         ("components", f"{len(kept['orders']):,}", "rise above the noise"),
-        ("finest detail", f"{float(kept['cutoff_A']):.1f} Å", "that the filter lets through"),
+        ("finest detail", f"{float(kept['cutoff_A']):.1f} Å", "that the filter lets through")
+        if len(kept["orders"])
+        else ("finest detail", "none", "nothing rises above the noise"),
         ("defocus groups", f"{groups}" if groups else "none", f"phase error at most {phase:.2f} rad" if groups else ""),
     ]
 

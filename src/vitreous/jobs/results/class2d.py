@@ -21,7 +21,8 @@ __all__ = [
 NO_RESOLUTION_A = 999.0  # what RELION writes for a class without resolution
 EXAMPLES = "examples.npz"
 FILES = (
-    "run_it[0-9]*",
+    "run_it[0-9][0-9][0-9]_classes.mrcs",
+    *(f"run_it[0-9][0-9][0-9]_{kind}.star" for kind in ("data", "model", "optimiser", "sampling")),
     "run_classes.mrcs",
     "run_class_halves.mrcs",
     "run_data.star",

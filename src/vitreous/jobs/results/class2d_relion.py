@@ -18,7 +18,13 @@ from vitreous.jobs.results.class2d_relion_tables import (
 )
 from vitreous.particles import ParticleSet, Table, write_mrc_stack, write_star
 
-__all__ = ["SearchSettings", "Snapshot", "write_final", "write_iteration"]
+__all__ = ["SearchSettings", "Snapshot", "remove_iteration", "write_final", "write_iteration"]
+
+
+def remove_iteration(folder: str | Path, iteration: int) -> None:
+    """Remove what :func:`write_iteration` has written of an iteration."""
+    for name in ("optimiser.star", "sampling.star", "model.star", "data.star", "classes.mrcs"):
+        (Path(folder) / f"run_it{iteration:03d}_{name}").unlink(missing_ok=True)
 
 
 def write_iteration(

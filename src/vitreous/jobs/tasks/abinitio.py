@@ -12,7 +12,7 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.abinitio import abinitio_page
 from vitreous.jobs.results.abinitio import FILES, write_abinitio
-from vitreous.jobs.sources import Particles, classified, inherited, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.structures.abinitio import Abinitio, AbinitioResult, AbinitioRun, AbinitioState, prepare_run
 
@@ -34,22 +34,24 @@ class ParticlesOfAnyPose:
         Passthrough files of a cryoSPARC .cs file.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
     project: Path | None = None
     passthrough: tuple[Path, ...] = ()
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
 
 
 def _prepare(
     source: ParticlesOfAnyPose, settings: Abinitio, resources: Resources
 ) -> Prepared[AbinitioState, AbinitioResult]:
     path = classified(source.particles)
-    found = Particles(
-        particles=path, project=source.project, passthrough=source.passthrough, pixel_size_A=source.pixel_size_A
-    ).open()
     settings, taken = inherited(settings, path)
+    found = Particles(**{**vars(source), "particles": path}).open(ctf=settings.ctf, poses=False)
     warnings = warnings_before(found, invert_contrast=settings.invert_contrast)
     run = prepare_run(
         found,
@@ -64,6 +66,7 @@ def _prepare(
     return Prepared(
         settings=settings,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=AbinitioState,
         steps=settings.starts * settings.iterations,

@@ -16,8 +16,14 @@ from vitreous.jobs.history import read_history
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.results.class2d import FILES, Examples, write_examples
-from vitreous.jobs.results.class2d_relion import SearchSettings, Snapshot, write_final, write_iteration
-from vitreous.jobs.sources import Particles, warnings_before
+from vitreous.jobs.results.class2d_relion import (
+    SearchSettings,
+    Snapshot,
+    remove_iteration,
+    write_final,
+    write_iteration,
+)
+from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
 from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class2d"]
@@ -50,6 +56,9 @@ class ParticlesToClassify:
         Passthrough files of a cryoSPARC .cs file.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
@@ -57,6 +66,7 @@ class ParticlesToClassify:
     project: Path | None = None
     passthrough: tuple[Path, ...] = ()
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
 
 
 def _prepare(
@@ -67,7 +77,8 @@ def _prepare(
         project=source.project,
         passthrough=source.passthrough,
         pixel_size_A=source.pixel_size_A,
-    ).open()
+        ctf_applied=source.ctf_applied,
+    ).open(ctf=settings.ctf, poses=False)
     if source.offset_range_px is not None:
         settings = replace(settings, offset_range_A=source.offset_range_px * found.pixel_size_A)
     warnings = warnings_before(found, invert_contrast=settings.invert_contrast)
@@ -84,11 +95,13 @@ def _prepare(
     return Prepared(
         settings=settings,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=Class2DState,
         steps=settings.iterations,
         write=partial(_write, run),
         iteration=partial(_write_iteration, run),
+        forget=remove_iteration,
         screen=_screen(run, resources.store.parent),
         notes=tuple(run.plan.notes),
         warnings=warnings,

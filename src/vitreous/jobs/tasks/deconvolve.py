@@ -11,9 +11,16 @@ from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
-from vitreous.jobs.sources import classified, inherited
+from vitreous.jobs.sources import (
+    CTFApplied,
+    Particles,
+    classified,
+    inherited,
+    light_on_dark,
+    require_signal,
+    warnings_before,
+)
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.particles import read_particles
 
 __all__ = ["TASK", "ClassifiedParticles", "run_deconvolve"]
 
@@ -31,29 +38,38 @@ class ClassifiedParticles:
         Directory that the paths in the particle file are relative to.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
     project: Path | None = None
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
 
 
 def _prepare(
     source: ClassifiedParticles, settings: Deconvolve, resources: Resources
 ) -> Prepared[DeconvolveState, DeconvolveResult]:
     path = classified(source.particles)
+    require_signal(path)
     chosen, notes = (settings, ()) if settings.single else inherited(settings, path)
-    found = read_particles(path, project=source.project, pixel_size_A=source.pixel_size_A)
-    run = prepare_deconvolution(found, chosen, device=resources.device, memory_bytes=resources.memory_bytes)
+    given = Particles(**{**vars(source), "particles": path})
+    found = given.read() if settings.single else given.open(ctf=chosen.ctf, alignment="2D")
+    chosen, turned = light_on_dark(None if found.usable is None else found.usable.contrast, chosen)
+    run = prepare_deconvolution(found, chosen, device=resources.device, threads=resources.threads)
     return Prepared(
         settings=chosen,
         inputs=(path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=DeconvolveState,
         steps=run.steps,
         write=partial(_write, run),
         screen=_screen(run),
         notes=(*notes, *run.messages),
+        warnings=(*turned, *warnings_before(found, invert_contrast=chosen.invert_contrast)),
         plan={"averages": len(run.class_number)},
     )
 
@@ -98,7 +114,7 @@ TASK = Task(
     files=FILES,
     results="deconvolved.mrcs, deconvolved.star",
     page=deconvolve_page,
-    uses=frozenset({"device", "memory", "threads"}),
-    ignores=frozenset({"every"}),
+    uses=frozenset({"device", "threads"}),
+    ignores=frozenset({"memory", "every"}),
 )
 run_deconvolve = function_of(TASK)

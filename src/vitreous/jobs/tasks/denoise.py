@@ -10,7 +10,7 @@ from vitreous.averages.denoise import Denoise, DenoiseModel, DenoiseRun, Denoise
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.denoise import denoise_page
 from vitreous.jobs.results.denoise import FILES, STACK, STAR, denoised_table, write_model
-from vitreous.jobs.sources import Particles
+from vitreous.jobs.sources import Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import MrcStackWriter, write_star
 
@@ -21,20 +21,27 @@ EXAMPLES = 30
 
 
 def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prepared[DenoiseState, DenoiseModel]:
-    found = source.open()
-    run = prepare_denoising(found, settings, memory_bytes=resources.memory_bytes, store=resources.store / STORE)
+    found = source.open(ctf=settings.ctf)
+    run = prepare_denoising(
+        found,
+        settings,
+        memory_bytes=resources.memory_bytes,
+        store=resources.store / STORE,
+        threads=resources.threads,
+    )
     run.on_progress = resources.progress
     stack = MrcStackWriter(resources.store.parent / STACK, box_px=found.box_px, pixel_size_A=found.pixel_size_A)
     return Prepared(
         settings=settings,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm(stack),
         state=DenoiseState,
         steps=run.steps,
         write=partial(_write, run),
         during=lambda folder: stack,  # appears when it is complete, at the end
         screen=_screen(run),
-        warnings=run.notes,
+        warnings=(*run.notes, *warnings_before(found, invert_contrast=settings.invert_contrast)),
         plan={"particles": len(found)},
     )
 
@@ -55,8 +62,10 @@ def _write(run: DenoiseRun, folder: Path, model: DenoiseModel, state: DenoiseSta
     tables = particles.blocks | {"optics": particles.optics, particles.block: table}
     write_star(folder / STAR, {name: tables[name] for name in particles.layout})
     write_model(folder, model, *_examples(run, model))
-    words = f"{len(particles):,} images, details to {model.cutoff_A:.1f} Å"
-    return Outcome(words=words, summary=_figures(model, run), messages=tuple(model.messages))
+    words, verdict = f"{len(particles):,} images, details to {model.cutoff_A:.1f} Å", "done"
+    if not model.found_signal:
+        words, verdict = "every denoised image is the mean image", "nothing was found"
+    return Outcome(words=words, summary=_figures(model, run), messages=tuple(model.messages), verdict=verdict)
 
 
 def _examples(run: DenoiseRun, model: DenoiseModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,7 +85,8 @@ def _figures(model: DenoiseModel, run: DenoiseRun) -> dict[str, Any]:
         "pixel_size_A": run.particles.pixel_size_A,
         "working_pixel_size_A": model.pixel_size_A,
         "particle_diameter_used_A": model.particle_diameter_A,
-        "finest_detail_A": round(model.cutoff_A, 2),
+        "finest_detail_A": round(model.cutoff_A, 2) if model.found_signal else None,
+        "found_signal": model.found_signal,
         "components_found": len(model.orders),
         "ctf_corrected": run.ctf is not None,
         "defocus_groups": model.defocus_groups,

@@ -19,7 +19,7 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.report.neighbours import neighbours_page
 from vitreous.jobs.results.neighbours import FILES, write_neighbours
-from vitreous.jobs.sources import Particles, classified, inherited, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "CentredParticles", "run_neighbours"]
@@ -41,20 +41,24 @@ class CentredParticles:
         Passthrough files of a cryoSPARC .cs file.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
     project: Path | None = None
     passthrough: tuple[Path, ...] = ()
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
 
 
 def _prepare(
     source: CentredParticles, settings: Neighbours, resources: Resources
 ) -> Prepared[NeighboursState, NeighboursResult]:
     path = classified(source.particles)
-    found = Particles(**{**vars(source), "particles": path}).open()
     chosen, notes = inherited(settings, path)
+    found = Particles(**{**vars(source), "particles": path}).open(ctf=chosen.ctf)
     warnings = warnings_before(found, invert_contrast=chosen.invert_contrast)
     run = prepare_neighbours(
         found,
@@ -68,6 +72,7 @@ def _prepare(
     return Prepared(
         settings=chosen,
         inputs=(found.path,),
+        pixels=found.digest,
         algorithm=run.algorithm,
         state=NeighboursState,
         steps=chosen.runs * chosen.passes,

@@ -20,10 +20,11 @@ from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.reference import REFINED_NAMES, compare_with_reference, read_reference
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import SelectionError, SelectResult, select_particles
+from vitreous.jobs.sources import CTFApplied, Particles, light_on_dark
 from vitreous.jobs.task import Composed, Resources, Task
 from vitreous.jobs.tasks import abinitio, class2d, deconvolve, initial, refine
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
-from vitreous.particles import read_volume
+from vitreous.particles import judge, read_volume
 from vitreous.quality import compare_maps
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 from vitreous.structures.abinitio import Abinitio
@@ -33,6 +34,7 @@ __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline", "select_class
 
 CLASS2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
 METHODS = initial.TASK.methods
+LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
 SPREAD = 2.0  # classes may resolve this much less than the best one, where nothing else is asked for
 ALIKE = 0.7  # correlation of two models of one particle
 
@@ -131,11 +133,15 @@ class ParticlesToModel:
     reference
         A map of the same particle (.mrc) that models and map are compared with in the end, over both hands. They do not
         depend on it.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
     project: Path | None = None
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
     reference: Path | None = None
 
 
@@ -143,14 +149,25 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     if source.reference is not None:
         read_reference(source.reference)  # an error in it is better said now than after hours
     store = resources.store.parent / CLASS2D / resources.store.name
-    particles, classification = _classification(source, settings)
-    first = class2d.TASK.prepare(particles, classification, replace(resources, store=store))
+    given = Particles(
+        particles=source.particles,
+        project=source.project,
+        pixel_size_A=source.pixel_size_A,
+        ctf_applied=source.ctf_applied,
+    )
+    particles = given.read()
+    if {ABINITIO, REFINE} & set(settings.stages):
+        particles.ctf_for(True)  # which refuses what these stages would refuse after hours
+    settings, turned = light_on_dark(judge(particles, poses=False, sample=LOOKED_AT).contrast, settings)
+    classified, classification = _classification(source, settings)
+    first = class2d.TASK.prepare(classified, classification, replace(resources, store=store))
     return Composed(
         settings=settings,
         inputs=(source.particles,),
+        pixels=first.pixels,
         screen=first.screen,
         notes=first.notes,
-        warnings=first.warnings,
+        warnings=(*turned, *first.warnings),
         plan=first.plan,
         work=partial(_stages, source, settings),
     )
@@ -159,7 +176,10 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
 def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[class2d.ParticlesToClassify, Class2D]:
     """What the first stage is given."""
     particles = class2d.ParticlesToClassify(
-        particles=source.particles, project=source.project, pixel_size_A=source.pixel_size_A
+        particles=source.particles,
+        project=source.project,
+        pixel_size_A=source.pixel_size_A,
+        ctf_applied=source.ctf_applied,
     )
     chosen = Class2D(
         classes=settings.classes,

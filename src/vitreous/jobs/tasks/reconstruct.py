@@ -14,11 +14,12 @@ from vitreous.jobs.posed_images import NO_ORIGINS, PosedImages, doubts, rotation
 from vitreous.jobs.report.known_poses import known_poses_page
 from vitreous.jobs.report.reconstruct import reconstruct_page
 from vitreous.jobs.results.reconstruct import FILES, FSC, write_reconstruction
+from vitreous.jobs.sources import warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.known_poses import prepare_known_poses
 from vitreous.matching import ImagePreparation
 from vitreous.mixtures import KnownPoses
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, judged
 from vitreous.quality import UnseenCone, resolution_at, unseen_cone
 from vitreous.rotations import symmetry_matrices
 from vitreous.volumes.reconstruction import (
@@ -71,6 +72,7 @@ def _prepare(
     return Prepared(
         settings=settings,
         inputs=(found.particles.path,),
+        pixels=found.particles.digest,
         algorithm=algorithm,
         state=ReconstructionState,
         steps=step_count(found.posed, settings),
@@ -82,8 +84,11 @@ def _prepare(
 
 
 def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
-    particles = source.open()
-    rotations, notes = rotations_of(particles), []
+    particles = judged(source.open(), ctf=settings.ctf)
+    rotations, notes = (
+        rotations_of(particles),
+        list(warnings_before(particles, invert_contrast=settings.invert_contrast)),
+    )
     ctf = particles.ctf_for(settings.ctf)
     if settings.ctf and ctf is None:
         missing = ", ".join(particles.missing_ctf_columns)

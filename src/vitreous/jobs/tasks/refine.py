@@ -12,7 +12,7 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
 from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
-from vitreous.jobs.sources import Particles, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_figures
 from vitreous.particles import ParticleSet, Volume, read_volume
@@ -60,6 +60,9 @@ class ParticlesToRefine:
         Passthrough files of a cryoSPARC .cs file.
     pixel_size_A
         Pixel size of the images in Angstrom, when the file does not say or is wrong.
+    ctf_applied
+        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
+        phases were flipped (phases), or they were multiplied by it (full).
     """
 
     particles: Path
@@ -69,6 +72,7 @@ class ParticlesToRefine:
     project: Path | None = None
     passthrough: tuple[Path, ...] = ()
     pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
 
 
 def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) -> Prepared[RefineState, RefineResult]:
@@ -77,7 +81,8 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         project=source.project,
         passthrough=source.passthrough,
         pixel_size_A=source.pixel_size_A,
-    ).open()
+        ctf_applied=source.ctf_applied,
+    ).open(ctf=settings.ctf, poses=not source.ignore_poses)
     poses, notes = _start(found, source)
     warnings = list(warnings_before(found, invert_contrast=settings.invert_contrast))
     if settings.ctf and found.ctf_for(True) is None:
@@ -109,6 +114,7 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         notes.append(f"the memory holds {run.fold_count} folds in place of {settings.folds}")
     return Prepared(
         settings=settings,
+        pixels=found.digest,
         inputs=(found.path, *(path for path in (source.reference, source.mask) if path is not None)),
         algorithm=run.algorithm,
         state=RefineState,

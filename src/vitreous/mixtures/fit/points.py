@@ -1,6 +1,7 @@
 """Clouds of points from files: atoms of a model, tables of coordinates, NumPy arrays."""
 
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _TABLES = (".csv", ".txt", ".tsv", ".xyz")
 _ARRAYS = (".npy", ".npz")
 POINT_SUFFIXES = (*_ATOMS, *_TABLES, *_ARRAYS)
 _ARRAY_NAME = "points"
+MOST_BYTES = 1 << 30  # of an archive, when it is unpacked: forty million points
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,17 +127,31 @@ def _number(path: Path, line: int, column: int, word: str) -> float:
 
 def _from_array(path: Path) -> np.ndarray:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        array = loaded if isinstance(loaded, np.ndarray) else _only_array(path, loaded)
-    except (OSError, EOFError, ValueError) as error:
+        _check_size(path)
+        with path.open("rb") as file:  # one that NumPy opens stays open when it cannot be read
+            loaded = np.load(file, allow_pickle=False)
+            array = loaded if isinstance(loaded, np.ndarray) else _only_array(path, loaded)
+    except Exception as error:  # NumPy reads a header as a Python literal, which fails in many ways
         text = str(error)
         raise ValueError(text if text.startswith(str(path)) else f"{path}: no array can be read ({text}).") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: no array can be read (found {type(array).__name__}).")
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu" or len(array) == 0:
         raise ValueError(
             f"{path}: expected an array of numbers (n, 3) x, y, z in Angstrom, found {array.dtype} of shape "
             f"{array.shape}."
         )
     return array.astype(np.float64)
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that would fill the memory: a small file may hold any number of zeros."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"{path}: expands to {size:,} bytes; expected points, {MOST_BYTES:,} at most.")
 
 
 def _only_array(path: Path, archive: np.lib.npyio.NpzFile) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vitreous.matching import References, RingBasis, SearchPlan, Sums, stacked
+from vitreous.matching import References, RingBasis, SearchPlan, Sums, total
 from vitreous.volumes import (
     RingPoints,
     VolumeSums,
@@ -69,17 +69,8 @@ def fold_sums(
 
 def volume_power(parts: Sequence[FoldSums], rings: int) -> torch.Tensor:
     """Power |V|^2 of the signal of every volume, (K, rings): what even and odd folds have in common, at least 0."""
-    even, odd = (
-        [stacked(half, name).sum(0) for name in ("numerator", "denominator")] for half in (parts[0::2], parts[1::2])
-    )
-    curves = [
-        cross_power(
-            VolumeSums(numerator=even[0][k], denominator=even[1][k]),
-            VolumeSums(numerator=odd[0][k], denominator=odd[1][k]),
-            rings,
-        )
-        for k in range(parts[0].count)
-    ]
+    even, odd = total(parts[0::2]), total(parts[1::2])
+    curves = [cross_power(even.volume(k), odd.volume(k), rings) for k in range(parts[0].count)]
     return torch.stack(curves).clamp_min(0)
 
 

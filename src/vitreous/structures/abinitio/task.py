@@ -17,6 +17,7 @@ from vitreous.matching import (
     held_out_size,
     prepare_particles,
 )
+from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet
 from vitreous.processes import ALONE, Processes
 from vitreous.structures.abinitio.em import StartState, new_start, one_pass
@@ -276,6 +277,6 @@ def abinitio(
     """
     chosen = replace(settings or Abinitio(), **overrides)
     prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
     return result

@@ -19,6 +19,7 @@ from vitreous.matching import (
     prepare_particles,
     ring_limit,
 )
+from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, Volume
 from vitreous.processes import ALONE, Processes
 from vitreous.rotations import symmetry_matrices
@@ -374,6 +375,6 @@ def refine(
         threads=threads,
         processes=processes,
     )
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         result, _ = run(prepared_run.algorithm, seed=chosen.seed, on_step=on_step)
     return result

@@ -1,0 +1,45 @@
+"""Arrays in files that are mapped into memory, with their room on the disk taken first."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+__all__ = ["scratch_array"]
+
+_ZEROS = bytes(1 << 20)
+
+
+def scratch_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
+    """A new file, mapped for reading and writing; OSError names the file and the bytes where the disk is too small.
+
+    A mapped file without its blocks is a promise: where the disk is full, writing to the memory ends the process with
+    SIGBUS, without a word. So the blocks are there before anything is written.
+    """
+    size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    try:
+        with path.open("wb") as file:
+            _reserve(file.fileno(), size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"{path}: {size:,} bytes are needed for prepared images and cannot be had "
+            f"({os.strerror(error.errno or 0)}); free the disk, choose another folder, or allow more memory (--memory)",
+        ) from error
+    return np.memmap(path, dtype, "r+", shape=shape)
+
+
+def _reserve(handle: int, size: int) -> None:
+    try:
+        os.posix_fallocate(handle, 0, size)
+        return
+    except AttributeError:  # not on this system
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+    for start in range(0, size, len(_ZEROS)):
+        os.write(handle, _ZEROS[: size - start])

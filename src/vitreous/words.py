@@ -1,0 +1,12 @@
+"""Text on its way to a screen."""
+
+__all__ = ["printable"]
+
+
+def printable(text: str) -> str:
+    r"""Text without what a terminal would obey: names in files may hold any bytes.
+
+    >>> printable("a.mrcs" + chr(27) + "[2J")
+    'a.mrcs\\x1b[2J'
+    """
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
