@@ -1,4 +1,4 @@
-"""Single-particle cryo-EM: from noisy particle images to validated class averages.
+"""Single-particle cryo-EM: from noisy particle images to a refined map.
 
 >>> import vitreous as vt
 >>> settings = vt.Class2D(classes=100, particle_diameter_A=300.0)

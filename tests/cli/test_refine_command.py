@@ -77,3 +77,37 @@ def test_what_cannot_be_used_is_said_before_the_folder_is_made(simulated, vitreo
         assert ended.code != 0
         assert said in ended.err + ended.out, words
         assert not (tmp_path / "o").exists()
+
+
+def test_a_reference_must_be_a_map_with_something_in_it(simulated, vitreous, tmp_path):
+    reference = read_volume(simulated / "volume_1.mrc")
+    hole = reference.data.copy()
+    hole[3, 4, 5] = np.nan
+    write_volume(tmp_path / "hole.mrc", reference.with_data(hole))
+    write_volume(tmp_path / "flat.mrc", reference.with_data(np.zeros_like(hole)))
+    for bad, says in (
+        (simulated / "particles.mrcs", "stack of images"),
+        (tmp_path / "hole.mrc", "holds 1 values that are NaN"),
+        (tmp_path / "flat.mrc", "the same value everywhere"),
+    ):
+        ended = vitreous("refine", simulated / "truth.star", "--reference", bad, "-o", tmp_path / "o", *QUICK)
+        assert (ended.code, says in ended.err) == (1, True), ended.err
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_is_to_be_doubted_is_said_at_the_end(folder, vitreous, tmp_path):
+    ended = vitreous("refine", folder, "-o", tmp_path / "o", *QUICK[:2], "--iterations", "1", "--threads", "1")
+    assert ended.code == 0, ended.err
+    assert "note     The refinement stopped after 1 passes, before it had converged." in ended.out
+
+
+def test_particles_without_a_part_have_none_in_a_reconstruction(folder, vitreous, tmp_path):
+    """Half-set 0 of a refinement is no error for ``reconstruct``: it has no weight."""
+    particles = read_particles(folder / "refined_data.star")
+    subset = particles.table.numbers("rlnRandomSubset").astype(int)
+    subset[:3] = 0
+    particles.with_columns(rlnRandomSubset=subset).write(tmp_path / "some.star")
+    ended = vitreous("reconstruct", tmp_path / "some.star", "-o", tmp_path / "rec")
+    assert ended.code == 0, ended.err
+    assert "3 particles have no part" in ended.out + ended.err
+    assert len(read_star(tmp_path / "rec" / "reconstruction_data.star")["particles"]) == len(particles) - 3

@@ -32,7 +32,7 @@ _SETTING = re.compile(r"^([a-z][a-zA-Z0-9_]*)(: (?:expected|\S+ A (?:leads|does|
 
 app = cyclopts.App(
     name="vitreous",
-    help="Single-particle cryo-EM: from noisy particle images to validated class averages.",
+    help="Single-particle cryo-EM: from noisy particle images to a refined map.",
     help_epilogue=EPILOGUE,
     help_format="plaintext",
     version=f"vitreous {__version__}",

@@ -80,7 +80,7 @@ def _provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, An
     origin = [("input", ", ".join(manifest.inputs)), ("seed", manifest.seed), *runs]
     groups = [
         ("Settings", [(_named(name), _shown(value)) for name, value in manifest.settings.items()]),
-        ("Data and result", [(_named(name), _shown(value)) for name, value in manifest.summary.items()]),
+        ("Data and result", [(_named(name), _shown(value, none="none")) for name, value in manifest.summary.items()]),
         ("Run", [*origin, *manifest.machine.items()]),
         ("Versions", list(manifest.versions.items())),
     ]
@@ -103,9 +103,9 @@ def _named(name: str) -> str:
     return (f"{stem} ({UNITS[unit]})" if stem and unit in UNITS else name).replace("_", " ")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, *, none: str = "automatic") -> str:
     if value is None:
-        return "automatic"
+        return none
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -211,7 +211,16 @@ def _stages(source: ParticlesToModel, settings: Pipeline, job: Job, options: Run
         run_task(refine.TASK, given, job.path / REFINE, _refine(settings), stage, command=command)
         messages += [*_of(job, REFINE), *_against(job, source, stage)]
     job.describe(summary={}, messages=tuple(messages))
-    return "done"
+    return _words(job, settings)
+
+
+def _words(job: Job, settings: Pipeline) -> str:
+    """What came out, in a line."""
+    last = read_manifest(job.path / settings.stages[-1])
+    if not settings.refine or last is None:
+        return "done: an initial model, of either hand"
+    claimed = last.summary.get("resolution_A")
+    return f"done: a map of {claimed:.2f} Å, of either hand" if claimed else "done: a map of no resolution"
 
 
 def _from_averages(

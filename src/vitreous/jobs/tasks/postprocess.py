@@ -250,7 +250,7 @@ def postprocess_doubts(result: PostProcessed) -> tuple[str, ...]:
         x, y, z = cones.worst_direction
         doubts.append(
             f"along ({x:.2f}, {y:.2f}, {z:.2f}) the resolution is {cones.worst_A:.1f} Å, against "
-            f"{cones.median_A:.1f} Å along most directions: views are missing"
+            f"{cones.median_A:.1f} Å along most directions: views are missing, or poses are wrong"
         )
     return tuple(doubts)
 

@@ -95,7 +95,7 @@ def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
         notes.append(f"no CTF is corrected, because the file has no {missing}; averages without a CTF need none")
     if not any(particles.has(name) for name in ("rlnOriginXAngst", "rlnOriginX")):
         notes.append(NO_ORIGINS)
-    half, said = _halves(particles, settings.seed)
+    half, weights, said = _halves(particles, settings.seed)
     notes += said
     preparation = ImagePreparation.for_box(
         particles.box_px,
@@ -113,6 +113,7 @@ def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
         rotations=rotations,
         origins_A=particles.origin_A,
         half=half,
+        weights=weights,
         noise_group=group,
         noise_power=background_power(particles.read, preparation, group) if group is not None else None,
     )
@@ -127,16 +128,21 @@ def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
     return _Input(particles=particles, posed=posed, cone=cone, notes=notes)
 
 
-def _halves(particles: ParticleSet, seed: int) -> tuple[np.ndarray, list[str]]:
-    """The half-set (n,) 0 or 1 of every particle: the file's, or a random one, with a note."""
+def _halves(particles: ParticleSet, seed: int) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """The half-set (n,) 0 or 1 of every particle, the file's or a random one; their weights (None: 1); notes.
+
+    Half-set 0 in a file says that a particle had no part: its weight is 0.
+    """
     if not particles.has(HALF):
-        return random_halves(len(particles), seed), [f"half-sets by chance: the file has none ({HALF})"]
+        return random_halves(len(particles), seed), None, [f"half-sets by chance: the file has none ({HALF})"]
     given = particles.table.numbers(HALF)
-    wrong = ~np.isin(given, (1, 2))
+    wrong = ~np.isin(given, (0, 1, 2))
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"{particles.table.where(row)}: {HALF} is {given[row]:g}; expected 1 or 2")
-    return given.astype(np.int64) - 1, []
+        raise ValueError(f"{particles.table.where(row)}: {HALF} is {given[row]:g}; expected 1 or 2, or 0 for no part")
+    without = given == 0
+    notes = [f"{int(without.sum()):,} particles have no part ({HALF} 0)"] if without.any() else []
+    return np.maximum(given, 1).astype(np.int64) - 1, (~without).astype(np.float64), notes
 
 
 def _numbers(rows: np.ndarray) -> str:

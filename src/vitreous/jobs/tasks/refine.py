@@ -14,7 +14,7 @@ from vitreous.jobs.report.refine import refine_page
 from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
 from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.jobs.tasks.postprocess import postprocess_figures
+from vitreous.jobs.tasks.postprocess import postprocess_doubts, postprocess_figures
 from vitreous.particles import ParticleSet, Volume, read_volume
 from vitreous.quality import along_one_axis
 from vitreous.rotations import symmetry_matrices
@@ -93,7 +93,7 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         warnings.append("all particles are seen along one axis: one view does not determine a map")
     reference = mask = None
     if source.reference is not None:
-        reference = read_volume(source.reference)
+        reference = _read_reference(source.reference)
         notes += _on_another_grid(source.reference, reference, found)
         warnings += _without_symmetry(source.reference, reference, settings.symmetry)
     if source.mask is not None:
@@ -191,6 +191,22 @@ def _without_symmetry(path: Path, reference: Volume, symmetry: str) -> list[str]
     ]
 
 
+def _read_reference(path: Path) -> Volume:
+    """A cube with something in it; of images there is no reference."""
+    volume = read_volume(path)
+    nz, ny, nx = volume.data.shape
+    if len({nz, ny, nx}) > 1:
+        raise ValueError(
+            f"{path}: {nx} x {ny} x {nz} voxels are no cube; a reference is a cubic map, and a stack of images is none"
+        )
+    wrong = np.count_nonzero(~np.isfinite(volume.data))
+    if wrong:
+        raise ValueError(f"{path} holds {wrong} values that are NaN or infinite; a reference is a map of numbers")
+    if volume.data.min() == volume.data.max():
+        raise ValueError(f"{path} has the same value everywhere: there is nothing in it to refine against")
+    return volume
+
+
 def _read_mask(path: Path, particles: ParticleSet) -> Volume:
     mask = read_volume(path)
     same = resample(mask, particles.box_px, particles.pixel_size_A)
@@ -229,11 +245,12 @@ def _write(run: RefineRun, folder: Path, result: RefineResult, state: RefineStat
         "sigma_psi_deg": round(float(np.median(result.sigma_psi_deg[result.half >= 0])), 3),
     }
     words = f"{resolution:.2f} Å after {state.iteration} passes" if claimed else "no resolution is claimed"
+    doubts = (*result.messages, *(postprocess_doubts(result.post) if claimed else ()))
     return Outcome(
-        words=words,
+        words="\n".join([words, *(f"note     {text}" for text in doubts)]),
         verdict="done" if claimed else "nothing was found",
         summary=summary,
-        messages=tuple(result.messages),
+        messages=doubts,
     )
 
 

@@ -22,7 +22,7 @@ class Entry:
 TASKS = {
     "run": Entry(
         module="vitreous.jobs.tasks.pipeline",
-        help="From particles to an initial model: class2d, selection, deconvolve, initial in one folder.",
+        help="From particles to a refined map: classes, their choice, a first model, refinement in one folder.",
     ),
     "class2d": Entry(
         module="vitreous.jobs.tasks.class2d",
