@@ -49,6 +49,8 @@ LEAST_SSNR = 1e-6
 
 Solver = Callable[[ReconstructionSums, torch.Tensor], torch.Tensor]  # (sums, prior) -> map (n, n, n)
 
+ROUNDING = 1e-6  # of a residual in single precision
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solved:
@@ -159,8 +161,9 @@ def least_squares(
     residual = b - normal(x)
     z = filtered(residual, inverse)
     direction, power = z, (residual * z).sum()
+    least = ROUNDING**2 * power
     for _ in range(iterations):
-        if not power > 0:
+        if not power > least:  # what is left is rounding, and steps along it are of any length
             break
         image = normal(direction)
         step = power / (direction * image).sum()
