@@ -7,7 +7,7 @@ import torch
 from vitreous.fourier import central_slices, centred_irfft2, insert_points, prepare_volume, slice_points
 from vitreous.fourier import interpolation as interpolation_module
 from vitreous.fourier._kernels.planes import trilinear
-from vitreous.matching import RingBasis
+from vitreous.matching import RingBasis, total
 from vitreous.rotations import random_rotations, symmetry_matrices
 from vitreous.volumes import (
     RingPoints,
@@ -19,7 +19,6 @@ from vitreous.volumes import (
     ring_slices,
     sphere,
     symmetrised,
-    total_volume,
     zero_volume_sums,
 )
 
@@ -185,7 +184,7 @@ def test_symmetric_copies_are_those_of_the_particles():
     tau2 = torch.full((BASIS.rings,), 10.0)
     a, b = density(symmetrised(one, group), BASIS, tau2), density(copies, BASIS, tau2)
     assert (a - b).norm() / b.norm() < 0.06  # one interpolation more
-    c = total_volume([one, copies])
+    c = total([one, copies])
     assert torch.equal(c.denominator, one.denominator + copies.denominator)
 
 

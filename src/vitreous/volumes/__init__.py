@@ -46,7 +46,6 @@ from vitreous.volumes.sums import (
     slice_power,
     sphere,
     symmetrised,
-    total_volume,
     zero_volume_sums,
 )
 from vitreous.volumes.views import AngularDistribution, ViewSampling, angular_distribution, view_sampling
@@ -111,7 +110,6 @@ __all__ = [
     "symmetrise",
     "symmetrised",
     "threshold_mask",
-    "total_volume",
     "view_sampling",
     "zero_volume_sums",
 ]

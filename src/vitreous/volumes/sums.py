@@ -13,14 +13,13 @@ since samples of a volume that is masked within a padded box of N voxels are cor
 Source: SCIENCE.md section 10 (Sigworth's lecture; Scheres 2012, equation 5).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
 from vitreous.fourier import empty_volume_ft, insert_points, prepare_volume, slice_points
-from vitreous.matching import RingBasis, total
+from vitreous.matching import RingBasis
 from vitreous.quality import soft_ball
 from vitreous.volumes.ring_points import PADDING, RingPoints
 
@@ -36,7 +35,6 @@ __all__ = [
     "slice_power",
     "sphere",
     "symmetrised",
-    "total_volume",
     "zero_volume_sums",
 ]
 
@@ -169,11 +167,6 @@ def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
     scale = torch.full(out.denominator.shape[-1:], 1 / len(group), device=at.device)
     scale[0] /= 2  # samples of the plane kx = 0 hold both members of their pairs already
     return VolumeSums(numerator=out.numerator * scale, denominator=out.denominator * scale)
-
-
-def total_volume(parts: Sequence[VolumeSums]) -> VolumeSums:
-    """Sum of several."""
-    return total(parts)
 
 
 def sphere(basis: RingBasis, n: int) -> torch.Tensor:

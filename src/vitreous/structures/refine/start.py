@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vitreous.matching import PreparedParticles, residual_noise
+from vitreous.matching import PreparedParticles, residual_noise, total
 from vitreous.particles import Volume
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.rotations import random_rotations
@@ -23,7 +23,6 @@ from vitreous.volumes import (
     resample,
     slice_power,
     symmetrised,
-    total_volume,
     zero_volume_sums,
 )
 
@@ -71,7 +70,7 @@ def from_poses(
             insert(sums, images, poses.rotation[tile][:, None], poses.origin_A[tile][:, None])
         halves.append(symmetrised(processes.add(sums), group))
     tau2 = cross_power(halves[0], halves[1], rings).clamp_min(0)
-    every = total_volume(halves)
+    every = total(halves)
     volume = prepared(density(every, points.basis, tau2))
     return Start(volume=volume, noise_power=residual_noise(noise, data, tau2, rings))
 
