@@ -41,7 +41,7 @@ bench: $(READY)
 check: lint types
 
 lint: $(READY)
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
 types: $(READY)

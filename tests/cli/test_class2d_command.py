@@ -7,8 +7,8 @@ import mrcfile
 import numpy as np
 import pytest
 import starfile
-from conftest import SMALL
 
+from conftest import SMALL
 from vitreous.averages.class2d import Class2D, class2d
 from vitreous.jobs import Job, job_status, read_history, read_manifest
 from vitreous.jobs.options import RunOptions

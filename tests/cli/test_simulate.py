@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from vitreous.jobs import read_manifest
 from vitreous.particles import read_particles, read_star, read_volume, write_mrc_stack
 from vitreous.simulate import load_volumes, simulate_batches
