@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,13 @@ def _sources() -> str:
 def _work(star: Path, count: int, seed: int, folder: Path) -> None:
     torch.set_num_threads(1)
     particles = read_particles(star).subset(np.arange(count))
+    steps: list[dict[str, Any]] = []
     began = time.process_time()
-    first = abinitio(particles, Abinitio(seed=seed, starts=1))
+    first = abinitio(particles, Abinitio(seed=seed, starts=1), on_step=_noted(steps, "abinitio"))
     between = time.process_time()
-    found = refine(particles, Refine(seed=seed), poses=first.poses, threads=1)
+    found = refine(particles, Refine(seed=seed), poses=first.poses, threads=1, on_step=_noted(steps, "refine"))
     ended = time.process_time()
+    (folder / "steps.json").write_text(json.dumps(steps))
     np.savez(
         folder / "poses.npz",
         first_g=first.poses.rotation,
@@ -102,6 +105,11 @@ def _work(star: Path, count: int, seed: int, folder: Path) -> None:
         "claimed_A": round(found.resolution_A, 2) if np.isfinite(found.resolution_A) else None,
     }
     (folder / "found.json").write_text(json.dumps(figures))
+
+
+def _noted(steps: list[dict[str, Any]], method: str) -> Callable[[dict[str, Any]], None]:
+    """Keeps what every pass says, and the CPU time of the process after it."""
+    return lambda info: steps.append({"method": method, "cpu_s": time.process_time(), **info})
 
 
 if __name__ == "__main__":
