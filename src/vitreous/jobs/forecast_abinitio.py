@@ -9,6 +9,7 @@ __all__ = ["forecast_abinitio"]
 
 ABINITIO_MAPS = 500.0  # particles that cost as much as the maps and slices of a pass
 ABINITIO_END = 1.7  # to pose a particle at the end, in those of a pass
+FEWEST_UNSETTLED = 4  # passes while many poses still move
 LAST_PASSES, LAST_UNDECIDED = 7, 10  # at the last rings: where images decide their poses, and where they do not yet
 
 
@@ -44,5 +45,5 @@ def _rest_of_start(running: Sequence[Info], most_rings: int, passes: int) -> lis
     elif moved < SETTLED and here > 1:
         left = 2
     else:
-        left = max((LAST_UNDECIDED if evidence < UNDECIDED_NATS else LAST_PASSES) - here, 2)
+        left = max((LAST_UNDECIDED if evidence < UNDECIDED_NATS else LAST_PASSES) - here, FEWEST_UNSETTLED)
     return [*units, *[_abinitio_units(rings, batch)] * left][: max(passes - int(last["pass"]), 0)]

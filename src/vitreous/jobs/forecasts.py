@@ -23,8 +23,8 @@ CLASS2D_GROWTH = 1.25  # of the particles in a pass
 CLASS2D_PASSES = 0.75  # of the passes that there may still be
 CLASS2D_END = 3.0  # final pass, test with noise, averages from the original pixels: in passes over all particles
 REFINE_GROWTH, REFINE_GROWS = 5, 2  # rings of a pass more than in the last one, and in how many passes
-REFINE_LOCAL, REFINE_LAST = 2, 2  # passes at the last rings before a sample looks at all views, and after it
-REFINE_AFTER_SEARCH = 4  # passes after a search by all particles
+REFINE_LOCAL, REFINE_LAST = 1, 2  # passes at the last rings before a sample looks at all views; that spread, after all
+REFINE_SPREAD = 2.5  # of a pass that spreads particles over their posteriors, in local ones
 REFINE_HELPS = 0.02  # share of a sample that found a better view, above which all particles look
 REFINE_END = 2.5  # test with noise, and maps from the original pixels: in passes
 REFINE_SEARCH = 8.0  # of a pass in which all particles look at all views, in local ones
@@ -53,25 +53,26 @@ def forecast_refine(infos: Sequence[Info], *, passes: int, most_rings: int, part
     """Local passes in which rings grow, a search by a sample, by all if that helps, passes that spread particles."""
     last, rings = infos[-1], int(infos[-1]["rings"])
     sampled = 0 < last["searched"] < particles / 2
-    local = [(i["seconds"], float(i["rings"]) ** 2) for i in infos if not i["searched"]]
+    local = [(i["seconds"], float(i["rings"]) ** 2) for i in infos if not i["searched"] and not i["spread"]]
     done = local or [(last["seconds"], REFINE_SEARCH * rings**2)]
-    search = 0.0
+    search, spread = 0.0, REFINE_LAST
     if last["converged"]:
-        to_come = []
+        to_come, spread = [], 0
     elif sampled and last["rescued"] > REFINE_HELPS * last["searched"]:
         alone = done[-1][0] * rings**2 / done[-1][1]
         search = particles / last["searched"] * max(last["seconds"] - alone, 0.0)
-        to_come = [rings] * (1 + REFINE_AFTER_SEARCH)
+        to_come = [rings] * (1 + REFINE_LOCAL)
     elif sampled or last["spread"]:
-        to_come = [rings]
+        to_come, spread = [], 1
     elif any(i["searched"] for i in infos[1:]):
-        to_come = [rings] * REFINE_LAST
+        to_come = [rings]
     else:
         resolved = last["resolution_A"] <= 1.001 * last["search_resolution_A"]
         grown = [min(rings + REFINE_GROWTH * (i + 1), most_rings) for i in range(REFINE_GROWS * resolved)]
-        to_come = [*grown, *[max([rings, *grown])] * (REFINE_LOCAL + REFINE_LAST - 1)]
-    units = [float(r) ** 2 for r in to_come][: max(passes - int(last["iteration"]), 0)]
-    return search + seconds_of(done, [*units, REFINE_END * (units[-1] if units else float(rings) ** 2)])
+        to_come, spread = [*grown, *[max([rings, *grown])] * (REFINE_LOCAL + 1)], 1
+    last_units = float(to_come[-1] if to_come else rings) ** 2
+    units = [*(float(r) ** 2 for r in to_come), *[REFINE_SPREAD * last_units] * spread]
+    return search + seconds_of(done, [*units[: max(passes - int(last["iteration"]), 0)], REFINE_END * last_units])
 
 
 def passes_at_rings(infos: Sequence[Info]) -> int:
