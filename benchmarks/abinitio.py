@@ -8,7 +8,6 @@ the pass that poses all particles.
 import argparse
 import json
 import sys
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +26,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sticks", type=Path, default=DEFAULT, help="folder of make_data.py and metrics.py")
     parser.add_argument("--data-seeds", type=int, nargs="+", default=[20240701, 20240702])
     parser.add_argument("--starts", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of the starts")
-    parser.add_argument("--method", nargs="+", default=["em"], choices=["em", "sgd"])
     parser.add_argument("--snr", nargs="+", default=["0.1", "0.02"], choices=["0.1", "0.02"])
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """One row per data seed, SNR, method and start."""
+    """One row per data seed, SNR and start."""
     rows = []
     for data_seed in options.data_seeds:
         data = make_data(options.sticks, work / f"s{data_seed}", seed=data_seed)
         for snr, name, particles in CASES:
-            for method, start in product(options.method, options.starts if snr in options.snr else ()):
-                folder = work / f"job_{data_seed}_{snr}_{method}_{start}"
-                row = {"method": method, "data_seed": data_seed, "snr": snr, "particles": particles, "start": start}
-                rows.append({**row, **_one(options.sticks, data, data / name, folder, method, start)})
+            for start in options.starts if snr in options.snr else ():
+                folder = work / f"job_{data_seed}_{snr}_{start}"
+                row = {"data_seed": data_seed, "snr": snr, "particles": particles, "start": start}
+                rows.append({**row, **_one(options.sticks, data, data / name, folder, start)})
                 print(rows[-1], flush=True)
     return {"rows": rows}
 
 
-def _one(sticks: Path, data: Path, star: Path, folder: Path, method: str, seed: int) -> dict[str, Any]:
+def _one(sticks: Path, data: Path, star: Path, folder: Path, seed: int) -> dict[str, Any]:
     """Run and score one start."""
     command: list[str | Path] = [sys.executable, "-m", "vitreous", "abinitio", star, "-o", folder, "--overwrite"]
-    options = ["--method", method, "--starts", "1", "--seed", str(seed), "--threads", "1"]
+    options = ["--starts", "1", "--seed", str(seed), "--threads", "1"]
     cost = run_child([*command, *options], Path(f"{folder}.log"), threads=1)
     score = _score(sticks, data, folder)
     manifest = read_manifest(folder)
@@ -76,32 +74,23 @@ def _score(sticks: Path, data: Path, folder: Path) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """One line per data seed, SNR and method."""
-    groups: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
+    """One line per data seed and SNR."""
+    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for row in figures["rows"]:
-        groups.setdefault((row["data_seed"], row["snr"], row["method"]), []).append(row)
+        groups.setdefault((row["data_seed"], row["snr"]), []).append(row)
     lines = []
-    for (seed, snr, method), rows in groups.items():
+    for (seed, snr), rows in groups.items():
         medians, cpu = sorted(r["median_deg"] for r in rows), sorted(r["cpu_s"] for r in rows)
         right = sum(r["right"] for r in rows)
         lines.append(
             [
                 str(seed),
                 snr,
-                method,
                 f"{rows[0]['particles']:,}",
                 f"{right} of {len(rows)}",
                 f"{medians[0]:.1f}-{medians[-1]:.1f}",
                 f"{cpu[0]:.0f}-{cpu[-1]:.0f}",
             ]
         )
-    head = [
-        "data seed",
-        "SNR",
-        "method",
-        "particles",
-        "starts that are right",
-        "median pose error (deg)",
-        "CPU s per start",
-    ]
+    head = ["data seed", "SNR", "particles", "starts that are right", "median pose error (deg)", "CPU s per start"]
     return markdown_table(head, lines)
