@@ -7,9 +7,13 @@ the last visit of every fold. Batches grow as the passes of EM do: where single 
 tau^2, noise and the width of origins come from the last visits of the folds, whose even and odd ones are half-sets;
 they are also what a start ends with, so that EM and SGD are ranked, posed and written alike.
 
-Three things lead away from the random start. Noise is annealed: sigma^2 is inflated at first (posteriors to a power
-below 1), so that no image is placed before there is anything to place it on. Rates are high at first, where maps are
-wrong, and low at the end, where a map should be the mean of many batches. Directions turn, and rings march, as in EM.
+Three things lead away from the random start. sigma^2 is annealed, from a multiple of what it is to what it is
+(posteriors to the power of one over the factor). Factors above 1 are cryoSPARC's; here they flatten the posteriors of
+a start that is nearly flat already, and factors below 1 do what EM's sharpened posteriors do. Rates are high at first,
+where maps are wrong, and low at the end, where a map should be the mean of many batches. Directions turn, and rings
+march, as in EM.
+
+A particle meets maps that its own earlier visits have a part in, faded by all steps since.
 """
 
 from collections.abc import Callable
