@@ -24,10 +24,9 @@ from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, abinitio
 from vitreous.structures.refine import Refine, refine
 
-__all__ = ["CASES", "Run", "random_start", "starts_of"]
+__all__ = ["CASES", "Run", "random_start"]
 
 CASES = ((0.1, 2000), (0.1, 5000), (0.02, 5000))  # SNR, particles
-STARTS = {(0.1, 2000): 5, (0.1, 5000): 2, (0.02, 5000): 2}  # of every data set, where --starts does not say
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,11 +38,6 @@ class Run:
     refined: Poses
     sigma_deg: np.ndarray  # (n, 3) of two tilts and the in-plane angle
     volume: Volume
-
-
-def starts_of(case: tuple[float, int], starts: int | None) -> range:
-    """Seeds of the starts of one data set."""
-    return range(STARTS[case] if starts is None else starts)
 
 
 def random_start(star: Path, count: int, seed: int, folder: Path) -> Run:
