@@ -17,6 +17,7 @@ rings in use, which is the box that this resolution needs.
 import argparse
 import json
 import math
+import resource
 import shutil
 import sys
 import time
@@ -110,8 +111,14 @@ def _stages(
     while not algorithm.done(state):
         (state, info), seconds = _timed(lambda state=state: algorithm.step(state))
         passes.append({**info, "cpu_s": seconds, "evaluations": sum(evaluations)})
+    before_end = _peak_MB()
     _, ended = _timed(lambda: algorithm.finalise(state))
-    return {"prepare_s": prepared, "init_s": begun, "passes": passes, "final_s": ended}
+    return {"prepare_s": prepared, "init_s": begun, "passes": passes, "final_s": ended, "peak_MB": before_end}
+
+
+def _peak_MB() -> float:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _abinitio(star: Path) -> dict[str, Any]:
@@ -129,6 +136,7 @@ def _abinitio(star: Path) -> dict[str, Any]:
         "rings": info["rings"],
         "images": info["batch_size"],
         "pass_cpu_s": info["cpu_s"],
+        "passes_MB": found["peak_MB"],
         "all_posed_cpu_s": found["final_s"],
         "scores": scores * plan.fine.n_psi,
         "operations": done,
@@ -168,6 +176,7 @@ def _refine(star: Path) -> dict[str, Any]:
         "prepare_cpu_s": found["prepare_s"],
         "init_cpu_s": found["init_s"],
         "pass_cpu_s": seconds / len(found["passes"]),
+        "passes_MB": found["peak_MB"],
         "final_cpu_s": found["final_s"],
         "operations": done / len(found["passes"]),
         "textbook_box": textbook(particles.box_px, n),
@@ -237,7 +246,7 @@ def _rates_table(rows: list[dict[str, Any]]) -> str:
 def _time_table(rows: list[dict[str, Any]]) -> str:
     header = (
         *("method", "box (px)", "particles", "rings", "prepare (ms per particle)", "pass (s)", "pass (ms per image)"),
-        *("end (ms per particle)", "all (CPU s)", "peak MB"),
+        *("end (ms per particle)", "all (CPU s)", "peak MB in passes", "peak MB"),
     )
 
     def each(seconds: float | None, count: int) -> str | None:
@@ -252,7 +261,7 @@ def _time_table(rows: list[dict[str, Any]]) -> str:
                 f"{r['pass_cpu_s']:.2f}",
                 each(r["pass_cpu_s"], r["images"]),
                 each(r.get("final_cpu_s", r.get("all_posed_cpu_s")), r["particles"]),
-                *(f"{r['cpu_s']:.0f}", f"{r['peak_MB']:,.0f}"),
+                *(f"{r['cpu_s']:.0f}", f"{r['passes_MB']:,.0f}", f"{r['peak_MB']:,.0f}"),
             )
             for r in rows
         ],
