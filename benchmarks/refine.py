@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import sticks
-from benchmarks.random_starts import CASES, Run, random_start
+from benchmarks.random_starts import CASES, Run, has_run, random_start
 from benchmarks.tables import markdown_table
 from benchmarks.truth_scores import frame_of, fsc_figures, pose_figures, rotation_errors
 from vitreous.particles import Volume, read_particles, read_volume
@@ -34,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sticks", type=Path, default=sticks.DEFAULT, help="folder of make_data.py")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(sticks.REPORTED), help="of the data")
     parser.add_argument("--starts", type=int, nargs=len(CASES), default=[5, 2, 2], help="of every data set, by case")
+    parser.add_argument("--done", action="store_true", help="only the starts that have been made already")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
             true_map = read_volume(data / "vol_true_64.mrc")
             for start in range(starts):
                 folder = work.parent / "random-starts" / f"{seed}_{snr}_{count}_{start}"
+                if options.done and not has_run(folder):
+                    continue
                 run = random_start(data / f"particles_snr{snr}.star", count, start, folder)
                 row = {"seed": seed, "snr": snr, "particles": count, "start": start, **_scores(run, truth, true_map)}
                 rows.append(row)
