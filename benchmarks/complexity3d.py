@@ -17,6 +17,7 @@ rings in use, which is the box that this resolution needs.
 import argparse
 import json
 import math
+import resource
 import shutil
 import sys
 import time
@@ -36,7 +37,7 @@ from benchmarks.record import REPOSITORY
 from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
 from vitreous.iterate import Algorithm
-from vitreous.particles import read_particles
+from vitreous.particles import ParticleSet, read_particles
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, prepare_run
 from vitreous.structures.refine import Refine, local, prepare_refinement, task
@@ -64,21 +65,22 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     runs += [("refine", n, 128) for n in options.fine]
     rows = []
     for method, n, box in runs:
+        most = max(count for _, count, side in runs if side == box)
         star = program.simulate(
-            work.parent / "simulated3d" / f"{n}-{box}",
-            particles=n, box=box, pixel_size=FIELD_A / box, snr=SNR, seed=77, map=MAP,
+            work.parent / "simulated3d" / f"{most}-{box}",
+            particles=most, box=box, pixel_size=FIELD_A / box, snr=SNR, seed=77, map=MAP,
         ).with_name("truth.star")  # fmt: skip
-        rows.append(
-            {"method": method, "particles": n, "box_px": box, **_one(method, star, work / f"{method}-{n}-{box}")}
-        )
+        found = _one(method, star, n, work / f"{method}-{n}-{box}")
+        rows.append({"method": method, "particles": n, "box_px": box, **found})
         print(rows[-1], flush=True)
     return {"rows": rows}
 
 
-def _one(method: str, star: Path, folder: Path) -> dict[str, Any]:
+def _one(method: str, star: Path, count: int, folder: Path) -> dict[str, Any]:
+    """The first ``count`` particles of a file in a process of its own."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    words = [sys.executable, "-m", "benchmarks.complexity3d", method, star.resolve(), folder / "found.json"]
+    words = [sys.executable, "-m", "benchmarks.complexity3d", method, star.resolve(), str(count), folder / "found.json"]
     cost = run_child(words, folder / "run.log", cwd=REPOSITORY, threads=1)
     return {**json.loads((folder / "found.json").read_text()), **cost.figures()}
 
@@ -110,12 +112,17 @@ def _stages(
     while not algorithm.done(state):
         (state, info), seconds = _timed(lambda state=state: algorithm.step(state))
         passes.append({**info, "cpu_s": seconds, "evaluations": sum(evaluations)})
+    before_end = _peak_MB()
     _, ended = _timed(lambda: algorithm.finalise(state))
-    return {"prepare_s": prepared, "init_s": begun, "passes": passes, "final_s": ended}
+    return {"prepare_s": prepared, "init_s": begun, "passes": passes, "final_s": ended, "peak_MB": before_end}
 
 
-def _abinitio(star: Path) -> dict[str, Any]:
-    particles = read_particles(star)
+def _peak_MB() -> float:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _abinitio(particles: ParticleSet) -> dict[str, Any]:
     run = prepare_run(particles, Abinitio(starts=1, iterations=2, subset=len(particles)), threads=1)
     with torch.no_grad():
         run.algorithm.step(run.algorithm.init(1))  # kernels are loaded
@@ -129,6 +136,7 @@ def _abinitio(star: Path) -> dict[str, Any]:
         "rings": info["rings"],
         "images": info["batch_size"],
         "pass_cpu_s": info["cpu_s"],
+        "passes_MB": found["peak_MB"],
         "all_posed_cpu_s": found["final_s"],
         "scores": scores * plan.fine.n_psi,
         "operations": done,
@@ -139,8 +147,7 @@ def _abinitio(star: Path) -> dict[str, Any]:
     }
 
 
-def _refine(star: Path) -> dict[str, Any]:
-    particles = read_particles(star)
+def _refine(particles: ParticleSet) -> dict[str, Any]:
     truth, n = Poses.from_particles(particles), len(particles)
     random = np.random.default_rng(1)
     wrong = Rotation.from_rotvec(random.normal(0, np.deg2rad(2), (n, 3))).as_matrix()
@@ -168,6 +175,7 @@ def _refine(star: Path) -> dict[str, Any]:
         "prepare_cpu_s": found["prepare_s"],
         "init_cpu_s": found["init_s"],
         "pass_cpu_s": seconds / len(found["passes"]),
+        "passes_MB": found["peak_MB"],
         "final_cpu_s": found["final_s"],
         "operations": done / len(found["passes"]),
         "textbook_box": textbook(particles.box_px, n),
@@ -237,7 +245,7 @@ def _rates_table(rows: list[dict[str, Any]]) -> str:
 def _time_table(rows: list[dict[str, Any]]) -> str:
     header = (
         *("method", "box (px)", "particles", "rings", "prepare (ms per particle)", "pass (s)", "pass (ms per image)"),
-        *("end (ms per particle)", "all (CPU s)", "peak MB"),
+        *("end (ms per particle)", "all (CPU s)", "peak MB in passes", "peak MB"),
     )
 
     def each(seconds: float | None, count: int) -> str | None:
@@ -252,7 +260,7 @@ def _time_table(rows: list[dict[str, Any]]) -> str:
                 f"{r['pass_cpu_s']:.2f}",
                 each(r["pass_cpu_s"], r["images"]),
                 each(r.get("final_cpu_s", r.get("all_posed_cpu_s")), r["particles"]),
-                *(f"{r['cpu_s']:.0f}", f"{r['peak_MB']:,.0f}"),
+                *(f"{r['cpu_s']:.0f}", f"{r['passes_MB']:,.0f}", f"{r['peak_MB']:,.0f}"),
             )
             for r in rows
         ],
@@ -288,4 +296,5 @@ def _projection(rows: list[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     WORK = {"abinitio": _abinitio, "refine": _refine}
-    Path(sys.argv[3]).write_text(json.dumps(WORK[sys.argv[1]](Path(sys.argv[2]))))
+    chosen = read_particles(Path(sys.argv[2])).subset(np.arange(int(sys.argv[3])))
+    Path(sys.argv[4]).write_text(json.dumps(WORK[sys.argv[1]](chosen)))

@@ -24,10 +24,9 @@ from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, abinitio
 from vitreous.structures.refine import Refine, refine
 
-__all__ = ["CASES", "Run", "random_start", "starts_of"]
+__all__ = ["CASES", "Run", "has_run", "random_start"]
 
 CASES = ((0.1, 2000), (0.1, 5000), (0.02, 5000))  # SNR, particles
-STARTS = {(0.1, 2000): 5, (0.1, 5000): 2, (0.02, 5000): 2}  # of every data set, where --starts does not say
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,21 +40,22 @@ class Run:
     volume: Volume
 
 
-def starts_of(case: tuple[float, int], starts: int | None) -> range:
-    """Seeds of the starts of one data set."""
-    return range(STARTS[case] if starts is None else starts)
+def has_run(folder: Path) -> bool:
+    """Whether a folder holds a run of these sources."""
+    done, sources = folder / "result.json", _sources()
+    return done.is_file() and json.loads(done.read_text())["sources"] == sources and "+" not in sources
 
 
 def random_start(star: Path, count: int, seed: int, folder: Path) -> Run:
     """The first ``count`` particles of a file from a random start to a map."""
-    done, sources = folder / "result.json", _sources()
-    if not done.is_file() or json.loads(done.read_text())["sources"] != sources or "+" in sources:
+    done = folder / "result.json"
+    if not has_run(folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         words = [sys.executable, "-m", "benchmarks.random_starts", star.resolve(), str(count), str(seed), folder]
         cost = run_child(words, folder / "run.log", cwd=REPOSITORY, threads=1)
         found = json.loads((folder / "found.json").read_text())
-        done.write_text(json.dumps({"sources": sources, **found, **cost.figures()}))
+        done.write_text(json.dumps({"sources": _sources(), **found, **cost.figures()}))
     saved = np.load(folder / "poses.npz")
     first, refined = (
         Poses(particle=np.arange(count), volume=np.zeros(count, int), rotation=saved[f"{name}_g"],

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import sticks
-from benchmarks.random_starts import CASES, Run, random_start, starts_of
+from benchmarks.random_starts import CASES, Run, has_run, random_start
 from benchmarks.tables import markdown_table
 from benchmarks.truth_scores import frame_of, fsc_figures, pose_figures, rotation_errors
 from vitreous.particles import Volume, read_particles, read_volume
@@ -33,19 +33,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options."""
     parser.add_argument("--sticks", type=Path, default=sticks.DEFAULT, help="folder of make_data.py")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(sticks.REPORTED), help="of the data")
-    parser.add_argument("--starts", type=int, help="of every data set (five of 2,000 particles, else two)")
+    parser.add_argument("--starts", type=int, nargs=len(CASES), default=[5, 2, 2], help="of every data set, by case")
+    parser.add_argument("--done", action="store_true", help="only the starts that have been made already")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """One row per SNR, number of particles, data set and random start."""
     rows = []
-    for snr, count in CASES:
+    for (snr, count), starts in zip(CASES, options.starts, strict=True):
         for seed in options.seeds:
             data = sticks.ribosomes(options.sticks, work, seed)
             truth = Poses.from_particles(read_particles(data / "truth.star")).take(slice(0, count))
             true_map = read_volume(data / "vol_true_64.mrc")
-            for start in starts_of((snr, count), options.starts):
+            for start in range(starts):
                 folder = work.parent / "random-starts" / f"{seed}_{snr}_{count}_{start}"
+                if options.done and not has_run(folder):
+                    continue
                 run = random_start(data / f"particles_snr{snr}.star", count, start, folder)
                 row = {"seed": seed, "snr": snr, "particles": count, "start": start, **_scores(run, truth, true_map)}
                 rows.append(row)
