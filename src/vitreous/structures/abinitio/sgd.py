@@ -100,17 +100,12 @@ def gradient_pass(
         done += len(index)
         if progress is not None:
             progress(done, sum(map(len, batches)))
-    following, info = next_state(
-        state, data, settings, search, parts, np.concatenate(seen), joined(found), offset_range_A, most_rings,
-        sum(map(len, folds)),
-    )  # fmt: skip
     step = float(ascent.velocity.norm() / ascent.maps.norm().clamp_min(1e-12))
-    return replace(following, ascent=ascent), {
-        **info,
-        "rate": rate_of(state.passes),
-        "noise_factor": factor,
-        "step": step,
-    }
+    following, info = next_state(
+        replace(state, ascent=ascent), data, settings, search, parts, np.concatenate(seen), joined(found),
+        offset_range_A, most_rings, sum(map(len, folds)),
+    )  # fmt: skip
+    return following, {**info, "rate": rate_of(state.passes), "noise_factor": factor, "step": step}
 
 
 def _batch(
