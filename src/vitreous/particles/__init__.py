@@ -18,6 +18,7 @@ from vitreous.particles.mrc import (
 )
 from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.reading import read_particles
+from vitreous.particles.relion_form import complete_optics, in_relion_form
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
 from vitreous.particles.usable import Background, Contrast, Fault, Usable
@@ -40,8 +41,10 @@ __all__ = [
     "Volume",
     "atomic_path",
     "check_particles",
+    "complete_optics",
     "find_readable",
     "image_name",
+    "in_relion_form",
     "judge",
     "judged",
     "open_stack",
