@@ -63,9 +63,7 @@ def _names_of_stacks(particles: ParticleSet) -> np.ndarray | None:
     """All image names, where there are some that RELION would not take for stacks; else None."""
     images = particles.images
     unclear = [
-        code
-        for code, name in enumerate(images.names)
-        if file_of(name) == name and name.lower().endswith(_NOT_STACKS)
+        code for code, name in enumerate(images.names) if file_of(name) == name and name.lower().endswith(_NOT_STACKS)
     ]
     rows = np.flatnonzero(np.isin(images.code, unclear))
     names = particles.table.text("rlnImageName")

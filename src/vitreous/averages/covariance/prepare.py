@@ -85,12 +85,13 @@ def steerable_plan(
 ) -> SteerablePlan:
     """Working box and basis for a particle.
 
-    The box is reduced to where Nyquist is ``resolution_limit_A`` and the particle is at most ``most_diameter_px``
-    pixels across. The basis has all frequencies, and the survey lowers its cutoff. Raises ValueError for a limit that
+    The box is reduced to where Nyquist is ``resolution_limit_A``, or the finest detail that the images hold, and the
+    particle is at most ``most_diameter_px`` pixels across. The basis has all frequencies, and the survey lowers its cutoff. Raises ValueError for a limit that
     leaves fewer than 16 pixels.
     """
     raw, pixel = preparation.box_px, preparation.pixel_size_A
-    wanted = max(pixel, (resolution_limit_A or 0.0) / 2, preparation.particle_diameter_A / most_diameter_px)
+    limit = max(resolution_limit_A or 0.0, preparation.finest_A or 0.0)
+    wanted = max(pixel, limit / 2, preparation.particle_diameter_A / most_diameter_px)
     box = min(raw, math.ceil(raw * pixel / wanted))
     if box < FEWEST_PX:
         raise ValueError(

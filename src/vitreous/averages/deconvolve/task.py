@@ -189,6 +189,7 @@ def prepare_deconvolution(
         settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
+        finest_A=particles.finest_A,
     )
     messages = []
     ctf = particles.ctf_for(settings.ctf, premultiplied=not settings.single)

@@ -285,6 +285,7 @@ def prepare_denoising(
         settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
+        finest_A=particles.finest_A,
     )
     steerable = steerable_plan(preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX)
     ctf = particles.ctf_for(settings.ctf)

@@ -124,6 +124,7 @@ class NeighboursRun:
                 settings.particle_diameter_A,
                 invert_contrast=settings.invert_contrast,
                 normalise=settings.normalise,
+                finest_A=particles.finest_A,
             ),
             resolution_limit_A=settings.resolution_limit_A,
             most_diameter_px=MOST_DIAMETER_PX,

@@ -8,7 +8,16 @@ import numpy as np
 import torch
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import ParticleSet, Table, Volume, in_relion_form, read_star, read_volume, write_star, write_volume
+from vitreous.particles import (
+    ParticleSet,
+    Table,
+    Volume,
+    in_relion_form,
+    read_star,
+    read_volume,
+    write_star,
+    write_volume,
+)
 from vitreous.quality import other_hand
 from vitreous.rotations import euler_to_matrix
 from vitreous.structures import Poses

@@ -10,7 +10,15 @@ from vitreous.averages.neighbours import NeighbourExamples, NeighboursResult
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.jobs.results.stack_table import write_stack_table
-from vitreous.particles import ParticleSet, StarFile, atomic_path, in_relion_form, open_stack, read_star, write_mrc_stack
+from vitreous.particles import (
+    ParticleSet,
+    StarFile,
+    atomic_path,
+    in_relion_form,
+    open_stack,
+    read_star,
+    write_mrc_stack,
+)
 
 __all__ = ["FILES", "NeighboursFolder", "open_neighbours_folder", "write_neighbours", "write_pairs"]
 

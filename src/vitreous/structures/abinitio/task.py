@@ -103,6 +103,7 @@ class AbinitioRun:
             settings.particle_diameter_A,
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
+            finest_A=particles.finest_A,
         )
         self.ctf = particles.ctf_for(settings.ctf)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)

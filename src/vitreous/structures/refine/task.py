@@ -77,6 +77,7 @@ class RefineRun:
             settings.particle_diameter_A,
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
+            finest_A=particles.finest_A,
         )
         self.ctf = particles.ctf_for(settings.ctf)
         self.group = symmetry_matrices(settings.symmetry).float()
