@@ -13,10 +13,10 @@ def particle(n: int = 6) -> np.ndarray:
     """Two unequal blobs in the middle, nowhere negative, zero at the border."""
     rng, axis = np.random.default_rng(2), np.arange(BOX) - BOX // 2
     out = np.zeros((n, BOX, BOX))
-    for image in out:
+    for i in range(n):
         for height in (1.0, 0.7):
             x, y = rng.uniform(-5, 5, 2)
-            image += height * np.exp(-((axis[:, None] - y) ** 2 + (axis - x) ** 2) / (2 * 2.5**2))
+            out[i] += height * np.exp(-((axis[:, None] - y) ** 2 + (axis - x) ** 2) / (2 * 2.5**2))
     return np.where(out > 1e-3, out, 0.0)
 
 

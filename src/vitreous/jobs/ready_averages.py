@@ -22,7 +22,7 @@ _LITTLE = 0.02  # of the particle's standard deviation: a border that varies les
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadyAverages:
-    """images: (n, L, L), background 0, particles white; signed: whether negative pixels are left that mean something."""
+    """images: (n, L, L), background 0, particles white; signed: whether negative pixels mean something."""
 
     images: np.ndarray
     signed: bool
@@ -81,8 +81,8 @@ def is_dark(found: AverageContrast, stated: AverageContrastName | None) -> tuple
         )
     if found.verdict == "unclear":
         return False, (
-            f"whether particles are lighter or darker than their background is not clear (lighter in {found.lighter} of "
-            f"{n} averages, darker in {found.darker}); they are taken for white",
+            "whether particles are lighter or darker than their background is not clear (lighter in "
+            f"{found.lighter} of {n} averages, darker in {found.darker}); they are taken for white",
         )
     return False, ()
 
