@@ -46,10 +46,10 @@ class FinestDetail:
     @property
     def words(self) -> str:
         """What is said of it."""
-        what = "has been filtered away" if self.gaussian else "has been filtered away, and the noise is not Gaussian"
+        what = "" if self.gaussian else ", and the noise that is left is not Gaussian"
         return (
-            f"the images hold nothing finer than {self.finest_A:.1f} A: it {what} (low-passed or denoised); they are "
-            "compared, and a resolution is claimed, no further; unfiltered particles would show more"
+            f"the images hold nothing finer than {self.finest_A:.1f} A, because they were low-passed or denoised{what}: "
+            "they are compared, and a resolution is claimed, up to there only; particles as they were extracted hold more"
         )
 
 
