@@ -3,6 +3,7 @@
 from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
 from vitreous.particles.check import CheckReport, check_particles
 from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.finest_detail import finest_held
 from vitreous.particles.image_survey import Readable, find_readable
 from vitreous.particles.images import image_name, search_folders
 from vitreous.particles.judge import judge, judged
@@ -43,6 +44,7 @@ __all__ = [
     "check_particles",
     "complete_optics",
     "find_readable",
+    "finest_held",
     "image_name",
     "in_relion_form",
     "judge",

@@ -23,7 +23,7 @@ import numpy as np
 
 from vitreous.conventions import centre_index
 
-__all__ = ["FinestDetail", "finest_detail"]
+__all__ = ["FinestDetail", "finest_detail", "finest_held"]
 
 _BANDS, _NARROWEST = 16, 2.0  # bands to Nyquist; Fourier pixels that one is wide at least
 _INNER, _BORDER = 0.36, 0.45  # of the box: what is beyond is beside the particle; is background for certain
@@ -48,8 +48,8 @@ class FinestDetail:
         """What is said of it."""
         what = "" if self.gaussian else ", and the noise that is left is not Gaussian"
         return (
-            f"the images hold nothing finer than {self.finest_A:.1f} A, because they were low-passed or denoised{what}: "
-            "they are compared, and a resolution is claimed, up to there only; particles as they were extracted hold more"
+            f"the images hold nothing finer than {self.finest_A:.1f} A, because they were low-passed or denoised{what}; "
+            "they are compared, and a resolution is claimed, up to there only; as they were extracted they hold more"
         )
 
 
@@ -142,3 +142,8 @@ def _radius(n: int) -> np.ndarray:
     """Distance from the centre in boxes, (n, n)."""
     axis = (np.arange(n) - centre_index(n)) / n
     return np.hypot(axis[:, None], axis)
+
+
+def finest_held(particles: object) -> float | None:
+    """``finest_A`` of a set that has been judged; None for one that was made in memory, where nobody has."""
+    return getattr(particles, "finest_A", None)

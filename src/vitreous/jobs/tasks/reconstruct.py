@@ -19,7 +19,7 @@ from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.known_poses import prepare_known_poses
 from vitreous.matching import ImagePreparation
 from vitreous.mixtures import KnownPoses
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.quality import UnseenCone, resolution_at, unseen_cone
 from vitreous.rotations import symmetry_matrices
 from vitreous.volumes.reconstruction import (
@@ -103,7 +103,7 @@ def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
         settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
-        finest_A=particles.finest_A,
+        finest_A=finest_held(particles),
     )
     several = len(np.unique(particles.optics_group)) > 1
     group = particles.optics_group if several else None
