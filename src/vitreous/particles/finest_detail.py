@@ -48,7 +48,7 @@ class FinestDetail:
         """What is said of it."""
         what = "" if self.gaussian else ", and the noise that is left is not Gaussian"
         return (
-            f"the images hold nothing finer than {self.finest_A:.1f} A, because they were low-passed or denoised{what}; "
+            f"the images hold nothing finer than {self.finest_A:.1f} A, as they were low-passed or denoised{what}; "
             "they are compared, and a resolution is claimed, up to there only; as they were extracted they hold more"
         )
 
