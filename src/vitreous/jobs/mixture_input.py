@@ -86,7 +86,7 @@ def _image(
 
 
 def _not_a_density(image: np.ndarray, threshold: float, what: str) -> tuple[str, ...]:
-    """A note on a grey background in an image (1, L, L); ValueError for a particle that is darker than what is around."""
+    """A note on a grey background in an image (1, L, L); ValueError for a particle darker than its background."""
     if not np.isfinite(image).all() or not (image > threshold).any():
         return ()  # refused later, in words of its own
     level, highest = float(background_levels(image)[0]), float(image.max())
