@@ -13,7 +13,7 @@ from vitreous.jobs.options import RunOptions
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.reference import read_agreement
 from vitreous.jobs.select import select_particles
-from vitreous.jobs.tasks.initial import run_initial
+from vitreous.jobs.tasks.initial import _not_to_be_trusted, run_initial
 from vitreous.mixtures import (
     GaussianInitialModel,
     InitialModel,
@@ -23,12 +23,14 @@ from vitreous.mixtures import (
     project,
     read_pseudo_atoms,
     rotate,
+    summarise_trace,
     to_volume,
 )
+from vitreous.models import one_conformation
 from vitreous.optics import ctf_2d
 from vitreous.particles import Volume, open_stack, read_particles, read_volume, write_mrc_stack, write_volume
 from vitreous.quality import other_hand
-from vitreous.rotations import random_rotations
+from vitreous.rotations import Agreement, random_rotations
 
 PIXEL = 6.0
 QUICK = InitialModel(
@@ -285,14 +287,17 @@ def test_averages_that_still_have_their_ctf(vitreous, gaussian, tmp_path):
     known.with_columns(rlnDefocusU=[1e4, 1e4, np.nan, 1e4, 1e4, 1e4, 1e4]).write(tmp_path / "nan.star")
     unknown = vitreous(*words, tmp_path / "nan.star", "--overwrite")
     assert (unknown.code, "nan.star" in unknown.err, "not a number" in unknown.err) == (1, True, True)
-    counts = vitreous("initial", tmp_path / "known.star", "-o", tmp_path / "p", "--ctf-uncorrected")
-    assert (counts.code, "--method gmm-gaussian" in counts.err) == (1, True)
+    chosen = vitreous(
+        "initial", tmp_path / "known.star", "-o", tmp_path / "p", "--ctf-uncorrected", "--dry-run", "--json"
+    )
+    assert chosen.events[-1]["settings"]["method"] == "gmm-gaussian"
+    counts = vitreous("initial", tmp_path / "known.star", "-o", tmp_path / "p", "--ctf-uncorrected", "--counts", 500)
+    assert (counts.code, "--counts belongs to the model of counts" in counts.err) == (1, True)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v: v - v.mean(), ("negative", "deconvolve --single", "--method gmm-gaussian")),
         (lambda v: np.where(v == v.max(), np.nan, v), ("NaN",)),
         (lambda v: v[:1], ("one direction of view",)),
         (lambda v: 0 * v, ("zero everywhere",)),
@@ -307,6 +312,58 @@ def test_bad_averages_are_explained(vitreous, stack, tmp_path, change, words):
     assert not (tmp_path / "o").exists()
 
 
+def averages_8_bit(folder, *, dark=False):
+    """Seven averages with a dark halo, each stretched to 8 bits by itself, as viewers export them."""
+    images = project(blobs(), random_rotations(7, seed=1).numpy(), 20, PIXEL)
+    images = images / images.max() - 0.3 * np.hypot(*(np.mgrid[:20, :20] - 10) / 6)[None] ** 2 * np.exp(
+        -((np.hypot(*(np.mgrid[:20, :20] - 10)) / 6) ** 2)
+    )
+    images = images + 0.02 * np.random.default_rng(0).standard_normal(images.shape)
+    images = -images if dark else images
+    low, high = images.min(axis=(1, 2), keepdims=True), images.max(axis=(1, 2), keepdims=True)
+    path = folder / "bytes.mrcs"
+    write_mrc_stack(path, np.round(255 * (images - low) / (high - low)).astype(np.float32), PIXEL)
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_averages_of_8_bits_go_to_the_model_that_suits_them(vitreous, tmp_path, dark):
+    averages = averages_8_bit(tmp_path, dark=dark)
+    shared = ("--components", 12, "--fine-components", 16, "--box-px", 16, "--fine-box-px", 16, "--restarts", 2)
+    shared += ("--rounds", 2, "--rounds-annealed", 2, "--global-rotations", 40, "--mixture-steps", 2)
+    shared += ("--burn-in-steps", 2, "--samples", 2, "--steps-between", 1)
+    ended = vitreous("initial", averages, "-o", tmp_path / "o", *shared)
+    assert ended.code == 0, ended.err
+    manifest = read_manifest(tmp_path / "o")
+    assert manifest.settings["method"] == "gmm-gaussian"
+    said = " ".join(manifest.messages)
+    assert "background of 7 of 7 averages is not zero" in said
+    assert "the Gaussian noise model is taken" in said
+    assert ("turned over" in said) == dark
+    images = read_initial(tmp_path / "o").averages
+    assert np.abs(np.median(images[:, [0, -1]], axis=(1, 2))).max() < 0.1 * images.max()
+    assert images.max() > -2 * images.min()
+    again = vitreous("initial", averages, "-o", tmp_path / "o", *shared, "--resume")
+    assert again.code == 0, again.err
+    refused = vitreous("initial", averages, "-o", tmp_path / "p", "--counts", 500)
+    assert (refused.code, "--counts belongs to the model of counts" in refused.err) == (1, True)
+
+
+def test_the_headline_says_what_is_not_to_be_trusted():
+    one = Volume(data=np.ones((4, 4, 4), np.float32), pixel_size_A=1.0)
+    together = Agreement(fraction=1.0, rotation=np.eye(3), other_hand=False, agrees=np.ones(3, bool))
+    result = one_conformation(
+        one, np.zeros((3, 3, 3)), np.zeros((3, 2)), scores=np.zeros(4), score="log posterior", agreements=[together] * 4
+    )
+    settled = {"log posterior": summarise_trace(np.tile([0.0, 1.0, 0.5], 20))}
+    drifting = {"log posterior": summarise_trace(np.arange(40.0))}
+    assert _not_to_be_trusted(result, None, settled, 0.9) == []
+    (words,) = _not_to_be_trusted(result, None, drifting, 0.9)
+    assert words.startswith("details and uncertainty (the refinement has not settled, R-hat ")
+    assert float(words.rpartition(" ")[2].strip(")")) > 1.8
+    assert "correlate by 0.20 only" in _not_to_be_trusted(result, None, settled, 0.2)[0]
+
+
 def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack, tmp_path):
     write_mrc_stack(tmp_path / "small.mrcs", np.ones((1, 10, 10), np.float32), PIXEL)
     particles = read_particles(stack)
@@ -314,8 +371,8 @@ def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack
     particles.subset(np.arange(3)).with_columns(rlnImageName=names).write(tmp_path / "mixed.star")
     mixed = vitreous("initial", tmp_path / "mixed.star", "-o", tmp_path / "o")
     assert (mixed.code, "mixed boxes" in mixed.err) == (1, True)
-    wrong = vitreous("initial", classified, "-o", tmp_path / "o")
-    assert (wrong.code, "vitreous deconvolve" in wrong.err, "--method gmm-gaussian" in wrong.err) == (1, True, True)
+    signed = vitreous("initial", classified, "-o", tmp_path / "o", "--dry-run", "--json")
+    assert signed.events[-1]["settings"]["method"] == "gmm-gaussian"
     empty = vitreous("initial", tmp_path, "-o", tmp_path / "o", "--method", "gmm-gaussian")
     assert (empty.code, "no deconvolved.star" in empty.err) == (1, True)
     other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "sgd")
@@ -358,11 +415,11 @@ def test_averages_of_a_classification_are_found(classified, tmp_path):
     stack = open_stack(classified / "run_classes.mrcs")
     every = stack.read(np.arange(4))
     assert every.any(axis=(1, 2)).all()
-    assert find_averages(classified, signed=True) == classified / "run_model.star"
+    assert find_averages(classified) == classified / "run_model.star"
     shutil.copytree(classified, tmp_path / "c")
     select_particles(tmp_path / "c", classes=[2, 4])
     for path, expected in ((tmp_path / "c", every[[1, 3]]), (classified, every)):
-        found, images, notes = read_averages(find_averages(path, signed=True))
+        found, images, notes = read_averages(find_averages(path))
         assert np.array_equal(images, expected)
         assert (found.pixel_size_A, found.box_px, notes) == (pytest.approx(12.0), 24, [])
     assert read_averages(classified / "run_model.star", pixel_size_A=3.0)[0].pixel_size_A == 3.0

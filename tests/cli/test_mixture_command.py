@@ -186,6 +186,18 @@ def test_one_image_of_a_stack(vitreous, density, tmp_path, method):
         assert (ended.code, bad in ended.err) == (1, True)
 
 
+def test_a_dark_particle_is_no_density(vitreous, density, tmp_path):
+    image = np.round(200 * density.sum(0) / density.sum(0).max())
+    for name, pixels in (("dark", 230 - image), ("grey", 55 + image)):
+        write_mrc_stack(tmp_path / f"{name}.mrcs", pixels[None], PIXEL)
+    refused = vitreous("mixture", tmp_path / "dark.mrcs", "-o", tmp_path / "no")
+    assert (refused.code, "darker than its background" in refused.err) == (1, True)
+    grey = vitreous("mixture", tmp_path / "grey.mrcs", "-o", tmp_path / "no", "--dry-run")
+    assert (grey.code, "the background is 55 (highest value 255)" in grey.out) == (0, True)
+    clear = vitreous("mixture", tmp_path / "grey.mrcs", "-o", tmp_path / "no", "--dry-run", "--threshold", 60)
+    assert (clear.code, "the background is" in clear.out) == (0, False)
+
+
 def test_an_image_with_negative_pixels_under_gibbs(vitreous, density, tmp_path):
     image = density.sum(0)
     write_mrc_stack(tmp_path / "i.mrcs", (image - image.mean())[None], PIXEL)

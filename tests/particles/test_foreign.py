@@ -2,6 +2,7 @@
 
 import gzip
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from vitreous.particles import (
     check_particles,
     read_particles,
     read_star,
+    read_volume,
     write_mrc_stack,
     write_volume,
 )
@@ -53,6 +55,48 @@ def test_what_is_not_read_is_answered_with_what_to_do(tmp_path, name, content, s
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ParticleFileError, match=f"{name}: .*{said}"):
         read_particles(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_a_compressed_map_is_the_map(tmp_path, dtype):
+    data = np.random.default_rng(0).integers(-9, 9, (6, 5, 4)).astype(dtype)
+    with mrcfile.new(tmp_path / "m.mrc", data) as file:
+        file.voxel_size = 2.5
+    with mrcfile.new(tmp_path / "m.map.gz", data, compression="gzip") as file:
+        file.voxel_size = 2.5
+    plain, packed = read_volume(tmp_path / "m.mrc"), read_volume(tmp_path / "m.map.gz")
+    assert np.array_equal(packed.data, data)
+    assert np.array_equal(packed.data, plain.data)
+    assert packed.pixel_size_A == plain.pixel_size_A == 2.5
+
+
+def test_damaged_and_boasting_compressed_maps_are_errors_with_their_name(tmp_path):
+    write_volume(tmp_path / "m.mrc", Volume(data=np.random.default_rng(0).random((8, 8, 8)), pixel_size_A=2.0))
+    whole = (tmp_path / "m.mrc").read_bytes()
+    packed = gzip.compress(whole)
+    boasting = bytearray(whole)
+    boasting[0:12] = np.array([60000, 60000, 60000], "<i4").tobytes()  # 860 terabytes
+    for content, said in (
+        (packed[:-200], "damaged"),
+        (packed[:20] + b"xxxxxxxx" + packed[28:], "damaged"),
+        (gzip.compress(whole[:-100]), "truncated"),
+        (gzip.compress(bytes(boasting)), "does not hold"),
+        (gzip.compress(b"hello"), "header alone"),
+    ):
+        (tmp_path / "m.map.gz").write_bytes(content)
+        with pytest.raises(ParticleFileError, match=f"m.map.gz: .*{said}"):
+            read_volume(tmp_path / "m.map.gz")
+
+
+@pytest.mark.parametrize("name", ["a.hdf", "a.hed", "a.spi"])
+def test_stacks_and_maps_of_others_are_answered_too(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000) if name == "a.hdf" else bytes(2000))
+    with pytest.raises(ParticleFileError, match=f"{name}: an? .*e2proc3d.py {name} a.mrc"):
+        read_volume(tmp_path / name)
+    (tmp_path / "p.star").write_text(f"data_\n\nloop_\n_rlnImageName\n1@{name}\n")
+    report = check_particles(read_particles(tmp_path / "p.star", pixel_size_A=2.0))
+    assert not report.can_run
+    assert any(f"e2proc2d.py {name} a.mrcs" in text for text in report.warnings)
 
 
 def test_a_volume_is_no_stack(tmp_path):

@@ -18,24 +18,18 @@ CLASSES = ("class_averages.star", "run_model.star")  # of a class2d folder: the 
 REFERENCE = "rlnReferenceImage"  # names the average in a table of classes
 
 
-def find_averages(path: str | Path, *, signed: bool) -> Path:
+def find_averages(path: str | Path) -> Path:
     """The file that names the averages: ``path`` itself, or what stands for it in the folder of a job.
 
-    ``signed``: averages may have negative pixels, so that the folder of a 2D classification will do. Raises
-    JobFolderError, which says what to do, for any other folder.
+    In the folder of a 2D classification these are its deconvolved averages, where there are some, the selected classes,
+    or all. Raises JobFolderError, which says what to do, for any other folder.
     """
     path = Path(path)
     if not path.is_dir():
         return path
-    names = (DECONVOLVED, *CLASSES) if signed else (DECONVOLVED,)
-    found = next((path / name for name in names if (path / name).is_file()), None)
+    found = next((path / name for name in (DECONVOLVED, *CLASSES) if (path / name).is_file()), None)
     if found is not None:
         return found
-    if any((path / name).is_file() for name in CLASSES):
-        raise JobFolderError(
-            f"{path} is the folder of a 2D classification, whose averages have negative pixels: run `vitreous "
-            "deconvolve` on it first, or take --method gmm-gaussian"
-        )
     raise JobFolderError(
         f"{path} has no {DECONVOLVED}: give the folder of a finished `vitreous deconvolve` or `vitreous class2d`, a "
         ".star file or a stack of averages"

@@ -18,9 +18,11 @@ from vitreous.mixtures import (
 )
 from vitreous.mixtures.fit.points import POINT_SUFFIXES
 from vitreous.particles import Volume, read_particles, read_volume
+from vitreous.quality import average_contrast, background_levels
 
 __all__ = ["MixtureInput", "read_mixture_input"]
 
+_GREY = 0.2  # of the highest value: a background that has not been taken off
 IMAGE_SUFFIXES = (".mrcs", ".star", ".cs", ".st")
 MAP_SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
 
@@ -79,7 +81,27 @@ def _image(
     if number is None and len(images) > 1:
         notes = (f"the first of {len(images):,} images is fitted; --image chooses another",)
     found = Volume(data=images.read(slice(chosen - 1, chosen)), pixel_size_A=images.pixel_size_A)
+    notes = (*notes, *_not_a_density(found.data, settings.threshold, f"{path}, image {chosen}"))
     return _grid(path, found, settings, what=f"{path}, image {chosen}", notes=notes)
+
+
+def _not_a_density(image: np.ndarray, threshold: float, what: str) -> tuple[str, ...]:
+    """A note on a grey background in an image (1, L, L); ValueError for a particle darker than its background."""
+    if not np.isfinite(image).all() or not (image > threshold).any():
+        return ()  # refused later, in words of its own
+    level, highest = float(background_levels(image)[0]), float(image.max())
+    if threshold > level:
+        return ()
+    if average_contrast(image).verdict == "dark":
+        raise ValueError(
+            f"{what}: the particle is darker than its background, and a mixture would describe what is around it; turn "
+            "the image over (multiply it by -1), or give a threshold above the background"
+        )
+    if not _GREY * highest < level < highest:
+        return ()
+    return (
+        f"the background is {level:.3g} (highest value {highest:.3g}) and counts as density; give a higher threshold",
+    )
 
 
 def _grid(

@@ -41,7 +41,8 @@ class ImagePreparation:
     """How raw images become working images.
 
     box_px: side of the raw images; pixel_size_A; particle_diameter_A: of the circular mask; invert_contrast: for
-    particles that are dark; normalise: background mean 0, standard deviation 1, ramp removed.
+    particles that are dark; normalise: background mean 0, standard deviation 1, ramp removed; finest_A: what is finer
+    has been filtered away, and is neither compared nor claimed (None: nothing was).
     """
 
     box_px: int
@@ -49,6 +50,7 @@ class ImagePreparation:
     particle_diameter_A: float
     invert_contrast: bool = False
     normalise: bool = True
+    finest_A: float | None = None
 
     @classmethod
     def for_box(
@@ -59,6 +61,7 @@ class ImagePreparation:
         *,
         invert_contrast: bool = False,
         normalise: bool = True,
+        finest_A: float | None = None,
     ) -> "ImagePreparation":
         """With a diameter of 7/8 of the box where none is given.
 
@@ -81,7 +84,15 @@ class ImagePreparation:
             particle_diameter_A=diameter,
             invert_contrast=invert_contrast,
             normalise=normalise,
+            finest_A=finest_A,
         )
+
+    @property
+    def shells(self) -> int:
+        """Fourier pixels of the raw box up to which the images hold something: to Nyquist, or to ``finest_A``."""
+        if self.finest_A is None:
+            return self.box_px // 2
+        return max(1, min(self.box_px // 2, int(self.box_px * self.pixel_size_A / self.finest_A)))
 
     @property
     def radius_px(self) -> float:
@@ -107,9 +118,11 @@ class ImagePreparation:
         return (-images if self.invert_contrast else images), bad
 
     def working_basis(self, rings: int) -> RingBasis:
-        """Rings on the smallest Fourier-cropped box that holds them."""
+        """Rings on the smallest Fourier-cropped box that holds them; none beyond ``finest_A``."""
         full = RingBasis(box_px=self.box_px, radius_px=self.radius_px, rings=1)
         rings = max(1, min(rings, full.max_rings))
+        if self.finest_A is not None:
+            rings = max(1, min(rings, int(full.window_px * self.pixel_size_A / self.finest_A)))
         box = min(self.box_px, 2 * math.ceil(rings * self.box_px / full.window_px + 2))
         scale = box / self.box_px
         while True:

@@ -162,6 +162,7 @@ def _filtered(
     masked = halves * mask
     enough = (members >= FEWEST)[:, None]
     frc = torch.where(enough, ring_correlation(masked[0], masked[1]), 0.0)
+    frc[:, preparation.shells + 1 :] = 0.0  # nothing is there, whatever correlates
     shell, multiplicity = shell_index_rfft2(n, device=weights.device), rfft2_multiplicity(n, device=weights.device)
     count = shell_sums(multiplicity, shell, n // 2 + 1)
 
@@ -172,6 +173,7 @@ def _filtered(
     cross, noise = shells((a * b.conj()).real), shells((a - b).abs().square()) / 4
     power = shells(weights.sum(0))
     ssnr = _ssnr(cross, noise, power, enough, count)
+    ssnr[:, preparation.shells + 1 :] = 0.0
     gain = radial_to_plane(ssnr / (1 + ssnr), n)
     total = sums.sum(0) / (weights.sum(0) + floor.sum(0))
     return Averages(

@@ -6,10 +6,12 @@ import numpy as np
 
 from vitreous.conventions import centre_index
 from vitreous.mixtures.counts import non_negative
+from vitreous.quality import background_levels
 
 __all__ = ["Reduced", "checked_averages", "checked_stack", "pixel_shares", "reduce_images"]
 
 _FEWEST_VIEWS = 2
+_GREY = 0.2  # of the highest value, at the border: a background that has not been taken off
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +25,15 @@ class Reduced:
 def checked_averages(images: np.ndarray, pixel_size_A: float) -> np.ndarray:
     """The averages (n, L, L) as float64, or a ValueError that says what is wrong and what to do."""
     images = checked_stack(images, pixel_size_A)
-    return np.stack([non_negative(image, f"average {i}") for i, image in enumerate(images, start=1)])
+    positive = np.stack([non_negative(image, f"average {i}") for i, image in enumerate(images, start=1)])
+    level, highest = background_levels(images), images.max(axis=(1, 2))
+    if (grey := np.flatnonzero((level > _GREY * highest) & (level < highest))).size:
+        i = int(grey[0])
+        raise ValueError(
+            f"average {i + 1} has a background of {level[i]:.3g} (its highest value is {highest[i]:.3g}), and a "
+            "mixture of counts would fill the whole box; subtract the background, and set what is below it to zero"
+        )
+    return positive
 
 
 def checked_stack(images: np.ndarray, pixel_size_A: float) -> np.ndarray:

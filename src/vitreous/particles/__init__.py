@@ -3,6 +3,7 @@
 from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
 from vitreous.particles.check import CheckReport, check_particles
 from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.finest_detail import finest_held
 from vitreous.particles.image_survey import Readable, find_readable
 from vitreous.particles.images import image_name, search_folders
 from vitreous.particles.judge import judge, judged
@@ -18,6 +19,7 @@ from vitreous.particles.mrc import (
 )
 from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.reading import read_particles
+from vitreous.particles.relion_form import complete_optics, in_relion_form
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
 from vitreous.particles.usable import Background, Contrast, Fault, Usable
@@ -40,8 +42,11 @@ __all__ = [
     "Volume",
     "atomic_path",
     "check_particles",
+    "complete_optics",
     "find_readable",
+    "finest_held",
     "image_name",
+    "in_relion_form",
     "judge",
     "judged",
     "open_stack",

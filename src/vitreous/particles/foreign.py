@@ -1,12 +1,18 @@
 """Files of other programs that are not read here: recognised, and answered with what to do."""
 
+import gzip
+import zlib
 from pathlib import Path
 
 from vitreous.particles.errors import ParticleFileError
 
-__all__ = ["refuse_foreign"]
+__all__ = ["GZIP", "refuse_foreign", "unpacked"]
 
-_STACK = "convert it to .mrcs, for instance by `e2proc2d.py {name} {stem}.mrcs` of EMAN2"
+GZIP = b"\x1f\x8b"  # what a compressed file begins with
+
+_STACK = (
+    "convert it, for instance by `e2proc2d.py {name} {stem}.mrcs` of EMAN2, or a map by `e2proc3d.py {name} {stem}.mrc`"
+)
 _BY_SUFFIX = {
     ".hdf": f"an HDF file of EMAN2: {_STACK}",
     ".h5": f"an HDF file: {_STACK}",
@@ -27,7 +33,7 @@ _BY_SUFFIX = {
 _BY_CONTENT = {
     b"\x89HDF\r\n\x1a\n": ".hdf",
     b"SQLite format 3": ".db",
-    b"\x1f\x8b": ".gz",
+    GZIP: ".gz",
     b"PK\x03\x04": ".zip",
     b"II*\0": ".tif",
     b"MM\0*": ".tif",
@@ -35,10 +41,25 @@ _BY_CONTENT = {
 
 
 def refuse_foreign(path: Path) -> None:
-    """ParticleFileError, which says what the file is and what to do, for a file of particles that is not read here."""
+    """ParticleFileError, which says what the file is and what to do, for a file that is not read here.
+
+    What a file is its first bytes say or, where they do not, the end of its name.
+    """
     with path.open("rb") as file:
         start = file.read(16)
     suffix = next((kind for magic, kind in _BY_CONTENT.items() if start.startswith(magic)), path.suffix.lower())
     if suffix in _BY_SUFFIX:
         words = _BY_SUFFIX[suffix].format(name=path.name, stem=path.stem)
         raise ParticleFileError(f"{path}: {words}")
+
+
+def unpacked(path: Path, most: int) -> bytes:
+    """The first ``most`` bytes of a file that gzip has compressed, or all if it has fewer.
+
+    No more is unpacked, whatever the file would grow to. Raises ParticleFileError for a damaged file.
+    """
+    try:
+        with gzip.open(path) as file:
+            return file.read(most)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ParticleFileError(f"{path}: the compressed file is damaged ({error}); copy it again") from error

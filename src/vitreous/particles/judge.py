@@ -7,6 +7,7 @@ import numpy as np
 
 from vitreous.particles.duplicates import repeated
 from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.finest_detail import FinestDetail, finest_detail
 from vitreous.particles.image_survey import Outliers, Readable, Survey, find_outliers, find_readable, survey_images
 from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.plausible import implausible_optics, implausible_poses, numbers_of, unused_aberrations
@@ -18,6 +19,7 @@ MOST_UNUSABLE = 0.5  # share of the particles: more, and something is wrong with
 _CERTAIN = 5.0  # standard errors before a contrast is called white or dark
 _SHOWN = 8
 _WINSOR = 5.0  # MADs from the median beyond which a contrast counts as that far
+_FEWEST_SPECTRA, _MOST_SPECTRA, _PIXELS_OF_SPECTRA = 16, 256, 1 << 22  # images whose spectrum is looked at
 _OTHER_SCALE = 20.0  # background of a normalised set that many times larger or smaller than the typical one
 
 
@@ -78,15 +80,17 @@ def look(
     if outliers is not None:
         usable.centre[outliers.spots], usable.limit[outliers.spots] = outliers.centre, outliers.limit
     contrast = None if survey is None or typical is None else _contrast(survey, typical)
+    detail = None if survey is None or typical is None else _detail(particles, survey.rows[typical], box, pixel)
     usable = replace(
         usable,
         bad=bad,
         faults=tuple(faults),
         images_checked=len(rows),
-        warnings=tuple(_warnings(particles, readable, contrast, pixel)),
+        warnings=(*_warnings(particles, readable, contrast, pixel), *(() if detail is None else (detail.words,))),
         problems=tuple(problems),
         contrast=contrast,
         background=None if survey is None else _background(survey),
+        finest_A=None if detail is None else detail.finest_A,
         digest="" if survey is None else _digest(survey),
     )
     return usable, readable, survey
@@ -245,6 +249,15 @@ def _contrast(survey: Survey, typical: np.ndarray) -> Contrast | None:
     mean, error = float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(count))
     verdict = "unclear" if abs(mean) < _CERTAIN * error or mean == 0 else "white" if mean > 0 else "dark"
     return Contrast(verdict=verdict, difference=mean, standard_error=error, images=count)
+
+
+def _detail(particles: ParticleSet, rows: np.ndarray, box: int | None, pixel: float | None) -> FinestDetail | None:
+    """What some of the images hold, spread over the set; so few that they take as long as a few hundred small ones."""
+    if box is None or pixel is None or len(rows) == 0:
+        return None
+    count = min(len(rows), max(_FEWEST_SPECTRA, min(_MOST_SPECTRA, _PIXELS_OF_SPECTRA // box**2)))
+    rows = np.sort(rows)[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
+    return finest_detail(particles.images.read(np.unique(rows), box, particles.table.where), pixel)
 
 
 def _background(survey: Survey) -> Background | None:

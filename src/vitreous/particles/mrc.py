@@ -11,7 +11,8 @@ import numpy as np
 
 from vitreous.particles.atomic import atomic_path
 from vitreous.particles.errors import ParticleFileError, require_file
-from vitreous.particles.mrc_header import HEADER_BYTES, MrcHeader, build_header, read_header
+from vitreous.particles.foreign import GZIP, unpacked
+from vitreous.particles.mrc_header import HEADER_BYTES, MrcHeader, build_header, read_compressed_header, read_header
 from vitreous.particles.volume import Volume
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 
 _BLOCK_BYTES = 1 << 24
 _MOST_AT_ONCE = 1 << 30  # bytes that one call reads
+_MOST_COMPRESSION = 1032  # times that deflate makes anything smaller
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,15 +215,19 @@ def write_mrc_stack(path: str | Path, images: np.ndarray, pixel_size_A: float, *
 
 
 def read_volume(path: str | Path, *, pixel_size_A: float | None = None) -> Volume:
-    """Read a map; its axes are put in the order [z, y, x] whatever their order in the file.
+    """Read a map, also a compressed one (.map.gz); its axes are put in the order [z, y, x] whatever their order in it.
 
     ``pixel_size_A`` overrules the header and is asked for (ParticleFileError) where the header has none or has
     different ones along x, y and z. The origin is ORIGIN of the header or, where that is zero, NXSTART, NYSTART and
     NZSTART voxels, as ChimeraX has it. The symmetry is C1: the file does not say.
     """
     path = require_file(path, "an MRC map")
-    header = read_header(path)
-    data = np.array(_map(path, header)[0], dtype=np.float32)
+    if _is_compressed(path):
+        header = read_compressed_header(path)
+        data = _unpacked_map(path, header)
+    else:
+        header = read_header(path)
+        data = np.array(_map(path, header)[0], dtype=np.float32)
     # Axis k of `data` (sections, rows, columns) runs along axis_order[2 - k].
     data = np.ascontiguousarray(np.transpose(data, [2 - header.axis_order.index(axis) for axis in (3, 2, 1)]))
     if pixel_size_A is None:
@@ -289,6 +295,25 @@ def _map(path: Path, header: MrcHeader) -> tuple[np.ndarray, mmap.mmap]:
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     shape = (header.nz, header.ny, header.nx)
     return np.ndarray(shape, header.dtype, buffer=pages, offset=header.data_offset), pages
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
+
+
+def _unpacked_map(path: Path, header: MrcHeader) -> np.ndarray:
+    """The values of a compressed map; no more is unpacked than its header promises, nothing if that cannot be there."""
+    expected = header.data_offset + header.nz * header.image_bytes
+    found = path.stat().st_size * _MOST_COMPRESSION
+    raw = unpacked(path, expected) if expected <= found else b""
+    if len(raw) < expected:
+        raise ParticleFileError(
+            f"{path}: truncated: the header promises {header.nz} sections of {header.nx} x {header.ny} voxels "
+            f"({expected} bytes), which the compressed file does not hold; copy it again"
+        )
+    values = np.frombuffer(raw, header.dtype, offset=header.data_offset)
+    return values.reshape(header.nz, header.ny, header.nx).astype(np.float32)
 
 
 def _is_run(indices: np.ndarray) -> bool:

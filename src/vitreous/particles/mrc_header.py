@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.particles.errors import ParticleFileError
+from vitreous.particles.foreign import refuse_foreign, unpacked
 
-__all__ = ["HEADER_BYTES", "MAX_SIDE", "MrcHeader", "build_header", "read_header"]
+__all__ = ["HEADER_BYTES", "MAX_SIDE", "MrcHeader", "build_header", "read_compressed_header", "read_header"]
 
 HEADER_BYTES = 1024
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -73,8 +74,18 @@ def read_header(path: Path) -> MrcHeader:
     """
     with path.open("rb") as file:
         raw = file.read(HEADER_BYTES)
-    size = path.stat().st_size
+    return _judged(path, raw, path.stat().st_size)
+
+
+def read_compressed_header(path: Path) -> MrcHeader:
+    """:func:`read_header` of a file that gzip has compressed; how long it is unpacked is not known here."""
+    return _judged(path, unpacked(path, HEADER_BYTES), None)
+
+
+def _judged(path: Path, raw: bytes, size: int | None) -> MrcHeader:
     if len(raw) < HEADER_BYTES:
+        if size is not None:
+            refuse_foreign(path)
         raise ParticleFileError(f"{path}: not an MRC file: {len(raw)} bytes; the header alone has {HEADER_BYTES}")
     order, h = _byte_order(path, raw, size)
     mode = int(h["mode"])
@@ -95,7 +106,8 @@ def read_header(path: Path) -> MrcHeader:
         origin_A=_origin(h),
         start_px=_start(h, axes),
     )
-    _check_complete(path, header, size)
+    if size is not None:
+        _check_complete(path, header, size)
     return header
 
 
@@ -134,18 +146,20 @@ def build_header(
     return h.tobytes()
 
 
-def _byte_order(path: Path, raw: bytes, size: int) -> tuple[str, np.void]:
+def _byte_order(path: Path, raw: bytes, size: int | None) -> tuple[str, np.void]:
     headers = {
         "<": np.frombuffer(raw, dtype=_FIELDS.newbyteorder("<"))[0],
         ">": np.frombuffer(raw, dtype=_FIELDS.newbyteorder(">"))[0],
     }
     sensible = [order for order, h in headers.items() if _is_sensible(h)]
     if not sensible:
+        if size is not None:
+            refuse_foreign(path)
         raise ParticleFileError(_why_not(path, headers))
     if len(sensible) == 2:
         stamp = raw[212]
         stamped = {0x44: "<", 0x11: ">"}.get(stamp)
-        fitting = [o for o in sensible if _data_bytes(headers[o]) == size - HEADER_BYTES]
+        fitting = [o for o in sensible if size is not None and _data_bytes(headers[o]) == size - HEADER_BYTES]
         sensible = fitting if len(fitting) == 1 else [stamped or "<"]
     return sensible[0], headers[sensible[0]]
 

@@ -92,6 +92,11 @@ class ParticleSet:
         return np.zeros(len(self), dtype=bool) if self.usable is None else self.usable.bad
 
     @property
+    def finest_A(self) -> float | None:
+        """The images hold nothing finer, because they were filtered; None where they were not, or nobody has judged."""
+        return None if self.usable is None else self.usable.finest_A
+
+    @property
     def digest(self) -> str:
         """Of the pixels of all images, in hexadecimal; "" where the set has not been judged."""
         return "" if self.usable is None else self.usable.digest

@@ -61,7 +61,8 @@ class Usable:
     those of the images that are used, None where they are unknown; centre, limit: (n,) grey values: pixels farther
     than ``limit`` from ``centre`` are not used (infinite for nearly all images); problems: what keeps a job from
     running; warnings: what is worth knowing of those that can; contrast, background: of the images looked at;
-    digest: of their pixels, in hexadecimal.
+    finest_A: the images hold nothing finer (:mod:`vitreous.particles.finest_detail`), None where nothing was taken from
+    them; digest: of their pixels, in hexadecimal.
     """
 
     bad: np.ndarray
@@ -75,6 +76,7 @@ class Usable:
     problems: tuple[str, ...] = ()
     contrast: Contrast | None = None
     background: Background | None = None
+    finest_A: float | None = None
     digest: str = ""
 
     @property

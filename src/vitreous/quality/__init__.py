@@ -1,6 +1,7 @@
 """How good is it: FRC, FSC, resolution, comparison of maps, classes against their truth, which views there are."""
 
 from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
+from vitreous.quality.background import AverageContrast, average_contrast, background_levels
 from vitreous.quality.class_truth import (
     ClassTruth,
     class_directions,
@@ -24,6 +25,7 @@ from vitreous.quality.pose_truth import PoseTruth, compare_with_true_poses
 from vitreous.quality.single_view import along_one_axis, repeated_view, warn_if_one_view
 
 __all__ = [
+    "AverageContrast",
     "ClassTruth",
     "MapAgreement",
     "MapAlignment",
@@ -31,6 +33,8 @@ __all__ = [
     "UnseenCone",
     "align_maps",
     "along_one_axis",
+    "average_contrast",
+    "background_levels",
     "border_of",
     "bright_part",
     "centres_of_mass",

@@ -69,11 +69,14 @@ class HalfMapFSC:
         return float(resolution_at(torch.from_numpy(curve), threshold, self.box_px, self.pixel_size_A))
 
 
-def half_map_fsc(half1: Volume, half2: Volume, mask: Volume | None = None, *, seed: int = 0) -> HalfMapFSC:
+def half_map_fsc(
+    half1: Volume, half2: Volume, mask: Volume | None = None, *, finest_A: float | None = None, seed: int = 0
+) -> HalfMapFSC:
     """The curves of two half maps (cubic, unfiltered and unmasked), and what they claim.
 
     Phases are randomised from the first shell at which the unmasked FSC is below 0.8; from two shells further on the
-    masked curve is corrected. ``seed`` is that of the phases. Raises ValueError for maps that do not belong together
+    masked curve is corrected. ``finest_A``: the images held nothing finer, and the corrected curve is 0 there, whatever
+    correlates. ``seed`` is that of the phases. Raises ValueError for maps that do not belong together
     (:func:`check_halves`) and a mask that does not fit.
     """
     check_halves(half1, half2)
@@ -88,13 +91,16 @@ def half_map_fsc(half1: Volume, half2: Volume, mask: Volume | None = None, *, se
             random = (randomise_phases(half, start, seed=2 * seed + i) for i, half in enumerate((a, b)))
             randomised = _curve(*(half * weight for half in random))
             randomised[:start] = 0.0
+    corrected = correct_fsc(masked, randomised, start)
+    if finest_A is not None:
+        corrected[max(1, int(half1.box_px * half1.pixel_size_A / finest_A)) :] = 0.0
     return HalfMapFSC(
         box_px=half1.box_px,
         pixel_size_A=half1.pixel_size_A,
         unmasked=unmasked,
         masked=masked,
         randomised=randomised,
-        corrected=correct_fsc(masked, randomised, start),
+        corrected=corrected,
         randomised_from=start,
         significance=_significance(a, b),
     )

@@ -50,6 +50,7 @@ def postprocess(
     *,
     b_factor_A2: float | None = None,
     local: bool = True,
+    finest_A: float | None = None,
     seed: int = 0,
     say: _Say = lambda what: None,
 ) -> PostProcessed:
@@ -57,14 +58,15 @@ def postprocess(
 
     ``mask``: None makes one of the mean (:func:`vitreous.volumes.automatic_mask`), first without knowing the resolution
     and then again with it. ``b_factor_A2``: None takes that of the Guinier plot, 0 where it has no line (coarser than
-    about 9 A). ``local``: whether to compute the local resolution. ``seed``: of the random phases. ``say`` is told what
+    about 9 A). ``local``: whether to compute the local resolution. ``finest_A``: nothing finer is
+    claimed, because the images did not hold it. ``seed``: of the random phases. ``say`` is told what
     comes next. Raises ValueError for halves or a mask that do not belong together, and where no mask can be made.
     """
     check_halves(half1, half2)
     mean = mean_of_halves(half1, half2)
     say("mask and FSC")
-    mask = _mask_for(half1, half2, mean, seed) if mask is None else check_mask(mask, half1)
-    fsc = half_map_fsc(half1, half2, mask, seed=seed)
+    mask = _mask_for(half1, half2, mean, finest_A, seed) if mask is None else check_mask(mask, half1)
+    fsc = half_map_fsc(half1, half2, mask, finest_A=finest_A, seed=seed)
     plot = guinier(
         mean.with_data(mean.data * mask.data), fsc.corrected, fsc.resolution_A, coarsest_A=_COARSEST_OF_LINE_A
     )
@@ -77,7 +79,7 @@ def postprocess(
     found = filtered = None
     if local and resolved:
         say("local resolution")
-        found = local_resolution(half1, half2, mask, finest_A=0.75 * fsc.resolution_A)
+        found = local_resolution(half1, half2, mask, finest_A=max(0.75 * fsc.resolution_A, finest_A or 0.0))
         filtered = local_filter(apply_b_factor(mean, b), found.volume)
     return PostProcessed(
         mean=mean,
@@ -93,7 +95,7 @@ def postprocess(
     )
 
 
-def _mask_for(half1: Volume, half2: Volume, mean: Volume, seed: int) -> Volume:
+def _mask_for(half1: Volume, half2: Volume, mean: Volume, finest_A: float | None, seed: int) -> Volume:
     first = automatic_mask(mean)
-    resolution = half_map_fsc(half1, half2, first, seed=seed).resolution_A
+    resolution = half_map_fsc(half1, half2, first, finest_A=finest_A, seed=seed).resolution_A
     return automatic_mask(mean, resolution_A=resolution) if np.isfinite(resolution) else first

@@ -197,6 +197,7 @@ def _result(
     rank[order] = np.arange(len(order))
     frc = _corrected(averages.frc.cpu().numpy(), noise.frc, data)[order]
     resolution = resolution_at(torch.from_numpy(_scanned(frc)), FRC_THRESHOLD, box, pixel).numpy()
+    resolution = np.maximum(resolution, data.preparation.finest_A or 0.0)
     if not noise.found_signal:
         resolution = np.full_like(resolution, np.inf)  # a correlation of aligned noise is not a resolution
     outcome = found.outcome

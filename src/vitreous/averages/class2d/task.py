@@ -32,7 +32,7 @@ from vitreous.matching import (
     wiener,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.processes import ALONE, Processes
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
@@ -101,6 +101,7 @@ class Class2DRun:
             settings.particle_diameter_A,
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
+            finest_A=finest_held(particles),
         )
         self.ctf = particles.ctf_for(settings.ctf, premultiplied=True)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes, threads)

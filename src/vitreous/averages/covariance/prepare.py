@@ -85,9 +85,9 @@ def steerable_plan(
 ) -> SteerablePlan:
     """Working box and basis for a particle.
 
-    The box is reduced to where Nyquist is ``resolution_limit_A`` and the particle is at most ``most_diameter_px``
-    pixels across. The basis has all frequencies, and the survey lowers its cutoff. Raises ValueError for a limit that
-    leaves fewer than 16 pixels.
+    The box is reduced to where Nyquist is ``resolution_limit_A``, or the finest detail that the images hold, and the
+    particle is at most ``most_diameter_px`` pixels across. The basis has all frequencies that the images hold, and the
+    survey lowers its cutoff. Raises ValueError for a limit that leaves fewer than 16 pixels.
     """
     raw, pixel = preparation.box_px, preparation.pixel_size_A
     wanted = max(pixel, (resolution_limit_A or 0.0) / 2, preparation.particle_diameter_A / most_diameter_px)
@@ -97,6 +97,10 @@ def steerable_plan(
             f"resolution_limit_A: {2 * wanted:g} A leaves {box} pixels across the box of {raw * pixel:.0f} A; "
             f"expected at most {2 * raw * pixel / FEWEST_PX:.0f} A"
         )
+    held = HIGHEST_CUTOFF_PER_PX
+    if preparation.finest_A is not None:
+        box = max(min(box, math.ceil(2 * raw * pixel / preparation.finest_A)), FEWEST_PX)
+        held = min(held, pixel * raw / box / preparation.finest_A)
     return SteerablePlan(
         preparation=preparation,
         box_px=box,
@@ -104,7 +108,7 @@ def steerable_plan(
         basis=FourierBessel(
             box_px=box,
             radius_px=min(float(box // 2), DISC * preparation.radius_px * box / raw),
-            cutoff_per_px=HIGHEST_CUTOFF_PER_PX,
+            cutoff_per_px=held,
         ),
     )
 

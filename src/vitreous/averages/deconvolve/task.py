@@ -16,7 +16,7 @@ from vitreous.averages.deconvolve.solve import deconvolve_averages
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import Alignments, ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet, finest_held, judged
 
 __all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
 
@@ -189,6 +189,7 @@ def prepare_deconvolution(
         settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
+        finest_A=finest_held(particles),
     )
     messages = []
     ctf = particles.ctf_for(settings.ctf, premultiplied=not settings.single)

@@ -30,7 +30,7 @@ from vitreous.fourier import centred_irfft2, centred_rfft2, fourier_pad, shift_p
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet, finest_held, judged
 
 __all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
 
@@ -285,6 +285,7 @@ def prepare_denoising(
         settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
+        finest_A=finest_held(particles),
     )
     steerable = steerable_plan(preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX)
     ctf = particles.ctf_for(settings.ctf)

@@ -43,7 +43,7 @@ from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation, total, wrapped_deg
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.processes import ALONE, Processes
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
@@ -124,6 +124,7 @@ class NeighboursRun:
                 settings.particle_diameter_A,
                 invert_contrast=settings.invert_contrast,
                 normalise=settings.normalise,
+                finest_A=finest_held(particles),
             ),
             resolution_limit_A=settings.resolution_limit_A,
             most_diameter_px=MOST_DIAMETER_PX,

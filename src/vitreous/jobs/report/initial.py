@@ -1,6 +1,8 @@
 """The report of an ``initial`` job: the model, its uncertainty, its views, and whether restarts agree."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,15 +118,26 @@ def _headline(path: Path, found: InitialFolder, agreeing: int) -> str:
     count = len(found.conformations)
     kind = "An initial model" if count == 1 else f"An initial model of {count} conformations"
     text = f"{kind} from {len(found.averages)} averages"
-    if manifest and manifest.summary.get("views_along_one_axis"):
+    summary = manifest.summary if manifest else {}
+    if summary.get("views_along_one_axis"):
         return f"{text}, which are all seen from about one direction: they do not determine the structure."
+    return f"{text}; {_agreement(restarts, agreeing)}.{_not_trusted(summary)}"
+
+
+def _agreement(restarts: int, agreeing: int) -> str:
     if restarts == 1:
-        return f"{text}; a single start, so that nothing says whether it is reproducible."
+        return "a single start, so that nothing says whether it is reproducible"
     if agreeing == 1 and restarts == 2:
-        return f"{text}; the other restart does not agree with it."
+        return "the other restart does not agree with it"
     if agreeing == 1:
-        return f"{text}; none of the other {restarts - 1} restarts agrees with it."
-    return f"{text}; {agreeing} of {restarts} restarts agree."
+        return f"none of the other {restarts - 1} restarts agrees with it"
+    return f"{agreeing} of {restarts} restarts agree"
+
+
+def _not_trusted(summary: Mapping[str, Any]) -> str:
+    """What else the headline warns of."""
+    doubtful = summary.get("not_to_be_trusted", [])
+    return f" Not to be trusted: {'; '.join(doubtful)}." if doubtful else ""
 
 
 def _key_figures(path: Path, found: InitialFolder, agreeing: int) -> list[KeyFigure]:

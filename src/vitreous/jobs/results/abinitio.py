@@ -8,7 +8,16 @@ import numpy as np
 import torch
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import ParticleSet, Table, Volume, read_star, read_volume, write_star, write_volume
+from vitreous.particles import (
+    ParticleSet,
+    Table,
+    Volume,
+    in_relion_form,
+    read_star,
+    read_volume,
+    write_star,
+    write_volume,
+)
 from vitreous.quality import other_hand
 from vitreous.rotations import euler_to_matrix
 from vitreous.structures import Poses
@@ -51,7 +60,8 @@ def write_abinitio(folder: str | Path, result: AbinitioResult, particles: Partic
         write_volume(path / f"{stem}.mrc", volume)
         write_volume(path / f"{stem}_other_hand.mrc", other_hand(volume))
     columns = {name: np.round(values, 4) for name, values in result.poses.columns().items()}
-    particles.with_columns(
+    in_relion_form(
+        particles,
         **columns,
         rlnClassNumber=result.poses.volume + 1,
         vtrClassProbability=np.round(result.volume_probability, 4),

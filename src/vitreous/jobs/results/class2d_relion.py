@@ -1,6 +1,5 @@
 """Results as RELION writes them, so that its viewer, its selection and its programs work on ours."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from vitreous.jobs.results.class2d_relion_tables import (
     sampling_blocks,
     snapshot_of,
 )
-from vitreous.particles import ParticleSet, Table, write_mrc_stack, write_star
+from vitreous.particles import ParticleSet, Table, in_relion_form, write_mrc_stack, write_star
 
 __all__ = ["SearchSettings", "Snapshot", "remove_iteration", "write_final", "write_iteration"]
 
@@ -65,27 +64,15 @@ def _write_set(
     root = f"{folder}/{name}"
     averages = f"{root}_classes.mrcs"
     references = [f"{k + 1:06d}@{averages}" for k in range(len(shown.averages))]
-    particles = _with_optics_block(particles)
     groups = noise_groups(shown, particles.table)
     columns = particle_columns(shown, groups)
-    if "rlnOriginX" in particles.table:  # in pixels, from RELION 3.0; must not contradict the new ones
-        columns |= {f"rlnOrigin{axis}": columns[f"rlnOrigin{axis}Angst"] / shown.pixel_size_A for axis in "XY"}
     model = model_blocks(shown, references, search, groups=groups, optics_groups=len(particles.optics))
     write_mrc_stack(averages, shown.averages, shown.pixel_size_A)
-    particles.with_columns(**columns).write(f"{root}_data.star")
+    in_relion_form(particles, **columns).write(f"{root}_data.star")
     write_star(f"{root}_model.star", model)
     write_star(f"{root}_sampling.star", sampling_blocks(search))
     write_star(f"{root}_optimiser.star", optimiser_blocks(root, iteration, shown, search))
     return Path(f"{root}_optimiser.star")
-
-
-def _with_optics_block(particles: ParticleSet) -> ParticleSet:
-    """The set in the form of RELION 3.1 and later, whatever form it was read in."""
-    others = [name for name in particles.layout if name not in ("optics", "particles", particles.block)]
-    shaped = replace(particles, layout=("optics", "particles", *others), block="particles")
-    if "rlnOpticsGroup" in shaped.table:
-        return shaped
-    return shaped.with_columns(rlnOpticsGroup=shaped.optics["rlnOpticsGroup"][shaped.optics_group])
 
 
 def _output_nodes(folder: Path) -> Table:

@@ -15,6 +15,7 @@ from vitreous.particles import (
     ParticleSet,
     Table,
     Volume,
+    complete_optics,
     image_name,
     read_stack,
     read_star,
@@ -116,7 +117,7 @@ def write_initial(
             write_pseudo_atoms(path / f"{stem}.cif", conformation.mixture)
     write_mrc_stack(path / AVERAGES, images, averages.pixel_size_A)
     write_mrc_stack(path / PROJECTIONS, projections, averages.pixel_size_A)
-    write_star(path / DATA, {"optics": averages.optics, "particles": _posed(averages, result, correlation)})
+    write_star(path / DATA, {"optics": complete_optics(averages), "particles": _posed(averages, result, correlation)})
     write_star(path / RESTARTS, {"": _restarts(result)})
     return correlation
 

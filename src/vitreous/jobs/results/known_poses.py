@@ -12,6 +12,7 @@ from vitreous.mixtures import KnownPosesResult, project, write_pseudo_atoms
 from vitreous.particles import (
     ParticleSet,
     Volume,
+    complete_optics,
     image_name,
     read_stack,
     read_star,
@@ -70,7 +71,7 @@ def write_known_poses(
             "vtrCorrelation": np.round(correlation, 4),
         }
     )
-    write_star(path / DATA, {"optics": particles.optics, "particles": table})
+    write_star(path / DATA, {"optics": complete_optics(particles), "particles": table})
     return correlation
 
 

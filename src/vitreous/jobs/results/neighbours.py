@@ -10,7 +10,15 @@ from vitreous.averages.neighbours import NeighbourExamples, NeighboursResult
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.jobs.results.stack_table import write_stack_table
-from vitreous.particles import ParticleSet, StarFile, atomic_path, open_stack, read_star, write_mrc_stack
+from vitreous.particles import (
+    ParticleSet,
+    StarFile,
+    atomic_path,
+    in_relion_form,
+    open_stack,
+    read_star,
+    write_mrc_stack,
+)
 
 __all__ = ["FILES", "NeighboursFolder", "open_neighbours_folder", "write_neighbours", "write_pairs"]
 
@@ -164,7 +172,8 @@ def _write_averages(path: Path, result: NeighboursResult) -> None:
 
 def _write_data(path: Path, result: NeighboursResult, particles: ParticleSet) -> None:
     named = result.neighbours[result.weight > 0].ravel()
-    particles.with_columns(
+    in_relion_form(
+        particles,
         vtrAffinity=np.round(result.affinity.mean(1).astype(np.float64), 4),
         vtrLogEvidence=np.round(result.log_evidence.astype(np.float64), 3),
         vtrTimesNeighbour=np.bincount(named, minlength=len(result.weight)),

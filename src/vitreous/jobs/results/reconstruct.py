@@ -8,7 +8,16 @@ import torch
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.posed_images import POSE_COLUMNS
-from vitreous.particles import ParticleSet, Table, Volume, read_star, read_volume, write_star, write_volume
+from vitreous.particles import (
+    ParticleSet,
+    Table,
+    Volume,
+    in_relion_form,
+    read_star,
+    read_volume,
+    write_star,
+    write_volume,
+)
 from vitreous.rotations import euler_to_matrix
 from vitreous.volumes.reconstruction import PosedParticles, Reconstruction
 
@@ -66,7 +75,7 @@ def write_reconstruction(
     )
     write_star(path / FSC, {"fsc": table})
     used = np.setdiff1d(posed.used, result.bad)
-    particles.with_columns(rlnRandomSubset=posed.half_of + 1).subset(used).write(path / DATA)
+    in_relion_form(particles, rlnRandomSubset=posed.half_of + 1).subset(used).write(path / DATA)
 
 
 def read_reconstruction(folder: str | Path) -> ReconstructFolder:

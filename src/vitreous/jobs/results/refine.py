@@ -13,7 +13,7 @@ from vitreous.jobs.results.postprocess import (
     read_postprocessed,
     write_postprocessed,
 )
-from vitreous.particles import ParticleSet, read_star, write_volume
+from vitreous.particles import ParticleSet, in_relion_form, read_star, write_volume
 from vitreous.rotations import euler_to_matrix
 from vitreous.structures.poses import ANGLES
 from vitreous.structures.refine import RefineResult
@@ -54,7 +54,8 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     write_volume(path / UNFILTERED, result.post.mean)
     columns = {name: np.round(values, 4) for name, values in result.poses.columns().items()}
     sigmas = (result.sigma_psi_deg, result.sigma_direction_deg, result.sigma_origin_A)
-    particles.with_columns(
+    in_relion_form(
+        particles,
         **columns,
         rlnRandomSubset=result.half + 1,
         **{name: np.round(values, 4) for name, values in zip(SIGMA, sigmas, strict=True)},

@@ -1,6 +1,6 @@
 """The ``deconvolve`` job: classified particles in, a folder with non-negative averages and a report out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult, DeconvolveRun, prepare_deconvolution
 from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.jobs.function import function_of
+from vitreous.jobs.ready_averages import is_dark
 from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.results.deconvolve import FILES, write_deconvolved
 from vitreous.jobs.sources import (
@@ -21,6 +22,8 @@ from vitreous.jobs.sources import (
     warnings_before,
 )
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+from vitreous.particles import ParticleSet
+from vitreous.quality import average_contrast
 
 __all__ = ["TASK", "ClassifiedParticles", "run_deconvolve"]
 
@@ -57,7 +60,10 @@ def _prepare(
     chosen, notes = (settings, ()) if settings.single else inherited(settings, path)
     given = Particles(**{**vars(source), "particles": path})
     found = given.read() if settings.single else given.open(ctf=chosen.ctf, alignment="2D")
-    chosen, turned = light_on_dark(None if found.usable is None else found.usable.contrast, chosen)
+    if settings.single:
+        chosen, turned = _white_averages(found, chosen)
+    else:
+        chosen, turned = light_on_dark(None if found.usable is None else found.usable.contrast, chosen)
     run = prepare_deconvolution(found, chosen, device=resources.device, threads=resources.threads)
     return Prepared(
         settings=chosen,
@@ -72,6 +78,18 @@ def _prepare(
         warnings=(*turned, *warnings_before(found, invert_contrast=chosen.invert_contrast)),
         plan={"averages": len(run.class_number)},
     )
+
+
+def _white_averages(averages: ParticleSet, settings: Deconvolve) -> tuple[Deconvolve, tuple[str, ...]]:
+    """The settings with the contrast that averages clearly have; ValueError where they have both."""
+    images = averages.read(slice(None))
+    if settings.invert_contrast or not np.isfinite(images).all():
+        return settings, ()
+    try:
+        dark, notes = is_dark(average_contrast(images), None)
+    except ValueError as error:
+        raise ValueError(f"{averages.path}: {error}") from error
+    return replace(settings, invert_contrast=dark), notes
 
 
 def _screen(run: DeconvolveRun) -> tuple[str, ...]:

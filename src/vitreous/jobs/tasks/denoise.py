@@ -12,7 +12,7 @@ from vitreous.jobs.report.denoise import denoise_page
 from vitreous.jobs.results.denoise import FILES, STACK, STAR, denoised_table, write_model
 from vitreous.jobs.sources import Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.particles import MrcStackWriter, write_star
+from vitreous.particles import MrcStackWriter, in_relion_form, write_star
 
 __all__ = ["TASK", "run_denoise"]
 
@@ -57,7 +57,7 @@ def _screen(run: DenoiseRun) -> tuple[str, ...]:
 
 
 def _write(run: DenoiseRun, folder: Path, model: DenoiseModel, state: DenoiseState) -> Outcome:
-    particles = run.particles
+    particles = in_relion_form(run.particles)
     table = denoised_table(particles, ctf_corrected=run.ctf is not None, weight=~model.bad)
     tables = particles.blocks | {"optics": particles.optics, particles.block: table}
     write_star(folder / STAR, {name: tables[name] for name in particles.layout})

@@ -1,7 +1,7 @@
 """The ``initial`` job: class averages in, a folder with an initial model, its uncertainty and a report out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from vitreous.iterate import Algorithm
 from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
 from vitreous.jobs.function import function_of
+from vitreous.jobs.ready_averages import AverageContrastName, ready_averages
 from vitreous.jobs.report.initial import initial_page
 from vitreous.jobs.results.chains import chain_figures, convergence_warnings, refinement_chain
 from vitreous.jobs.results.initial import FILES, write_initial
@@ -21,6 +22,7 @@ from vitreous.mixtures import (
     InitialModel,
     Mixture,
     PoissonState,
+    TraceSummary,
     gaussian_initial_model_algorithm,
     initial_model_algorithm,
 )
@@ -32,6 +34,9 @@ __all__ = ["TASK", "Averages", "run_initial"]
 
 Settings = InitialModel | GaussianInitialModel
 
+KEPT = 0.8  # of the poses that a refinement keeps; fewer are uncertain
+ALIKE = 0.5  # mean correlation of averages and projections below which the model does not explain them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Averages:
@@ -40,8 +45,7 @@ class Averages:
     Parameters
     ----------
     averages
-        The folder of a deconvolve job (with gmm-gaussian also of a class2d job), a .star file that names averages, or a
-        stack of them.
+        The folder of a deconvolve or class2d job, a .star file that names averages, or a stack of them, of any program.
     project
         Directory that the paths in the .star file are relative to.
     pixel_size_A
@@ -50,8 +54,12 @@ class Averages:
         A map of the same particle (.mrc) that the model is compared with in the end, over both hands. The model does
         not depend on it.
     ctf_uncorrected
-        The averages still have the CTF that the optics and defocus columns of their .star file give. Only with
-        --method gmm-gaussian.
+        The averages still have the CTF that the optics and defocus columns of their .star file give; gmm-gaussian.
+    contrast
+        Whether particles are white or dark on their background, where the averages do not show it clearly. Dark ones
+        are turned over.
+    mask
+        Whether what is beside the particle is masked, in averages that have negative pixels and no mask yet.
     """
 
     averages: Path
@@ -59,6 +67,8 @@ class Averages:
     pixel_size_A: float | None = None
     reference: Path | None = None
     ctf_uncorrected: bool = False
+    contrast: AverageContrastName | None = None
+    mask: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,12 +83,21 @@ class _Given:
 
 
 def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prepared[Any, InitialModelResult[Mixture]]:
-    path = find_averages(source.averages, signed=isinstance(settings, GaussianInitialModel))
-    found, images, notes = read_averages(path, project=source.project, pixel_size_A=source.pixel_size_A)
+    found, images, notes = read_averages(
+        find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
+    )
+    uncorrected = source.ctf_uncorrected
+    try:
+        # What the CTF has spread out says little about the contrast.
+        stated = source.contrast or ("white" if uncorrected else None)
+        ready = ready_averages(images, found.pixel_size_A, stated, mask=source.mask and not uncorrected)
+        settings, chosen = _suited(settings, ready.signed, uncorrected)
+    except ValueError as error:
+        raise ValueError(f"{found.path}: {error}") from error
     given = _Given(
         averages=found,
-        images=images,
-        ctf=_ctf(found, settings) if source.ctf_uncorrected else None,
+        images=ready.images,
+        ctf=ctf_of_averages(found) if uncorrected else None,
         reference=None if source.reference is None else read_reference(source.reference),
         reference_name=str(source.reference),
     )
@@ -95,7 +114,7 @@ def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prep
         write=lambda folder, result, state: _write(given, settings, folder, result),
         remark=_choice,
         screen=_screen(found, settings, resources.threads),
-        warnings=tuple(notes),
+        warnings=(*notes, *ready.notes, *chosen),
         plan={"averages": len(found)},
     )
 
@@ -107,14 +126,25 @@ def _algorithm(given: _Given, settings: Settings, threads: int) -> Algorithm[Any
     return gaussian_initial_model_algorithm(images, pixel, settings, ctf=given.ctf, threads=threads)
 
 
-def _ctf(averages: ParticleSet, settings: Settings) -> np.ndarray:
-    """The CTF of averages that still have it; ValueError where the method has no place for it."""
-    if not isinstance(settings, GaussianInitialModel):
+def _suited(settings: Settings, signed: bool, uncorrected: bool) -> tuple[Settings, tuple[str, ...]]:
+    """Settings of a model that can describe the averages, and what is said about a choice.
+
+    Averages with negative pixels, or with a CTF, are no counts of matter: they go to the Gaussian noise model, with
+    what was set of the settings that both models have. ValueError where something else was set.
+    """
+    if isinstance(settings, GaussianInitialModel) or not (signed or uncorrected):
+        return settings, ()
+    usual = InitialModel()
+    stated = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    stated = {name: value for name, value in stated.items() if value != getattr(usual, name)}
+    why = "averages have negative pixels" if signed else "averages still have their CTF"
+    alone = [f"--{name.replace('_', '-')}" for name in stated if name not in vars(GaussianInitialModel())]
+    if alone:
         raise ValueError(
-            "averages that are not corrected for the CTF are no counts of matter; take --method gmm-gaussian with "
-            "--ctf-uncorrected, or correct them (`vitreous deconvolve --single` takes the same columns)"
+            f"{why}, and are no counts of matter; {', '.join(alone)} belongs to the model of counts (gmm). Leave it "
+            "out, so that gmm-gaussian is taken, or make the averages non-negative with `vitreous deconvolve --single`"
         )
-    return ctf_of_averages(averages)
+    return GaussianInitialModel(**stated), (f"{why}: the Gaussian noise model is taken (gmm-gaussian)",)
 
 
 def _screen(averages: ParticleSet, settings: Settings, threads: int) -> tuple[str, ...]:
@@ -148,8 +178,10 @@ def _write(given: _Given, settings: Settings, folder: Path, result: InitialModel
     chain = refinement_chain(folder, settings.samples)
     drift = convergence_warnings(chain, longer="--burn-in-steps", more="--samples or --steps-between")
     doubts = [*_doubts(result, settings, views), *drift]
+    doubtful = _not_to_be_trusted(result, views, chain, float(correlation.mean()))
     lines = [
-        f"{result.restarts_agreeing} of {settings.restarts} restarts agree",
+        f"{result.restarts_agreeing} of {settings.restarts} restarts agree"
+        + (f"; not to be trusted: {'; '.join(doubtful)}" if doubtful else ""),
         "hand     not determined by averages: initial*_other_hand.mrc explain them equally well",
         *(f"note     {text}" for text in doubts),
         *(f"against  {text}" for text in against),
@@ -165,10 +197,30 @@ def _write(given: _Given, settings: Settings, folder: Path, result: InitialModel
         "mean_correlation_with_averages": round(float(correlation.mean()), 4),
         **({} if mixture is None else {"component_sigma_A": round(mixture.sigma_A, 2)}),
         "views_along_one_axis": views is not None,
+        **({"not_to_be_trusted": doubtful} if doubtful else {}),
         **chain_figures(chain),
         **figures,
     }
     return Outcome(words="\n".join(lines), summary=summary, messages=(*doubts, *against))
+
+
+def _not_to_be_trusted(
+    result: InitialModelResult[Mixture], views: str | None, chain: Mapping[str, TraceSummary], correlation: float
+) -> list[str]:
+    """What of the result the headline warns of; each says what, and why."""
+    found = []
+    if views is not None:
+        found.append("the structure (all views are from one direction)")
+    if len(result.scores) > 1 and result.restarts_agreeing == 1:
+        found.append("the model (no other restart agrees)")
+    if (drifting := [one for one in chain.values() if one.drifts]) != []:
+        worst = max(summary.r_hat for summary in drifting)
+        found.append(f"details and uncertainty (the refinement has not settled, R-hat {worst:.2f})")
+    if result.poses_kept is not None and result.poses_kept.fraction < KEPT:
+        found.append(f"the poses (the refinement has moved {1 - result.poses_kept.fraction:.0%} of them)")
+    if correlation < ALIKE:
+        found.append(f"the fit (averages and projections correlate by {correlation:.2f} only)")
+    return found
 
 
 def _doubts(result: InitialModelResult[Mixture], settings: Settings, views: str | None) -> list[str]:
@@ -186,7 +238,7 @@ def _doubts(result: InitialModelResult[Mixture], settings: Settings, views: str 
             "no other restart agrees with the best one: the model is not reproducible; try more restarts, more or "
             "better averages, or the right symmetry"
         )
-    if result.poses_kept is not None and result.poses_kept.fraction < 0.8:
+    if result.poses_kept is not None and result.poses_kept.fraction < KEPT:
         found.append(
             f"the refinement has moved {1 - result.poses_kept.fraction:.0%} of the averages by more than "
             f"{settings.agreement_deg:g}°{_or_elsewhere(result)}: their views are uncertain"
@@ -201,13 +253,13 @@ def _or_elsewhere(result: InitialModelResult[Mixture]) -> str:
 TASK = Task(
     name="initial",
     title="initial model",
-    about="With gmm the averages must be nowhere negative: `vitreous deconvolve` makes such averages from classified "
-    "particles, and with --single from any averages. With gmm-gaussian they may be any averages whose CTF is corrected "
-    "or known. The hand is not determined by averages; both are written.",
+    about="The averages may be those of any program: a background is taken off, and dark particles are turned over. "
+    "Averages that are nowhere negative, such as `vitreous deconvolve` makes, are taken for counts of matter (gmm); "
+    "all others go to gmm-gaussian, whatever --method says. The hand is not determined by averages; both are written.",
     source=Averages,
     methods={"gmm": InitialModel, "gmm-gaussian": GaussianInitialModel},
-    about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling. gmm-gaussian: Gaussian "
-    "mixture with Gaussian noise, for averages with negative pixels, by Hamiltonian Monte Carlo.",
+    about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling; averages with negative "
+    "pixels go to gmm-gaussian. gmm-gaussian: Gaussian mixture with Gaussian noise, by Hamiltonian Monte Carlo.",
     prepare=_prepare,
     files=(*FILES, INITIAL_NAMES.aligned),
     results="initial*.mrc, initial*.cif, initial_data.star",

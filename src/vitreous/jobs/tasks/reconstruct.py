@@ -19,7 +19,7 @@ from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.known_poses import prepare_known_poses
 from vitreous.matching import ImagePreparation
 from vitreous.mixtures import KnownPoses
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.quality import UnseenCone, resolution_at, unseen_cone
 from vitreous.rotations import symmetry_matrices
 from vitreous.volumes.reconstruction import (
@@ -103,6 +103,7 @@ def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
         settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         normalise=settings.normalise,
+        finest_A=finest_held(particles),
     )
     several = len(np.unique(particles.optics_group)) > 1
     group = particles.optics_group if several else None
@@ -167,6 +168,7 @@ def _write(
     found: _Input, settings: ReconstructionSettings, folder: Path, result: Reconstruction, state: ReconstructionState
 ) -> Outcome:
     particles, posed = found.particles, found.posed
+    result.fsc[posed.preparation.shells :] = 0.0  # the images hold nothing there, whatever correlates
     write_reconstruction(folder, result, particles, posed)
     n, pixel = particles.box_px, particles.pixel_size_A
     crossing = {t: float(resolution_at(result.fsc, t, n, pixel)) for t in (0.5, 0.143)}

@@ -18,7 +18,7 @@ from vitreous.matching import (
     prepare_particles,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, finest_held
 from vitreous.processes import ALONE, Processes
 from vitreous.structures.abinitio.em import StartState, new_start, one_pass
 from vitreous.structures.abinitio.final import finish
@@ -104,6 +104,7 @@ class AbinitioRun:
             settings.particle_diameter_A,
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
+            finest_A=finest_held(particles),
         )
         self.ctf = particles.ctf_for(settings.ctf)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)

@@ -105,7 +105,7 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
     )
     run.on_progress(2, 4, "mask and resolution")
     halves = tuple(_named(volume, run.settings.symmetry) for volume in found.halves)
-    post = _postprocessed(halves, run.mask, state.seed)
+    post = _postprocessed(halves, run.mask, run.preparation.finest_A, state.seed)
     radius = _radius(post, run.preparation.box_px, run.preparation.pixel_size_A)
     sd = _sigmas(state, used)
     return RefineResult(
@@ -131,12 +131,12 @@ def _named(volume: Volume, symmetry: str) -> Volume:
     return replace(volume, symmetry=symmetry)
 
 
-def _postprocessed(halves: tuple[Volume, ...], mask: Volume | None, seed: int) -> PostProcessed:
+def _postprocessed(halves: tuple[Volume, ...], mask: Volume | None, finest_A: float | None, seed: int) -> PostProcessed:
     on_grid = None
     if mask is not None:
         same = resample(mask, halves[0].box_px, halves[0].pixel_size_A)
         on_grid = same.with_data(np.clip(same.data, 0.0, 1.0))
-    return postprocess(halves[0], halves[1], on_grid, seed=seed)
+    return postprocess(halves[0], halves[1], on_grid, finest_A=finest_A, seed=seed)
 
 
 def _radius(post: PostProcessed, box_px: int, pixel_size_A: float) -> int:

@@ -20,7 +20,7 @@ from vitreous.matching import (
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, Volume
+from vitreous.particles import ParticleSet, Volume, finest_held
 from vitreous.processes import ALONE, Processes
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
@@ -78,6 +78,7 @@ class RefineRun:
             settings.particle_diameter_A,
             invert_contrast=settings.invert_contrast,
             normalise=settings.normalise,
+            finest_A=finest_held(particles),
         )
         self.ctf = particles.ctf_for(settings.ctf)
         self.group = symmetry_matrices(settings.symmetry).float()
