@@ -17,6 +17,7 @@ from vitreous.quality.correlation import (
     shell_correlation,
     soft_ball,
     soft_disc,
+    without_dips,
 )
 from vitreous.quality.coverage import UnseenCone, unseen_cone
 from vitreous.quality.mass import border_of, bright_part, centres_of_mass
@@ -52,4 +53,5 @@ __all__ = [
     "soft_disc",
     "unseen_cone",
     "warn_if_one_view",
+    "without_dips",
 ]

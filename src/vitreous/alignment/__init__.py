@@ -1,0 +1,35 @@
+"""Alignment without a likelihood of classes: two images, n images, many groups; registration of parameter sets."""
+
+from vitreous.alignment.criteria import AlignmentCriteria, alignment_criteria
+from vitreous.alignment.groups import (
+    GroupPass,
+    Groups,
+    Matching,
+    align_once,
+    align_to,
+    random_alignments,
+    sums_of_folds,
+)
+from vitreous.alignment.leave_one_out import refine_left_out
+from vitreous.alignment.pairs import PairAlignment, align_images, align_pairs
+from vitreous.alignment.pyramid import pyramid_alignments
+from vitreous.alignment.registration import Registered, register
+
+__all__ = [
+    "AlignmentCriteria",
+    "GroupPass",
+    "Groups",
+    "Matching",
+    "PairAlignment",
+    "Registered",
+    "align_images",
+    "align_once",
+    "align_pairs",
+    "align_to",
+    "alignment_criteria",
+    "pyramid_alignments",
+    "random_alignments",
+    "refine_left_out",
+    "register",
+    "sums_of_folds",
+]
