@@ -12,24 +12,41 @@ from vitreous.alignment.groups import (
 )
 from vitreous.alignment.leave_one_out import refine_left_out
 from vitreous.alignment.pairs import PairAlignment, align_images, align_pairs
+from vitreous.alignment.partitions import MatchedClasses, match_classes
 from vitreous.alignment.pyramid import pyramid_alignments
 from vitreous.alignment.registration import Registered, register
+from vitreous.alignment.stability import (
+    FEWEST_MEMBERS,
+    Stability,
+    StabilityState,
+    begin_stability,
+    measure_stability,
+    stability_pass,
+)
 
 __all__ = [
+    "FEWEST_MEMBERS",
     "AlignmentCriteria",
     "GroupPass",
     "Groups",
+    "MatchedClasses",
     "Matching",
     "PairAlignment",
     "Registered",
+    "Stability",
+    "StabilityState",
     "align_images",
     "align_once",
     "align_pairs",
     "align_to",
     "alignment_criteria",
+    "begin_stability",
+    "match_classes",
+    "measure_stability",
     "pyramid_alignments",
     "random_alignments",
     "refine_left_out",
     "register",
+    "stability_pass",
     "sums_of_folds",
 ]

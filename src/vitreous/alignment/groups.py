@@ -36,7 +36,7 @@ from vitreous.matching import (
 )
 from vitreous.randomness import uniforms
 
-__all__ = ["Groups", "GroupPass", "Matching", "align_once", "align_to", "random_alignments", "sums_of_folds"]
+__all__ = ["GroupPass", "Groups", "Matching", "align_once", "align_to", "random_alignments", "sums_of_folds"]
 
 LEAST_POWER = 1e-3  # of the strongest ring: what the signal of a ring is taken for at least
 
@@ -94,7 +94,6 @@ class Matching:
         if not self.weighted:
             return sums.signal / sums.power.clamp_min(torch.finfo(torch.float32).tiny)[..., None]
         return wiener(sums.signal, sums.power, torch.maximum(tau2, LEAST_POWER * tau2.amax()))
-
 
     def references(
         self, averages: torch.Tensor, data: PreparedParticles, plan: SearchPlan
@@ -162,9 +161,7 @@ def align_once(
     found = _alignments(data, groups, rows, outcome).take(order)
     turned = np.abs(np.angle(np.exp(1j * (found.psi_rad - before.psi_rad))))
     moved = (turned > 3 * np.pi / plan.fine.n_psi) | (found.mirror != before.mirror)
-    return GroupPass(
-        parts=parts, alignments=found, log_evidence=outcome.log_evidence[order], moved=float(moved.mean())
-    )
+    return GroupPass(parts=parts, alignments=found, log_evidence=outcome.log_evidence[order], moved=float(moved.mean()))
 
 
 def align_to(
@@ -215,9 +212,7 @@ def _to_own_group(
     candidates = Candidates(
         start=states * np.arange(len(rows) + 1), reference=allowed.ravel(), n_references=states * groups.count
     )
-    sums, outcome = expect(
-        data, groups.particle[rows], plan, references, noise, choice=best, candidates=candidates
-    )
+    sums, outcome = expect(data, groups.particle[rows], plan, references, noise, choice=best, candidates=candidates)
     return (_folded(sums, groups.count) if matching.mirror else sums), outcome
 
 

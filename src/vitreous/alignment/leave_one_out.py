@@ -22,8 +22,8 @@ from vitreous.matching import (
     RingBasis,
     Sums,
     TileSums,
-    reflected_rings,
     refine_poses,
+    reflected_rings,
     rows_at,
 )
 

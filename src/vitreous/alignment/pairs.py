@@ -1,8 +1,8 @@
 """Two images: all rotations and all shifts of one against the other, with its mirror image, then below the grid.
 
 Rotation and shift depend on each other, so all shifts within reach are tried and, for each, all rotations by one
-transform along the rings (SCIENCE.md section 2). Least squares over white noise is the maximum of the cross-correlation;
-for noise of power sigma^2(k) every ring is divided by it. Many pairs are aligned at once.
+transform along the rings (SCIENCE.md section 2). Over white noise the least squares are the maximum of the
+cross-correlation; for noise of power sigma^2(k) every ring is divided by it. Many pairs are aligned at once.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from vitreous.matching import (
     best,
     find_rows,
     prepare_particles,
-    reflected_rings,
     refine_poses,
+    reflected_rings,
     to_angles,
 )
 
@@ -116,9 +116,7 @@ def align_pairs(
     found_psi, found_shift = refine_poses(
         tile, both[reference], plan.fine, plan.fine.psi[psi], plan.fine.shifts_px[rows.shift[row]], offset_sd_px=1e6
     )
-    alignments = Alignments.from_shifts(
-        particle, np.arange(n), found_psi.numpy(), found_shift.numpy() * pixel_size_A
-    )
+    alignments = Alignments.from_shifts(particle, np.arange(n), found_psi.numpy(), found_shift.numpy() * pixel_size_A)
     flipped = (reference >= n).numpy()
     alignments = Alignments(**{**vars(alignments), "mirror": flipped})
     return PairAlignment(

@@ -21,7 +21,6 @@ from vitreous.randomness import uniforms
 __all__ = ["pyramid_alignments"]
 
 
-
 @dataclass(frozen=True)
 class _Nodes:
     """N nodes: the group of each, and the members of each as alignments of rows to it (reference: the node)."""

@@ -79,7 +79,7 @@ def register(sets: Sequence[Alignments], radius_A: float) -> Registered:
         sets=moved,
         pixel_error_A=image,
         pair_error_A=pair,
-        mirror_stable=states.all(0) | ~states.any(0),
+        mirror_stable=np.asarray(states.all(0) | ~states.any(0)),
         best=int(finite.sum(1).argmin()),
     )
 

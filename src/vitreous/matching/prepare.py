@@ -308,7 +308,7 @@ def _noise_power_gain(
 
 
 def offset_within_box(offset_range_A: float | None, preparation: ImagePreparation) -> float:
-    """A range of origins in Angstrom, 6% of the box where none is given. Raises ValueError for one beyond half of it."""
+    """A range of origins in Angstrom; None: 6% of the box. Raises ValueError for one beyond half of the box."""
     side = preparation.box_px * preparation.pixel_size_A
     offset = offset_range_A or DEFAULT_OFFSET * side
     if offset > MOST_OFFSET * side:

@@ -5,7 +5,15 @@ import torch
 
 from vitreous.fourier import shell_sums
 
-__all__ = ["image_correlations", "resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc", "without_dips"]
+__all__ = [
+    "image_correlations",
+    "resolution_at",
+    "ring_correlation",
+    "shell_correlation",
+    "soft_ball",
+    "soft_disc",
+    "without_dips",
+]
 
 
 FIRST_SHELLS = 5  # where the CTF may hide the signal of a class that has some at finer resolution

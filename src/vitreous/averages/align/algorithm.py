@@ -74,7 +74,12 @@ def dealt_groups(data: PreparedParticles, settings: Align, seed: int) -> Dealt:
 
 
 def first_state(
-    data: PreparedParticles, settings: Align, dealt: Dealt, matching: Matching, seed: int, reference: torch.Tensor | None
+    data: PreparedParticles,
+    settings: Align,
+    dealt: Dealt,
+    matching: Matching,
+    seed: int,
+    reference: torch.Tensor | None,
 ) -> AlignState:
     """The first alignment; reference: (1, R, Q), for the method that needs one."""
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)

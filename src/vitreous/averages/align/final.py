@@ -1,4 +1,4 @@
-"""What follows the last pass of an alignment: starts compared, the best one refined, its average and what it is worth."""
+"""What follows the last pass of an alignment: starts compared, the best refined, averaged, and put to the test."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,9 +69,7 @@ def _cut(sums: Sums, rings: int, data: PreparedParticles) -> Sums:
 
 def _joined(seen: Alignments, unseen: Alignments) -> Alignments:
     """Both, to reference 0, in the order of the particles."""
-    every = Alignments(
-        **{name: np.concatenate([getattr(seen, name), getattr(unseen, name)]) for name in vars(seen)}
-    )
+    every = Alignments(**{name: np.concatenate([getattr(seen, name), getattr(unseen, name)]) for name in vars(seen)})
     return replace(every, reference=np.zeros(len(every), np.int64)).take(np.argsort(every.particle))
 
 

@@ -14,7 +14,7 @@ from vitreous.averages.align.final import finish
 from vitreous.averages.align.result import AlignResult
 from vitreous.averages.align.settings import Align
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation, PreparedParticles, offset_within_box, prepare_particles, ring_limit
+from vitreous.matching import ImagePreparation, PreparedParticles, offset_within_box, prepare_particles
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
 

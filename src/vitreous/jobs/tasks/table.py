@@ -28,6 +28,14 @@ TASKS = {
         module="vitreous.jobs.tasks.class2d",
         help="2D classification: particles in, class averages and a report out.",
     ),
+    "align": Entry(
+        module="vitreous.jobs.tasks.align",
+        help="Particles of one view aligned to one average, from several starts that are compared.",
+    ),
+    "stability": Entry(
+        module="vitreous.jobs.tasks.stability",
+        help="How stable the classes of a 2D classification are, aligned anew from random beginnings.",
+    ),
     "deconvolve": Entry(
         module="vitreous.jobs.tasks.deconvolve",
         help="Non-negative averages without CTF from classified particles, masked.",
