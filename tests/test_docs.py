@@ -15,6 +15,7 @@ from vitreous.averages.align import Align
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
+from vitreous.averages.isac import ISAC
 from vitreous.averages.neighbours import Neighbours
 from vitreous.averages.stability import StabilityTest
 from vitreous.cli.app import COMMANDS
@@ -141,6 +142,7 @@ def test_make_targets_exist() -> None:
         ("run.md", Pipeline),
         ("project.md", Project),
         ("postprocess.md", PostProcess),
+        ("isac.md", ISAC),
         ("refine.md", Refine),
         ("stability.md", StabilityTest),
     ],

@@ -9,6 +9,9 @@ from vitreous.averages.deconvolve import Deconvolve as Deconvolve
 from vitreous.averages.deconvolve import deconvolve as deconvolve
 from vitreous.averages.denoise import Denoise as Denoise
 from vitreous.averages.denoise import denoise as denoise
+from vitreous.averages.isac import ISAC as ISAC
+from vitreous.averages.isac import ISACResult as ISACResult
+from vitreous.averages.isac import isac as isac
 from vitreous.averages.neighbours import Neighbours as Neighbours
 from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
 from vitreous.averages.neighbours import neighbours as neighbours
@@ -24,6 +27,7 @@ from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
 from vitreous.jobs.tasks.initial import run_initial as run_initial
+from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline

@@ -15,6 +15,7 @@ from vitreous.averages.deconvolve import Deconvolve, prepare_deconvolution
 from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.denoise.task import DenoiseState
+from vitreous.averages.isac import ISAC, ISACState, prepare_isac
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.averages.stability import StabilityRunState, StabilityTest, prepare_stability
@@ -111,6 +112,13 @@ def _align(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
         **changes,
     )
     return prepare_alignment(particles(), settings, threads=threads).algorithm
+
+
+def _isac(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = ISAC(
+        img_per_grp=48, starts=2, runs=2, generations=1, particle_diameter_A=100.0, offset_range_A=8.0, seed=seed
+    )
+    return prepare_isac(particles(), settings, threads=threads).algorithm
 
 
 def _stability(seed: int, threads: int) -> Algorithm[Any, Any]:
@@ -254,6 +262,7 @@ ALGORITHMS: dict[str, Case] = {
     "initial, gaussian": Case(make=_gaussian, state=GaussianState),
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
     "reconstruct, art": Case(make=_art, state=ReconstructionState),
+    "isac": Case(make=_isac, state=ISACState),
     "stability": Case(make=_stability, state=StabilityRunState),
     "refine": Case(make=_refine, state=RefineState),
     "mixture": Case(make=_fit, state=FitState),

@@ -32,6 +32,10 @@ TASKS = {
         module="vitreous.jobs.tasks.align",
         help="Particles of one view aligned to one average, from several starts that are compared.",
     ),
+    "isac": Entry(
+        module="vitreous.jobs.tasks.isac",
+        help="Iterative stable alignment and clustering: validated class averages, and the particles that make them.",
+    ),
     "stability": Entry(
         module="vitreous.jobs.tasks.stability",
         help="How stable the classes of a 2D classification are, aligned anew from random beginnings.",
