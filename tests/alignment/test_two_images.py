@@ -18,7 +18,7 @@ def found(images: np.ndarray, **options):
     return align_images(images, SHAPE.image(BOX), **options)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(psi=st.floats(-180, 180), x=st.floats(-3, 3), y=st.floats(-3, 3), mirror=st.booleans())
 def test_the_pose_comes_back(psi, x, y, mirror):
     """Without noise: within half a degree, a tenth of a pixel (the mask cuts another part of either image)."""

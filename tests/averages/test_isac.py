@@ -29,6 +29,7 @@ def test_groups_are_equal_in_every_run_and_find_the_shapes():
     assert adjusted_rand_index(label, truth.label) > 0.7
 
 
+@pytest.mark.slow
 def test_noise_among_the_particles_is_not_accepted():
     """Four shapes at SNR 0.4 and as many images of noise as there are of one shape."""
     particles, truth = simulate(200, 0.4, 22)
@@ -48,7 +49,7 @@ def test_noise_among_the_particles_is_not_accepted():
 
 
 def test_of_noise_nothing_is_accepted():
-    particles, _ = simulate(160, 0, 23)
+    particles, _ = simulate(96, 0, 23)
     found = isac(particles, SETTINGS)
     assert not found.accounted.any()
     assert found.averages.shape == (0, 32, 32)

@@ -18,7 +18,7 @@ def labelled(label: np.ndarray, truth) -> Alignments:
     return replace(Alignments.unknown(len(label)), reference=label, psi_rad=psi, origin_A=truth.origin_px * PIXEL_A)
 
 
-@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("mirror", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_pure_classes_are_stable_and_mixed_ones_are_not(mirror):
     particles, truth = simulate(240, 0.4, 11, shapes=SHAPES[:2])
     one, two = (np.flatnonzero(truth.label == k) for k in (0, 1))
