@@ -21,7 +21,7 @@ def test_groups_are_equal_in_every_run_and_find_the_shapes():
     particles, truth = simulate(160, 0.4, 21)
     data = prepared(particles)
     folds = deal(np.arange(160), 4, 1).folds
-    parts, label = random_sums(data, folds, 4, data.group_power, 1), None
+    parts, label = random_sums(data, folds, 1, 4, data.group_power, 1), None
     for rings in (5, 5, 5, 5, 6, 6, 7, 8):
         parts, index, found = equal_pass(data, folds, parts, 1, data.group_power, 12.0, rings)
         label = found.label[np.argsort(index), 0]

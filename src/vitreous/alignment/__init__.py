@@ -15,6 +15,7 @@ from vitreous.alignment.pairs import PairAlignment, align_images, align_pairs
 from vitreous.alignment.partitions import MatchedClasses, match_classes
 from vitreous.alignment.pyramid import pyramid_alignments
 from vitreous.alignment.registration import Registered, register
+from vitreous.alignment.residuals import residuals, standardised
 from vitreous.alignment.stability import (
     FEWEST_MEMBERS,
     Stability,
@@ -47,6 +48,8 @@ __all__ = [
     "random_alignments",
     "refine_left_out",
     "register",
+    "residuals",
     "stability_pass",
+    "standardised",
     "sums_of_folds",
 ]

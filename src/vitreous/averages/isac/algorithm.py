@@ -2,14 +2,17 @@
 
 A generation on the particles that are not accounted for yet:
 
-1. one EQK run from random groups, with one ring more every other pass;
-2. m quasi-independent EQK runs, each begun with the averages of a random half of the members;
-3. classes of the m runs are matched by their common members (:func:`vitreous.alignment.match_classes`);
-4. the common members of every match are aligned L times from random beginnings
-   (:mod:`vitreous.alignment.stability`). A match is accepted with those of its members that are stable.
+1. m quasi-independent EQK runs, each from random groups of its own, with one ring more every other pass;
+2. classes of the m runs are matched by their common members (:func:`vitreous.alignment.match_classes`);
+3. the common members of every match are aligned L times from random beginnings
+   (:mod:`vitreous.alignment.stability`). A match is accepted with those of its members that are stable;
+4. but for members that are farther from the average of the others than the bulk of all members is
+   (:mod:`vitreous.alignment.residuals`).
 
 The test of stability comes after the match, as it then concerns one set for every match in place of m: what is accepted
-has to pass both, whichever comes first. Labels and parameters decide, no image similarity does.
+has to pass both, whichever comes first. Up to here labels and parameters decide alone, as in the original; the fourth
+step is new. A particle with a neighbour beside it is as reproducible and stable as one without, and only what the
+average leaves of it tells them apart.
 
 Source: Yang, Fang, Chittuluru, Asturias, Penczek, Structure 20 (2012) 237-247; SCIENCE.md section 4.
 """
@@ -29,9 +32,11 @@ from vitreous.alignment import (
     begin_stability,
     match_classes,
     measure_stability,
+    residuals,
     stability_pass,
+    standardised,
 )
-from vitreous.averages.isac.equal_groups import Assigned, equal_pass, half_sums, random_sums
+from vitreous.averages.isac.equal_groups import equal_pass, random_sums
 from vitreous.averages.isac.settings import ISAC
 from vitreous.matching import (
     FIRST_RINGS,
@@ -48,7 +53,8 @@ from vitreous.matching import (
 __all__ = ["Accepted", "ISACState", "first_state", "next_state"]
 
 FOLDS = 4
-FIRST_PASSES, RUN_PASSES, STABILITY_PASSES = 12, 4, 6
+PASSES, STABILITY_PASSES = 12, 6
+MOST_RINGS = 8  # in the runs: about 7 cycles across the particle, at a cost that grows with their fourth power
 AHEAD = 2  # rings beyond what the averages resolve
 LEAST_SHARE = 0.2  # of a group: common members that a match has to have
 ENOUGH = 0.02  # of the particles in a generation: with fewer accepted it is the last one
@@ -59,11 +65,14 @@ class Accepted:
     """What has been accepted so far. n particles, A classes.
 
     alignments: of all particles, reference -1 where a particle is not accounted for; error_A: (n,) their pixel errors,
-    -1 where there is none; generation, class_error_A, mirror_share, common: (A,).
+    -1 where there is none; residual: (n,) of those that were tested for it, else -1; outlier: (n,) bool; generation,
+    class_error_A, mirror_share, common: (A,).
     """
 
     alignments: Alignments
     error_A: np.ndarray
+    residual: np.ndarray
+    outlier: np.ndarray
     generation: np.ndarray
     class_error_A: np.ndarray
     mirror_share: np.ndarray
@@ -74,7 +83,8 @@ class Accepted:
         """At the beginning."""
         none = np.zeros(0)
         return cls(
-            alignments=Alignments.unknown(n), error_A=np.full(n, -1.0), generation=np.zeros(0, np.int64),
+            alignments=Alignments.unknown(n), error_A=np.full(n, -1.0),
+            residual=np.full(n, -1.0), outlier=np.zeros(n, bool), generation=np.zeros(0, np.int64),
             class_error_A=none, mirror_share=none, common=np.zeros(0, np.int64),
         )  # fmt: skip
 
@@ -83,8 +93,8 @@ class Accepted:
 class ISACState:
     """Everything that a pass hands to the next one.
 
-    passes: of this generation that are done; parts: of the folds; label (n, m), psi_rad and origin_A of the last pass;
-    finished: nothing new was found.
+    passes: of this generation that are done; parts: of the folds; label: (p, m) classes of the p particles of this
+    generation in all runs, after the last pass; finished: nothing new was found.
     """
 
     iteration: int
@@ -95,8 +105,6 @@ class ISACState:
     parts: tuple[Sums, ...]
     noise_power: torch.Tensor  # (G, R)
     label: np.ndarray
-    psi_rad: np.ndarray
-    origin_A: np.ndarray
     accepted: Accepted
     finished: bool
 
@@ -106,7 +114,7 @@ def first_state(data: PreparedParticles, settings: ISAC, seed: int) -> ISACState
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
     state = ISACState(
         iteration=0, seed=seed, generation=1, passes=0, rings=FIRST_RINGS, parts=(), noise_power=noise,
-        label=np.zeros((0, 1), np.int64), psi_rad=np.zeros((0, 1)), origin_A=np.zeros((0, 1, 2)),
+        label=np.zeros((0, settings.runs), np.int64),
         accepted=Accepted.nothing(len(data)), finished=False,
     )  # fmt: skip
     return _begun(state, data, settings)
@@ -119,11 +127,8 @@ def _begun(state: ISACState, data: PreparedParticles, settings: ISAC) -> ISACSta
     if pool < 2 * settings.img_per_grp or state.generation > settings.generations:
         return replace(state, finished=True, parts=())
     classes = pool // settings.img_per_grp
-    seed = _own_seed(state)
-    return replace(
-        state, passes=0, rings=min(FIRST_RINGS, data.basis.rings),
-        parts=random_sums(data, folds, classes, state.noise_power, seed),
-    )  # fmt: skip
+    parts = random_sums(data, folds, settings.runs, classes, state.noise_power, _own_seed(state))
+    return replace(state, passes=0, rings=min(FIRST_RINGS, data.basis.rings), parts=parts)
 
 
 def _own_seed(state: ISACState) -> int:
@@ -131,8 +136,9 @@ def _own_seed(state: ISACState) -> int:
 
 
 def _folds(state: ISACState, data: PreparedParticles) -> tuple[np.ndarray, ...]:
-    """The particles that are not accounted for, in folds."""
-    pool = np.flatnonzero(~data.bad & (state.accepted.alignments.reference < 0))
+    """The particles that are neither accounted for nor outliers, in folds."""
+    taken = (state.accepted.alignments.reference >= 0) | state.accepted.outlier
+    pool = np.flatnonzero(~data.bad & ~taken)
     return deal(pool, FOLDS, _own_seed(state)).folds
 
 
@@ -144,7 +150,7 @@ def next_state(
     progress: Callable[[int, int], None],
 ) -> tuple[ISACState, dict[str, Any]]:
     """One pass, or the end of a generation."""
-    if state.passes < FIRST_PASSES + RUN_PASSES:
+    if state.passes < PASSES:
         following = _passed(state, data, settings, offset_range_A, progress)
         so_far = int((state.accepted.alignments.reference >= 0).sum())
         return following, {"generation": state.generation, "rings": state.rings, "accepted": so_far}
@@ -165,24 +171,16 @@ def _passed(
     offset_range_A: float,
     progress: Callable[[int, int], None],
 ) -> ISACState:
-    folds, parts = _folds(state, data), state.parts
-    runs = 1 if state.passes < FIRST_PASSES else settings.runs
-    if state.passes == FIRST_PASSES:
-        places = np.full(len(data), -1)
-        places[np.sort(np.concatenate(folds))] = np.arange(len(state.label))
-        before = Assigned(label=state.label, psi_rad=state.psi_rad, origin_A=state.origin_A)
-        classes = len(parts[0].power)
-        parts = half_sums(data, folds, before, places, classes, runs, state.noise_power, _own_seed(state))
+    folds = _folds(state, data)
     pool = sum(map(len, folds))
     parts, index, found = equal_pass(
-        data, folds, parts, runs, state.noise_power, offset_range_A, state.rings,
+        data, folds, state.parts, settings.runs, state.noise_power, offset_range_A, state.rings,
         progress=lambda done: progress(done, pool),
     )  # fmt: skip
-    order = np.argsort(index)
     tau2 = signal_power(parts, data.basis)
     resolved = resolved_rings(parts, tau2[: state.rings])
-    most = min(ring_limit(data, settings.resolution_limit_A), data.basis.rings)
-    wanted = FIRST_RINGS + (state.passes + 1) // 2 if runs == 1 else state.rings
+    most = _most_rings(data, settings)
+    wanted = FIRST_RINGS + (state.passes + 1) // 2
     return replace(
         state,
         iteration=state.iteration + 1,
@@ -190,10 +188,12 @@ def _passed(
         rings=max(min(wanted, max(resolved + AHEAD, FIRST_RINGS), most), 1),
         parts=parts,
         noise_power=residual_noise(state.noise_power, data, tau2, state.rings),
-        label=found.label[order],
-        psi_rad=found.psi_rad[order],
-        origin_A=found.origin_A[order],
+        label=found.label[np.argsort(index)],
     )
+
+
+def _most_rings(data: PreparedParticles, settings: ISAC) -> int:
+    return min(ring_limit(data, settings.resolution_limit_A), data.basis.rings, MOST_RINGS)
 
 
 def _selected(state: ISACState, data: PreparedParticles, settings: ISAC, offset_range_A: float) -> tuple[Accepted, int]:
@@ -205,43 +205,58 @@ def _selected(state: ISACState, data: PreparedParticles, settings: ISAC, offset_
         return state.accepted, 0
     label = np.full(len(data), -1)
     label[pool] = matched.label
-    tested = _tested(label, len(matched.common), data, settings, offset_range_A, state)
-    return _with_new(state, tested, matched.common, settings, data)
+    groups = Groups.of_labels(label)
+    tested, far = _tested(groups, data, settings, offset_range_A, state)
+    return _with_new(state, tested, far, matched.common, settings, data)
 
 
 def _tested(
-    label: np.ndarray, classes: int, data: PreparedParticles, settings: ISAC, offset_range_A: float, state: ISACState
-) -> Stability:
-    groups = Groups.of_labels(label, settings.starts)
-    matching, seed = Matching(offset_range_A=offset_range_A), _own_seed(state)
-    ends = begin_stability(data, groups, state.noise_power, matching, seed)
+    groups: Groups, data: PreparedParticles, settings: ISAC, offset_range_A: float, state: ISACState
+) -> tuple[Stability, np.ndarray]:
+    """Figures of stability, and residuals (m,), of the members of matches."""
+    matching, seed, starts = Matching(offset_range_A=offset_range_A), _own_seed(state), settings.starts
+    again = np.concatenate([groups.group + s * groups.count for s in range(starts)])
+    every = Groups(particle=np.tile(groups.particle, starts), group=again, count=starts * groups.count)
+    ends = begin_stability(data, every, state.noise_power, matching, seed)
     for _ in range(STABILITY_PASSES):
-        ends = stability_pass(ends, data, groups, state.noise_power, matching, state.rings, seed)
-    return measure_stability(ends, data, groups, settings.starts, state.noise_power, matching, state.rings)
+        ends = stability_pass(ends, data, every, state.noise_power, matching, state.rings, seed)
+    found = measure_stability(ends, data, every, starts, state.noise_power, matching, state.rings)
+    tau2, rings = signal_power(ends.parts, data.basis), _most_rings(data, settings)
+    return found, residuals(data, groups, found.alignments, state.noise_power, tau2, matching, rings)
 
 
 def _with_new(
-    state: ISACState, tested: Stability, common: np.ndarray, settings: ISAC, data: PreparedParticles
+    state: ISACState, tested: Stability, far: np.ndarray, common: np.ndarray, settings: ISAC, data: PreparedParticles
 ) -> tuple[Accepted, int]:
-    """Stable matches with their stable members, as further classes."""
+    """Stable matches with their stable members, as further classes; outliers among these are marked."""
     threshold_A = settings.threshold_px * data.preparation.pixel_size_A
     own, accepted = tested.alignments, state.accepted
-    stable_class = tested.stable(threshold_A)
-    member = stable_class[own.reference] & tested.mirror_stable & (tested.member_error_A < threshold_A)
-    size = np.bincount(own.reference[member], minlength=len(common))
+    member = tested.stable(threshold_A)[own.reference] & tested.mirror_stable & (tested.member_error_A < threshold_A)
+    if not member.any():
+        return accepted, 0
+    # The bulk is that of all members so far: in the last generations most of what is left may be junk.
+    before = accepted.residual[accepted.residual >= 0]
+    outlying = np.zeros(len(member), bool)
+    outlying[member] = standardised(np.concatenate([far[member], before]))[: member.sum()] > settings.outlier_sd
+    size = np.bincount(own.reference[member & ~outlying], minlength=len(common))
     kept = np.flatnonzero(size >= FEWEST_MEMBERS)
     number = np.full(len(common), -1)
     number[kept] = len(accepted.common) + np.arange(len(kept))
-    mine = np.flatnonzero(member & (number[own.reference] >= 0))
+    mine = np.flatnonzero(member & ~outlying & (number[own.reference] >= 0))
     new = own.take(mine)
-    new = replace(new, reference=number[new.reference])
-    error = accepted.error_A.copy()
-    error[new.particle] = tested.member_error_A[mine]
     return Accepted(
-        alignments=accepted.alignments.put(new),
-        error_A=error,
+        alignments=accepted.alignments.put(replace(new, reference=number[new.reference])),
+        error_A=_put(accepted.error_A, new.particle, tested.member_error_A[mine]),
+        residual=_put(accepted.residual, own.particle[member], far[member]),
+        outlier=_put(accepted.outlier, own.particle[outlying], True),
         generation=np.concatenate([accepted.generation, np.full(len(kept), state.generation)]),
         class_error_A=np.concatenate([accepted.class_error_A, tested.error_A[kept]]),
         mirror_share=np.concatenate([accepted.mirror_share, tested.mirror_share[kept]]),
         common=np.concatenate([accepted.common, common[kept]]),
     ), len(mine)
+
+
+def _put(old: np.ndarray, index: np.ndarray, value: np.ndarray | bool) -> np.ndarray:
+    out = old.copy()
+    out[index] = value
+    return out

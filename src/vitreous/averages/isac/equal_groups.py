@@ -10,7 +10,7 @@ Several runs on the same images are one pass: their averages stand side by side,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,63 +28,33 @@ from vitreous.matching import (
 )
 from vitreous.randomness import uniforms
 
-__all__ = ["Assigned", "equal_pass", "half_sums", "random_sums"]
+__all__ = ["Assigned", "equal_pass", "random_sums"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assigned:
-    """b images in m runs: label (b, m) from 0, psi_rad (b, m), origin_A (b, m, 2)."""
+    """b images in m runs: label (b, m), the class of each in every run, from 0."""
 
     label: np.ndarray
-    psi_rad: np.ndarray
-    origin_A: np.ndarray
-
-    def alignments(self, particle: np.ndarray, classes: int, run: int) -> Alignments:
-        """Of one run; its class k is reference ``run classes + k``."""
-        return Alignments(
-            particle=particle,
-            reference=run * classes + self.label[:, run],
-            psi_rad=self.psi_rad[:, run],
-            origin_A=self.origin_A[:, run],
-            mirror=np.zeros(len(particle), bool),
-        )
 
 
 def random_sums(
-    data: PreparedParticles, folds: tuple[np.ndarray, ...], classes: int, noise_power: torch.Tensor, seed: int
-) -> tuple[Sums, ...]:
-    """Sums of every fold with random labels and rotations: averages that differ by chance."""
-    parts = []
-    for fold in folds:
-        random = uniforms(seed, "first groups", ids=fold, count=2)
-        label = np.argsort(np.argsort(random[:, 0])) * classes // max(len(fold), 1)
-        start = Alignments.from_shifts(fold, label, 2 * np.pi * random[:, 1], np.zeros((len(fold), 2)))
-        parts.append(accumulate_at(data, start, classes, noise_power))
-    return tuple(parts)
-
-
-def half_sums(
     data: PreparedParticles,
     folds: tuple[np.ndarray, ...],
-    found: Assigned,
-    places: np.ndarray,
-    classes: int,
     runs: int,
+    classes: int,
     noise_power: torch.Tensor,
     seed: int,
 ) -> tuple[Sums, ...]:
-    """Where several runs begin: each with averages of a random half of the members that one run has found.
-
-    places: (n,) rows of ``found`` by particle.
-    """
+    """Sums of every fold with random labels and rotations, others in every run: averages that differ by chance."""
     parts = []
     for fold in folds:
-        own = found.alignments(np.arange(len(found.label)), classes, 0).take(places[fold])
-        own = replace(own, particle=fold)
         sums = []
-        for run in range(runs):
-            chosen = uniforms(seed, "half of the members", run, ids=fold)[:, 0] < 0.5
-            sums.append(accumulate_at(data, own.take(chosen), classes, noise_power))
+        for r in range(runs):
+            random = uniforms(seed, "first groups", r, ids=fold, count=2)
+            label = np.argsort(np.argsort(random[:, 0])) * classes // max(len(fold), 1)
+            start = Alignments.from_shifts(fold, label, 2 * np.pi * random[:, 1], np.zeros((len(fold), 2)))
+            sums.append(accumulate_at(data, start, classes, noise_power))
         parts.append(_side_by_side(sums))
     return tuple(parts)
 
@@ -125,11 +95,6 @@ def equal_pass(
         own = [table.alignments(index, r * classes + labels[r], data.pixel_size_A) for r in range(runs)]
         sums = [accumulate_at(data, a, runs * classes, noise_power, rings=rings) for a in own]
         every = Sums(**{name: sum(getattr(s, name) for s in sums) for name in vars(sums[0])})
-        found = Assigned(
-            label=np.stack(labels, 1),
-            psi_rad=np.stack([a.psi_rad for a in own], 1),
-            origin_A=np.stack([a.origin_A for a in own], 1),
-        )
-        return every, found
+        return every, Assigned(label=np.stack(labels, 1))
 
     return visit(folds, parts, match, progress=progress)

@@ -26,6 +26,7 @@ class ISACResult:
     common: np.ndarray  # (A,) members that all runs had in common
     alignments: Alignments  # of all n; reference -1: not accounted for
     particle_error_A: np.ndarray  # (n,) -1 for those
+    outlier: np.ndarray  # (n,) bool, reproducible and stable, but too far from their averages
     messages: tuple[str, ...] = ()
 
     @property

@@ -23,6 +23,9 @@ class ISAC:
         Most generations; it ends earlier when hardly anything new is accepted.
     threshold_px
         Pixel error below which a class, and a member of it, is stable, in pixels of the images.
+    outlier_sd
+        Members that are farther from the average of the others than typical, by more than so many standard deviations,
+        are not accepted.
     particle_diameter_A
         Diameter of the circular mask around the particle, in Angstrom. None: 7/8 of the box.
     offset_range_A
@@ -44,6 +47,7 @@ class ISAC:
     runs: int = 4
     generations: int = 8
     threshold_px: float = 1.0
+    outlier_sd: float = 2.0
     particle_diameter_A: float | None = None
     offset_range_A: float | None = None
     resolution_limit_A: float | None = None
@@ -55,4 +59,6 @@ class ISAC:
     def __post_init__(self) -> None:
         require_finite(self)
         require_at_least(self, {"img_per_grp": 24, "starts": 2, "runs": 2, "generations": 1})
-        require_positive(self, ("threshold_px", "particle_diameter_A", "offset_range_A", "resolution_limit_A"))
+        require_positive(
+            self, ("threshold_px", "outlier_sd", "particle_diameter_A", "offset_range_A", "resolution_limit_A")
+        )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.isac.algorithm import FIRST_PASSES, RUN_PASSES, Accepted, ISACState, first_state, next_state
+from vitreous.averages.isac.algorithm import PASSES, Accepted, ISACState, first_state, next_state
 from vitreous.averages.isac.result import ISACResult
 from vitreous.averages.isac.settings import ISAC
 from vitreous.iterate import Algorithm, run
@@ -46,7 +46,7 @@ class ISACRun:
     @property
     def steps(self) -> int:
         """Steps at most: the passes of a generation and its end, in every generation."""
-        return (FIRST_PASSES + RUN_PASSES + 1) * self.settings.generations
+        return (PASSES + 1) * self.settings.generations
 
     @property
     def algorithm(self) -> Algorithm[ISACState, ISACResult]:
@@ -105,7 +105,8 @@ class ISACRun:
             halves=halves, frc=frc, resolution_A=resolution,
             population=np.bincount(own.reference, minlength=count), generation=accepted.generation,
             error_A=accepted.class_error_A, mirror_share=accepted.mirror_share, common=accepted.common,
-            alignments=accepted.alignments, particle_error_A=accepted.error_A, messages=messages,
+            alignments=accepted.alignments, particle_error_A=accepted.error_A, outlier=accepted.outlier,
+            messages=messages,
         )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ def write_isac(folder: Path, result: ISACResult, particles: ParticleSet) -> None
     write_star(folder / CLASSES, {"classes": Table.from_arrays(table)})
     columns = result.alignments.columns() | {
         "vtrPixelErrorAngst": result.particle_error_A,
+        "vtrOutlier": result.outlier.astype(int),
         "vtrWeight": result.accounted.astype(int),
     }
     every = particles.with_columns(**columns)
