@@ -22,6 +22,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "assignment": True,
     "noise": True,
     "real": True,
+    "alignment": True,
     "conformations": False,
     "neighbours": False,
     "denoise": False,

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 import vitreous
+from vitreous.averages.align import Align
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
+from vitreous.averages.isac import ISAC
 from vitreous.averages.neighbours import Neighbours
+from vitreous.averages.stability import StabilityTest
 from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
@@ -122,6 +125,7 @@ def test_make_targets_exist() -> None:
     ("page", "settings"),
     [
         ("abinitio.md", Abinitio),
+        ("align.md", Align),
         ("class2d.md", Class2D),
         ("deconvolve.md", Deconvolve),
         ("denoise.md", Denoise),
@@ -138,7 +142,9 @@ def test_make_targets_exist() -> None:
         ("run.md", Pipeline),
         ("project.md", Project),
         ("postprocess.md", PostProcess),
+        ("isac.md", ISAC),
         ("refine.md", Refine),
+        ("stability.md", StabilityTest),
     ],
 )
 def test_guide_explains_every_setting(page: str, settings: type) -> None:

@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
             "simulate",
         )
     ),
-    *({name} for name in ("matching", "iterate", "volumes", "models")),
+    *({name} for name in ("matching", "alignment", "iterate", "volumes", "models")),
     METHODS,
     *({name} for name in ("jobs", "cli")),
 ]

@@ -1,22 +1,33 @@
 """The public names, and the only list of them: :mod:`vitreous.lazy` reads it."""
 
+from vitreous.averages.align import Align as Align
+from vitreous.averages.align import AlignResult as AlignResult
+from vitreous.averages.align import align as align
 from vitreous.averages.class2d import Class2D as Class2D
 from vitreous.averages.class2d import class2d as class2d
 from vitreous.averages.deconvolve import Deconvolve as Deconvolve
 from vitreous.averages.deconvolve import deconvolve as deconvolve
 from vitreous.averages.denoise import Denoise as Denoise
 from vitreous.averages.denoise import denoise as denoise
+from vitreous.averages.isac import ISAC as ISAC
+from vitreous.averages.isac import ISACResult as ISACResult
+from vitreous.averages.isac import isac as isac
 from vitreous.averages.neighbours import Neighbours as Neighbours
 from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
 from vitreous.averages.neighbours import neighbours as neighbours
 from vitreous.averages.result import Class2DResult as Class2DResult
+from vitreous.averages.stability import StabilityResult as StabilityResult
+from vitreous.averages.stability import StabilityTest as StabilityTest
+from vitreous.averages.stability import stability as stability
 from vitreous.jobs import select_particles as select_particles
 from vitreous.jobs.options import RunOptions as RunOptions
 from vitreous.jobs.tasks.abinitio import run_abinitio as run_abinitio
+from vitreous.jobs.tasks.align import run_align as run_align
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
 from vitreous.jobs.tasks.initial import run_initial as run_initial
+from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
@@ -28,6 +39,7 @@ from vitreous.jobs.tasks.project import run_project as run_project
 from vitreous.jobs.tasks.reconstruct import run_reconstruct as run_reconstruct
 from vitreous.jobs.tasks.refine import run_refine as run_refine
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
+from vitreous.jobs.tasks.stability import run_stability as run_stability
 from vitreous.jobs.tasks.table import write_report as write_report
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
 from vitreous.mixtures import InitialModel as InitialModel

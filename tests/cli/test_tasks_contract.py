@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vitreous.averages.align import Align
 from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
+from vitreous.averages.isac import ISAC
 from vitreous.averages.neighbours import Neighbours
+from vitreous.averages.stability import StabilityTest
 from vitreous.cli.commands import running_options
 from vitreous.jobs import JobFolderError, new_manifest, open_job, read_manifest, write_report
 from vitreous.jobs.folder import EVERY_JOB
@@ -67,6 +70,9 @@ def half_maps(simulated: Path, done: dict[str, Path]) -> tuple[Path, Path]:
 PARTICLES = simulated_file("particles.star")
 CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
+    "align": Case(source=PARTICLES, settings=Align(starts=2, iterations=3, folds=4)),
+    "isac": Case(source=PARTICLES, settings=ISAC(img_per_grp=24, starts=2, runs=2, generations=1)),
+    "stability": Case(source=job("class2d"), settings=StabilityTest(starts=2, iterations=2)),
     "abinitio": Case(source=job("class2d"), settings=Abinitio(starts=2, iterations=3, folds=4)),
     "deconvolve": Case(source=job("class2d"), settings=Deconvolve(groups=2)),
     "denoise": Case(source=PARTICLES, settings=Denoise()),

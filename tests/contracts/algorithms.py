@@ -8,16 +8,19 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from vitreous.averages.align import Align, AlignState, prepare_alignment
 from vitreous.averages.class2d import Class2D, prepare_run
 from vitreous.averages.class2d.em import Class2DState
 from vitreous.averages.deconvolve import Deconvolve, prepare_deconvolution
 from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.denoise.task import DenoiseState
+from vitreous.averages.isac import ISAC, ISACState, prepare_isac
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
+from vitreous.averages.stability import StabilityRunState, StabilityTest, prepare_stability
 from vitreous.iterate import Algorithm
-from vitreous.matching import ImagePreparation
+from vitreous.matching import Alignments, ImagePreparation
 from vitreous.mixtures import (
     FitState,
     GaussianInitialModel,
@@ -95,6 +98,33 @@ def small_map() -> Volume:
 def _class2d(seed: int, threads: int) -> Algorithm[Any, Any]:
     settings = Class2D(classes=2, particle_diameter_A=100.0, folds=4, iterations=6, offset_range_A=8.0, seed=seed)
     return prepare_run(particles(), settings, threads=threads).algorithm
+
+
+def _align(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
+    settings = Align(
+        starts=2,
+        particle_diameter_A=100.0,
+        folds=4,
+        iterations=4,
+        offset_range_A=8.0,
+        mirror=True,
+        seed=seed,
+        **changes,
+    )
+    return prepare_alignment(particles(), settings, threads=threads).algorithm
+
+
+def _isac(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = ISAC(
+        img_per_grp=48, starts=2, runs=2, generations=1, particle_diameter_A=100.0, offset_range_A=8.0, seed=seed
+    )
+    return prepare_isac(particles(), settings, threads=threads).algorithm
+
+
+def _stability(seed: int, threads: int) -> Algorithm[Any, Any]:
+    settings = StabilityTest(starts=2, particle_diameter_A=100.0, iterations=3, offset_range_A=8.0, seed=seed)
+    classes = replace(Alignments.unknown(N), reference=np.arange(N) % 2)
+    return prepare_stability(particles(), settings, alignments=classes, threads=threads).algorithm
 
 
 def _abinitio(seed: int, threads: int, method: Literal["em", "sgd"] = "em") -> Algorithm[Any, Any]:
@@ -221,6 +251,8 @@ def _refine(seed: int, threads: int, method: Literal["map", "frealign"] = "map")
 ALGORITHMS: dict[str, Case] = {
     "abinitio": Case(make=_abinitio, state=AbinitioState),
     "abinitio, sgd": Case(make=lambda seed, threads: _abinitio(seed, threads, "sgd"), state=AbinitioState),
+    "align": Case(make=_align, state=AlignState),
+    "align, pyramidal": Case(make=lambda seed, threads: _align(seed, threads, method="pyramidal"), state=AlignState),
     "class2d": Case(make=_class2d, state=Class2DState),
     "neighbours": Case(make=_neighbours, state=NeighboursState),
     "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),
@@ -233,6 +265,8 @@ ALGORITHMS: dict[str, Case] = {
     "initial, gaussian": Case(make=_gaussian, state=GaussianState),
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
     "reconstruct, art": Case(make=_art, state=ReconstructionState),
+    "isac": Case(make=_isac, state=ISACState),
+    "stability": Case(make=_stability, state=StabilityRunState),
     "refine": Case(make=_refine, state=RefineState),
     "refine, frealign": Case(make=lambda seed, threads: _refine(seed, threads, "frealign"), state=RefineState),
     "mixture": Case(make=_fit, state=FitState),

@@ -10,16 +10,23 @@ from vitreous.matching.accumulate import (
     tile_sums,
     zero_sums,
 )
-from vitreous.matching.alignments import Alignments, wrapped_deg
+from vitreous.matching.alignments import Alignments, turned, wrapped_deg
 from vitreous.matching.assign import Balanced, balanced
 from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, expect, expect_into
-from vitreous.matching.fixed import accumulate_at, accumulate_into
+from vitreous.matching.fixed import accumulate_at, accumulate_into, reflected_rings, rows_at
 from vitreous.matching.folds import Against, Dealt, deal, left_out, own_half, padded, replaced, stacked, total
 from vitreous.matching.grid import PoseGrid, disc_grid
-from vitreous.matching.noise_test import NoiseRows, NoiseTest, held_out_size, noise_test
-from vitreous.matching.prepare import ImagePreparation, PreparedParticles, most_shifts, prepare_particles, shifted_bytes
+from vitreous.matching.noise_test import NoiseRows, NoiseTest, corrected_frc, held_out_size, noise_test
+from vitreous.matching.prepare import (
+    ImagePreparation,
+    PreparedParticles,
+    most_shifts,
+    offset_within_box,
+    prepare_particles,
+    shifted_bytes,
+)
 from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
 from vitreous.matching.refine import refine_poses, refined
 from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
@@ -75,6 +82,7 @@ __all__ = [
     "best_poses",
     "best_rows",
     "class_posteriors",
+    "corrected_frc",
     "deal",
     "disc_grid",
     "expect",
@@ -90,6 +98,7 @@ __all__ = [
     "mirrored",
     "most_shifts",
     "noise_test",
+    "offset_within_box",
     "own_half",
     "padded",
     "pair_scores",
@@ -98,6 +107,7 @@ __all__ = [
     "prepare_particles",
     "refine_poses",
     "refined",
+    "reflected_rings",
     "replaced",
     "residual_noise",
     "resolved_rings",
@@ -105,6 +115,7 @@ __all__ = [
     "ring_limit",
     "rotation_scores",
     "row_maxima",
+    "rows_at",
     "score_table",
     "shifted_bytes",
     "signal_power",
@@ -115,6 +126,7 @@ __all__ = [
     "tile_sums",
     "to_angles",
     "total",
+    "turned",
     "turned_ctf",
     "visit",
     "wiener",

@@ -7,8 +7,9 @@ from vitreous.matching.accumulate import Accumulator, DenseSums, Sums, TileSums
 from vitreous.matching.alignments import Alignments
 from vitreous.matching.prepare import PreparedParticles
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
+from vitreous.matching.score import ImageTile
 
-__all__ = ["accumulate_at", "accumulate_into"]
+__all__ = ["accumulate_at", "accumulate_into", "reflected_rings", "rows_at"]
 
 TILE = 512  # particles at a time
 SHIFT_BYTES = 64 << 20  # of images on angles while they are shifted
@@ -50,12 +51,13 @@ def accumulate_into(
     """As :func:`accumulate_at`, added to ``sums``: one row for every particle."""
     basis = particles.basis.truncated(rings)
     for start in range(0, len(alignments), TILE):
-        sums.add(_tile_sums(particles, alignments.take(slice(start, start + TILE)), noise_power, basis))
+        sums.add(rows_at(particles, alignments.take(slice(start, start + TILE)), noise_power, basis)[1])
 
 
-def _tile_sums(
+def rows_at(
     particles: PreparedParticles, alignments: Alignments, noise_power: torch.Tensor, basis: RingBasis
-) -> TileSums:
+) -> tuple[ImageTile, TileSums]:
+    """The images of a few alignments as they are, and what each gives to its reference: a row of sums for each."""
     device = particles.device
     images = particles.tile(alignments.particle, basis.rings, noise_power)
     angle = torch.from_numpy(np.asarray(alignments.psi_rad, np.float64)).to(device)[:, None]
@@ -66,7 +68,7 @@ def _tile_sums(
     if shift_px.any():
         data = _shifted_back(data, torch.from_numpy(shift_px).float().to(device), basis)
     if alignments.mirror.any():
-        data = torch.where(torch.from_numpy(alignments.mirror).to(device)[:, None, None], _reflected(data), data)
+        data = torch.where(torch.from_numpy(alignments.mirror).to(device)[:, None, None], reflected_rings(data), data)
     ones = torch.ones(len(data), device=device)
     sums = Sums(
         signal=data,
@@ -75,7 +77,7 @@ def _tile_sums(
         square_members=ones,
         offset_square_px2=torch.from_numpy((shift_px**2).sum(1)).float().to(device),
     )
-    return TileSums(reference=torch.from_numpy(np.asarray(alignments.reference)).to(device), sums=sums)
+    return images, TileSums(reference=torch.from_numpy(np.asarray(alignments.reference)).to(device), sums=sums)
 
 
 def _shifted_back(data: torch.Tensor, shift_px: torch.Tensor, basis: RingBasis) -> torch.Tensor:
@@ -95,7 +97,7 @@ def _shifted_back(data: torch.Tensor, shift_px: torch.Tensor, basis: RingBasis) 
     return out
 
 
-def _reflected(data: torch.Tensor) -> torch.Tensor:
-    """Ring harmonics of the mirror images, x -> -x: theta -> pi - theta takes g_q to (-1)^q conj(g_q)."""
+def reflected_rings(data: torch.Tensor) -> torch.Tensor:
+    """Ring harmonics (n, R, Q) of the mirror images, x -> -x: theta -> pi - theta takes g_q to (-1)^q conj(g_q)."""
     sign = 1 - 2 * (torch.arange(data.shape[2], device=data.device) % 2)
     return data.conj() * sign

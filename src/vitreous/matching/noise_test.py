@@ -17,11 +17,12 @@ from vitreous.matching.accumulate import Sums
 from vitreous.matching.expect import expect
 from vitreous.matching.prepare import PreparedParticles
 from vitreous.matching.references import References
+from vitreous.matching.rings import RingBasis
 from vitreous.matching.search import SearchPlan
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import normal_images
 
-__all__ = ["NoiseRows", "NoiseTest", "held_out_size", "noise_test"]
+__all__ = ["NoiseRows", "NoiseTest", "corrected_frc", "held_out_size", "noise_test"]
 
 HELD_OUT_SHARE, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.1, 100, 250  # of the particles; enough to tell signal from noise
 SIGNAL_SIGMAS, SIGNAL_NATS = 4.0, 0.25  # how much better than noise the images must match
@@ -61,15 +62,17 @@ def noise_test(
     *,
     unseen_evidence: np.ndarray,
     seed: int,
+    per_reference: int = NOISE_IMAGES_PER_REFERENCE,
     processes: Processes = ALONE,
 ) -> NoiseTest:
     """Match noise instead of images.
 
-    references: those of all folds; index: particles whose places the noise takes (the first 40 per reference);
-    unseen_evidence: log evidence of particles that no reference has seen.
+    references: those of all folds; index: particles whose places the noise takes (the first ``per_reference`` for each
+    reference: averages of more images show more of the bias); unseen_evidence: log evidence of particles that no
+    reference has seen.
     """
     noise = replace(data, packed=NoiseRows(data, seed))
-    places = index[: NOISE_IMAGES_PER_REFERENCE * references[1].count]
+    places = index[: per_reference * references[1].count]
     sums, evidence = [], []
     for half in (0, 1):
         own, outcome = expect(
@@ -81,6 +84,14 @@ def noise_test(
     excess = float(unseen_evidence.mean() - null.mean())
     error = float(np.sqrt(unseen_evidence.var() / len(unseen_evidence) + null.var() / len(null)))
     return NoiseTest(frc=_ring_frc(sums[0], sums[1], data), excess=excess, sigmas=excess / max(error, 1e-9))
+
+
+def corrected_frc(frc: np.ndarray, null: np.ndarray, basis: RingBasis) -> np.ndarray:
+    """FRC (..., F) by shell without the correlation ``null`` (R,) that aligned noise has: (f - f0) / (1 - f0)."""
+    shells = np.arange(frc.shape[-1], dtype=np.float64)
+    at = basis.k_per_px[: len(null)] * basis.box_px
+    bias = np.interp(shells, at, null, right=0.0)
+    return (frc - bias) / (1 - bias)
 
 
 class NoiseRows:

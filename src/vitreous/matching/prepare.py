@@ -24,9 +24,17 @@ from vitreous.optics import CTFParameters, ctf_1d, ctf_at, ctf_weight, normalise
 from vitreous.particles.scratch import scratch_array
 from vitreous.processes import ALONE, Processes, by_process
 
-__all__ = ["ImagePreparation", "PreparedParticles", "most_shifts", "prepare_particles", "shifted_bytes"]
+__all__ = [
+    "ImagePreparation",
+    "PreparedParticles",
+    "most_shifts",
+    "offset_within_box",
+    "prepare_particles",
+    "shifted_bytes",
+]
 
 DEFAULT_DIAMETER, LARGEST_DIAMETER = 7 / 8, 0.97  # of the box
+DEFAULT_OFFSET, MOST_OFFSET = 0.06, 0.5  # of the box
 FEWEST_PX = 8  # across a particle
 LEAST_CTF_POWER = 1e-3  # mean C^2 of a ring that powers are divided by
 BATCH_BYTES = 8 << 20
@@ -310,6 +318,18 @@ def _noise_power_gain(
         return torch.ones(len(index), basis.rings, dtype=torch.float64)
     pixel = preparation.pixel_size_A * preparation.box_px / basis.box_px
     return _noise_gain(ctf.take(index), basis.k_per_px / pixel).double().square()
+
+
+def offset_within_box(offset_range_A: float | None, preparation: ImagePreparation) -> float:
+    """A range of origins in Angstrom; None: 6% of the box. Raises ValueError for one beyond half of the box."""
+    side = preparation.box_px * preparation.pixel_size_A
+    offset = offset_range_A or DEFAULT_OFFSET * side
+    if offset > MOST_OFFSET * side:
+        raise ValueError(
+            f"offset_range_A: {offset:g} A leads out of the box of {side:g} A; expected at most "
+            f"{MOST_OFFSET * side:.0f}, half of it"
+        )
+    return offset
 
 
 def most_shifts(basis: RingBasis, rings: int) -> int:

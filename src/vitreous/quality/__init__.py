@@ -18,6 +18,7 @@ from vitreous.quality.correlation import (
     shell_correlation,
     soft_ball,
     soft_disc,
+    without_dips,
 )
 from vitreous.quality.coverage import UnseenCone, unseen_cone
 from vitreous.quality.mass import border_of, bright_part, centres_of_mass
@@ -56,4 +57,5 @@ __all__ = [
     "soft_disc",
     "unseen_cone",
     "warn_if_one_view",
+    "without_dips",
 ]

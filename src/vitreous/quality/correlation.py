@@ -5,7 +5,18 @@ import torch
 
 from vitreous.fourier import shell_sums
 
-__all__ = ["image_correlations", "resolution_at", "ring_correlation", "shell_correlation", "soft_ball", "soft_disc"]
+__all__ = [
+    "image_correlations",
+    "resolution_at",
+    "ring_correlation",
+    "shell_correlation",
+    "soft_ball",
+    "soft_disc",
+    "without_dips",
+]
+
+
+FIRST_SHELLS = 5  # where the CTF may hide the signal of a class that has some at finer resolution
 
 
 def ring_correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -46,6 +57,20 @@ def resolution_at(curve: torch.Tensor, threshold: float, n: int, pixel_size_A: f
     unresolved = below[..., 0]
     resolution = n * pixel_size_A / torch.where(unresolved, torch.ones_like(radius), radius)
     return torch.where(unresolved, torch.full_like(resolution, torch.inf), resolution)
+
+
+def without_dips(frc: np.ndarray) -> np.ndarray:
+    """Curves (K, F) in which the resolution of averages is looked for.
+
+    Smoothed with weights 1/4, 1/2, 1/4, because one shell of a small class scatters by more than the threshold; and
+    without dips before the best of the first shells, where the CTF is weak.
+    """
+    padded = np.pad(frc, ((0, 0), (1, 1)), mode="edge")
+    curve = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
+    first = curve[:, 1 : FIRST_SHELLS + 1]
+    before = np.arange(1, first.shape[1] + 1) <= first.argmax(1)[:, None]
+    curve[:, 1 : FIRST_SHELLS + 1] = np.where(before, first.max(1, keepdims=True), first)
+    return curve
 
 
 def soft_disc(

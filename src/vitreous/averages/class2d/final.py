@@ -23,6 +23,7 @@ from vitreous.matching import (
     PreparedParticles,
     SearchPlan,
     Sums,
+    corrected_frc,
     expect,
     noise_test,
     refined,
@@ -35,14 +36,13 @@ from vitreous.matching import (
     wiener,
 )
 from vitreous.processes import ALONE, Processes
-from vitreous.quality import resolution_at
+from vitreous.quality import resolution_at, without_dips
 from vitreous.randomness import uniforms
 
 __all__ = ["assign", "finish"]
 
 FRC_THRESHOLD = 0.143
 CENTRING_DISC = 0.75  # of the particle's radius
-FIRST_SHELLS = 5  # where the CTF may hide the signal of a class that has some at finer resolution
 Progress = Callable[[int, int, str], None]
 
 
@@ -195,8 +195,8 @@ def _result(
     order = np.argsort(-population, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    frc = _corrected(averages.frc.cpu().numpy(), noise.frc, data)[order]
-    resolution = resolution_at(torch.from_numpy(_scanned(frc)), FRC_THRESHOLD, box, pixel).numpy()
+    frc = corrected_frc(averages.frc.cpu().numpy(), noise.frc, data.basis)[order]
+    resolution = resolution_at(torch.from_numpy(without_dips(frc)), FRC_THRESHOLD, box, pixel).numpy()
     resolution = np.maximum(resolution, data.preparation.finest_A or 0.0)
     if not noise.found_signal:
         resolution = np.full_like(resolution, np.inf)  # a correlation of aligned noise is not a resolution
@@ -241,28 +241,6 @@ def _curve(values: np.ndarray, data: PreparedParticles) -> tuple[np.ndarray, np.
     """A curve over rings as (Fourier pixels of the raw box, values)."""
     shells = data.basis.k_per_px * data.basis.box_px
     return shells[: len(values)], values
-
-
-def _corrected(frc: np.ndarray, null: np.ndarray, data: PreparedParticles) -> np.ndarray:
-    """FRC (K, F) without the correlation that noise reaches by being aligned: (f - f0) / (1 - f0)."""
-    shells = np.arange(frc.shape[1], dtype=np.float64)
-    position, values = _curve(null, data)
-    bias = np.interp(shells, position, values, right=0.0)
-    return (frc - bias) / (1 - bias)
-
-
-def _scanned(frc: np.ndarray) -> np.ndarray:
-    """The curves (K, F) in which the resolution is looked for.
-
-    Smoothed with weights 1/4, 1/2, 1/4, because one shell of a small class scatters by more than the threshold; and
-    without dips before the best of the first shells, where the CTF is weak.
-    """
-    padded = np.pad(frc, ((0, 0), (1, 1)), mode="edge")
-    curve = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
-    first = curve[:, 1 : FIRST_SHELLS + 1]
-    before = np.arange(1, first.shape[1] + 1) <= first.argmax(1)[:, None]
-    curve[:, 1 : FIRST_SHELLS + 1] = np.where(before, first.max(1, keepdims=True), first)
-    return curve
 
 
 def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray) -> list[str]:

@@ -24,6 +24,7 @@ from vitreous.matching import (
     deal,
     held_out_size,
     most_shifts,
+    offset_within_box,
     padded,
     prepare_particles,
     shifted_bytes,
@@ -37,7 +38,6 @@ from vitreous.processes import ALONE, Processes
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
 
-DEFAULT_OFFSET, MOST_OFFSET = 0.06, 0.5  # of the box
 RINGS_AT_START = 16  # prepared for the first passes; more are prepared when the resolution asks for them
 RING_GROWTH = 1.5
 CORE_FLOPS = 3e10  # per thread and second, what the matching core reaches on a common core
@@ -267,12 +267,7 @@ def _plan(
         notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
     if settings.ctf and not has_ctf:
         notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
-    offset = settings.offset_range_A or DEFAULT_OFFSET * box * pixel
-    if offset > MOST_OFFSET * box * pixel:
-        raise ValueError(
-            f"offset_range_A: {offset:g} A leads out of the box of {box * pixel:g} A; expected at most "
-            f"{MOST_OFFSET * box * pixel:.0f}, half of it"
-        )
+    offset = offset_within_box(settings.offset_range_A, preparation)
     reach_px = offset / (window_A / full.window_px)
     finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings))
     notes += finest.notes

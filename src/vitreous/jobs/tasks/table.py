@@ -28,6 +28,18 @@ TASKS = {
         module="vitreous.jobs.tasks.class2d",
         help="2D classification: particles in, class averages and a report out.",
     ),
+    "align": Entry(
+        module="vitreous.jobs.tasks.align",
+        help="Particles of one view aligned to one average, from several starts that are compared.",
+    ),
+    "isac": Entry(
+        module="vitreous.jobs.tasks.isac",
+        help="Iterative stable alignment and clustering: validated class averages, and the particles that make them.",
+    ),
+    "stability": Entry(
+        module="vitreous.jobs.tasks.stability",
+        help="How stable the classes of a 2D classification are, aligned anew from random beginnings.",
+    ),
     "deconvolve": Entry(
         module="vitreous.jobs.tasks.deconvolve",
         help="Non-negative averages without CTF from classified particles, masked.",

@@ -1,0 +1,86 @@
+"""The ``isac`` job: particles in; validated class averages, and which particles they account for, out."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vitreous.averages.isac import ISAC, ISACResult, ISACRun, ISACState, prepare_isac
+from vitreous.jobs.function import function_of
+from vitreous.jobs.report.isac import isac_page
+from vitreous.jobs.results.isac import FILES, write_isac
+from vitreous.jobs.sources import Particles, warnings_before
+from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+
+__all__ = ["TASK", "run_isac"]
+
+
+def _prepare(source: Particles, settings: ISAC, resources: Resources) -> Prepared[ISACState, ISACResult]:
+    found = source.open(ctf=settings.ctf, poses=False)
+    run = prepare_isac(found, settings, memory_bytes=resources.memory_bytes, threads=resources.threads)
+    run.on_progress = resources.progress
+    return Prepared(
+        settings=settings,
+        inputs=(found.path,),
+        pixels=found.digest,
+        algorithm=run.algorithm,
+        state=ISACState,
+        steps=run.steps,
+        write=partial(_write, run),
+        screen=(
+            f"data     {found.path}: {len(found):,} particles, {found.box_px} x {found.box_px} pixels, "
+            f"{found.pixel_size_A:g} Å/pixel",
+            f"settings {settings.img_per_grp} images per group, {settings.runs} runs, {settings.starts} starts, "
+            f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, shifts within {run.offset_range_A:.1f} Å, "
+            f"at most {settings.generations} generations, seed {settings.seed}",
+            f"output   {resources.store.parent}",
+        ),
+        notes=run.notes,
+        warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
+        summary={
+            "particles": len(found),
+            "box_px": found.box_px,
+            "pixel_size_A": found.pixel_size_A,
+            "particle_diameter_used_A": run.preparation.particle_diameter_A,
+            "offset_range_used_A": run.offset_range_A,
+        },
+    )
+
+
+def _write(run: ISACRun, folder: Path, result: ISACResult, state: ISACState) -> Outcome:
+    write_isac(folder, result, run.particles)
+    count, accounted = len(result.population), int(result.accounted.sum())
+    figures = {
+        "classes": count,
+        "accounted_particles": accounted,
+        "accounted_share": round(accounted / len(run.particles), 4),
+        "generations": int(result.generation.max(initial=0)),
+        "median_pixel_error_px": round(float(np.median(result.error_A)) / result.pixel_size_A, 3) if count else None,
+    }
+    if not count:
+        return Outcome(
+            words="no class was reproducible and stable", summary=figures, messages=result.messages,
+            verdict="nothing was found",
+        )  # fmt: skip
+    share = 100 * accounted / len(run.particles)
+    return Outcome(
+        words=f"{count} classes account for {accounted:,} of {len(run.particles):,} particles ({share:.0f} %)",
+        summary=figures,
+    )
+
+
+TASK = Task(
+    name="isac",
+    title="ISAC",
+    about="Iterative stable alignment and clustering: several runs of equal-size classes have to agree, and the "
+    "members that they have in common have to align in the same way from random beginnings. The rest is tried again.",
+    source=Particles,
+    methods={"": ISAC},
+    prepare=_prepare,
+    files=FILES,
+    results="isac_classes.mrcs, isac_data.star, accounted.star",
+    page=isac_page,
+    uses=frozenset({"memory", "threads"}),
+    ignores=frozenset({"device", "every"}),
+)
+run_isac = function_of(TASK)

@@ -1,0 +1,71 @@
+"""ISAC: equal groups, what is accepted of good particles and of junk, and what is said of noise."""
+
+import numpy as np
+import pytest
+from sets import PIXEL_A, SHAPES, adjusted_rand_index, simulate
+
+from vitreous.averages.isac import ISAC, equal_pass, isac, prepare_isac, random_sums
+from vitreous.matching import ImagePreparation, deal, prepare_particles
+from vitreous.testing import ArrayParticles
+
+SETTINGS = ISAC(particle_diameter_A=130.0, offset_range_A=12.0, img_per_grp=40, starts=3, runs=3, generations=2)
+
+
+def prepared(particles: ArrayParticles, rings: int = 8):
+    preparation = ImagePreparation.for_box(particles.box_px, PIXEL_A, 130.0)
+    return prepare_particles(particles.read, len(particles), preparation, rings=rings, ctf=None)
+
+
+def test_groups_are_equal_in_every_run_and_find_the_shapes():
+    """160 images, four shapes: every class has 40 members in every pass (10 of each fold), and they become pure."""
+    particles, truth = simulate(160, 0.4, 21)
+    data = prepared(particles)
+    folds = deal(np.arange(160), 4, 1).folds
+    parts, label = random_sums(data, folds, 1, 4, data.group_power, 1), None
+    for rings in (5, 5, 5, 5, 6, 6, 7, 8):
+        parts, index, found = equal_pass(data, folds, parts, 1, data.group_power, 12.0, rings)
+        label = found.label[np.argsort(index), 0]
+        assert np.bincount(label, minlength=4).tolist() == [40] * 4
+    assert adjusted_rand_index(label, truth.label) > 0.7
+
+
+@pytest.mark.slow
+def test_noise_among_the_particles_is_not_accepted():
+    """Four shapes at SNR 0.4 and as many images of noise as there are of one shape."""
+    particles, truth = simulate(200, 0.4, 22)
+    rng = np.random.default_rng(1)
+    noise = particles.images.std() * rng.normal(size=(50, 32, 32)).astype(np.float32)
+    every = ArrayParticles(images=np.concatenate([particles.images, noise]), pixel_size_A=PIXEL_A)
+    found = isac(every, SETTINGS)
+    good = np.arange(250) < 200
+    assert found.accounted[good].mean() > 0.5
+    assert found.accounted[~good].sum() <= 0.05 * found.accounted.sum()
+    inside = found.accounted & good
+    assert adjusted_rand_index(found.alignments.reference[inside], truth.label[inside[:200]]) > 0.5
+    assert found.error_A.max() < PIXEL_A
+    assert (found.particle_error_A[found.accounted] < PIXEL_A).all()
+    assert np.bincount(found.alignments.reference[found.accounted]).tolist() == found.population.tolist()
+    assert found.population.tolist() == sorted(found.population, reverse=True)
+
+
+def test_of_noise_nothing_is_accepted():
+    particles, _ = simulate(96, 0, 23)
+    found = isac(particles, SETTINGS)
+    assert not found.accounted.any()
+    assert found.averages.shape == (0, 32, 32)
+    assert "Nothing was accepted" in found.messages[0]
+
+
+def test_identical_images_end():
+    particles, _ = simulate(60, np.inf, 24, shapes=SHAPES[:1])
+    same = ArrayParticles(images=np.repeat(particles.images[:1], 60, 0), pixel_size_A=PIXEL_A)
+    found = isac(same, SETTINGS, img_per_grp=24, normalise=False)
+    assert np.isfinite(found.averages).all()
+
+
+def test_groups_larger_than_the_set_are_refused():
+    particles, _ = simulate(60, 0.5, 25)
+    with pytest.raises(ValueError, match="60 usable particles make fewer than two groups of img_per_grp = 40"):
+        prepare_isac(particles, SETTINGS)
+    with pytest.raises(ValueError, match="img_per_grp: expected at least 24, found 1"):
+        ISAC(img_per_grp=1)
