@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
 from vitreous.fourier import central_slices, centred_irfft2, insert_points, prepare_volume, slice_points
 from vitreous.fourier import interpolation as interpolation_module
@@ -19,6 +20,7 @@ from vitreous.volumes import (
     ring_slices,
     sphere,
     symmetrised,
+    turned,
     zero_volume_sums,
 )
 
@@ -186,6 +188,24 @@ def test_symmetric_copies_are_those_of_the_particles():
     assert (a - b).norm() / b.norm() < 0.06  # one interpolation more
     c = total([one, copies])
     assert torch.equal(c.denominator, one.denominator + copies.denominator)
+
+
+def test_turned_sums_are_those_of_the_turned_volume():
+    """V(M^T r + c): slices of it are slices of V at M^T G, moved by c along the image."""
+    sums, volume = posed_sums(300, seed=4)
+    rotation = random_rotations(1, seed=8)[0]
+    centre = torch.tensor([0.03, -0.05, 0.02])  # of the window
+    there = turned(sums, rotation, centre)
+    tau2 = torch.full((BASIS.rings,), 1e6)
+    n = len(volume)
+    before, after = density(sums, BASIS, tau2).numpy(), density(there, BASIS, tau2).numpy()
+    axis = np.arange(n) - n // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    inside = (x**2 + y**2 + z**2) < (0.25 * n) ** 2
+    points = rotation.T.numpy() @ np.stack([x[inside], y[inside], z[inside]]) + n * centre.numpy()[:, None]
+    expected = map_coordinates(before, points[::-1] + n // 2, order=3)
+    assert np.corrcoef(expected, after[inside])[0, 1] > 0.99
+    assert np.corrcoef(before[inside], after[inside])[0, 1] < 0.8
 
 
 def test_a_point_beyond_the_volume_is_refused():

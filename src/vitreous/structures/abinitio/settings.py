@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from vitreous.require import require_at_least, require_finite, require_positive
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["Abinitio"]
+__all__ = ["AUTO", "Abinitio"]
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,8 @@ class Abinitio:
     volumes
         Number of volumes K that the particles are shared by.
     symmetry
-        Point group that is imposed: C1, C4, D2, T, O, I, ...
+        Point group: C1, C4, D2, T, O, I, ..., or auto: the one that the map has. The structure is found without it;
+        it is imposed when the map shows its axes.
     starts
         Random starts. Particles that no start has used rank them; starts that agree are what makes a model credible.
     particle_diameter_A
@@ -65,4 +68,5 @@ class Abinitio:
         require_finite(self)
         require_at_least(self, {"volumes": 1, "starts": 1, "iterations": 1, "folds": 4})
         require_positive(self, ("tau2_fudge", "particle_diameter_A", "offset_range_A", "resolution_limit_A", "subset"))
-        symmetry_matrices(self.symmetry)
+        if self.symmetry != AUTO:
+            symmetry_matrices(self.symmetry)

@@ -161,7 +161,7 @@ class AbinitioRun:
         )
         return (
             replace(state, iteration=state.iteration + 1, starts=(*starts[:-1], following)),
-            {"start": len(starts), "pass": following.passes, **info},
+            {"start": len(starts), "pass": following.passes, "symmetry": following.symmetry, **info},
         )
 
     def _done(self, state: AbinitioState) -> bool:
