@@ -13,9 +13,9 @@ the sphere, the rest of the frame by angles about the best axes; then the frame 
 Chance: any map has some S_G in its best frame, more so the fewer degrees it has (an ellipsoid, l = 2, has D2). So the
 same search is made on maps whose degrees have been turned at random, each on its own, which keeps all their spectra and
 nothing of a group. With their mean best ``chance``, the merit is ``(S - chance) / (1 - chance)``: the share of the
-power that has the group, 0 for chance, 1 for all. Noise in the map lowers it for all groups alike. A solid of revolution has
-every Cn about its axis: so the merit of Cn and Dn is at most the share, beyond 1 / n, that multiples of n have of the
-power of orders other than 0.
+power that has the group, 0 for chance, 1 for all. Noise in the map lowers it for all groups alike. A solid of
+revolution has every Cn about its axis: so the merit of Cn and Dn is at most the share, beyond 1 / n, that multiples of
+n have of the power of orders other than 0.
 
 The map has the largest group whose merit is close to the best one: subgroups of the right group are as good, larger
 groups are worse.
@@ -44,6 +44,8 @@ NEAR = 0.85  # of the best merit: what the right group has, and larger ones have
 LEAST_DEGREE, MOST_DEGREE = 8, 16
 DEGREES = 0.7  # of 2 pi radius / resolution, the highest degree that the surface of the particle can hold
 SURROGATES = 4
+COARSE = 1.5  # times the resolution, at which a map far off its centre is seen to have a group
+CENTRINGS = 2
 AXES, CYCLIC_STARTS, STARTS = 8, 3, 3  # axes that get angles, and frames that climb
 ROUNDS = 4  # of climbing; each halves the step
 Z_AXIS = {"T": 3, "O": 4, "I": 2, "I1": 2, "I2": 2}  # order of the axis that these groups have along z
@@ -98,24 +100,27 @@ def find_symmetry(
     """The point group of a cubic map of a particle within ``diameter_A`` (None: 7/8 of the box) of its centre.
 
     resolution_A: what is finer is not looked at. groups: candidates; None: Cn and Dn up to ``largest_cycle``, T, O, I.
-    The centre is that of the density at first, and climbs with the best group. About 3 CPU seconds, whatever the box.
+    The centre is that of the density at first, and climbs with the best group, at lower resolution first. About 4 CPU
+    seconds, whatever the box.
 
     Raises ValueError for a map that is no cube or has no positive density, and for an unknown group.
     """
     reach = 0.5 * (diameter_A or 0.875 * volume.box_px * volume.pixel_size_A)
-    degree = int(np.clip(round(DEGREES * 2 * np.pi * reach / resolution_A), LEAST_DEGREE, MOST_DEGREE))
-    names = tuple(name.strip().upper() for name in groups) if groups is not None else _names(min(largest_cycle, degree))
-    kept = {name: invariants(symmetry_matrices(name).numpy(), degree) for name in names}
-    flat = flattened(volume, resolution_A)
+    wanted = tuple(name.strip().upper() for name in groups) if groups is not None else None
     centre = centre_of_density(volume, resolution_A, reach)
-    harmonics = shell_harmonics(flat, centre, reach, resolution_A, degree)
-    axes = _half_sphere(degree)
-    shuffled = [_search(_shuffled(harmonics, seed, i), kept, axes) for i in range(SURROGATES)]
-    chance = {name: float(np.mean([one[name][0] for one in shuffled])) for name in names}
-    found = _judged(harmonics, _search(harmonics, kept, axes), chance)
-    chosen = _chosen(found) or found[0]
-    centre = best_centre(flat, centre, chosen.rotation, symmetry_matrices(chosen.name).numpy(), reach, resolution_A)
-    harmonics = shell_harmonics(flat, centre, reach, resolution_A, degree)
+    for fineness_A in (COARSE * resolution_A, resolution_A):
+        degree, flat = _degree(reach, fineness_A), flattened(volume, fineness_A)
+        names = wanted or _names(min(largest_cycle, degree))
+        kept = {name: invariants(symmetry_matrices(name).numpy(), degree) for name in names}
+        axes = _half_sphere(degree)
+        harmonics = shell_harmonics(flat, centre, reach, fineness_A, degree)
+        shuffled = [_search(_shuffled(harmonics, seed, i), kept, axes) for i in range(SURROGATES)]
+        chance = {name: float(np.mean([one[name][0] for one in shuffled])) for name in names}
+        for _ in range(CENTRINGS):
+            found = _judged(harmonics, _search(harmonics, kept, axes), chance)
+            best = _chosen(found) or found[0]
+            centre = best_centre(flat, centre, best.rotation, symmetry_matrices(best.name).numpy(), reach, fineness_A)
+            harmonics = shell_harmonics(flat, centre, reach, fineness_A, degree)
     found = _judged(harmonics, _search(harmonics, kept, axes), chance)
     named = _chosen(found)
     return PointGroup(
@@ -133,7 +138,7 @@ def symmetry_merit(volume: Volume, group: str, *, resolution_A: float, diameter_
     Less what frames at random give: 0 (or somewhat below) where the map has nothing of the group.
     """
     reach = 0.5 * (diameter_A or 0.875 * volume.box_px * volume.pixel_size_A)
-    degree = int(np.clip(round(DEGREES * 2 * np.pi * reach / resolution_A), LEAST_DEGREE, MOST_DEGREE))
+    degree = _degree(reach, resolution_A)
     kept = invariants(symmetry_matrices(group).numpy(), degree)
     harmonics = shell_harmonics(flattened(volume, resolution_A), np.zeros(3), reach, resolution_A, degree)
     share = float(_shares(harmonics, np.eye(3)[None], kept)[0])
@@ -153,6 +158,10 @@ def in_standard_frame(volume: Volume, group: PointGroup) -> Volume:
     )
     turned = resample_aligned(volume.data, volume.pixel_size_A, back, volume.box_px, volume.pixel_size_A)
     return Volume(data=turned, pixel_size_A=volume.pixel_size_A, origin_A=volume.origin_A, symmetry=group.name)
+
+
+def _degree(reach_A: float, resolution_A: float) -> int:
+    return int(np.clip(round(DEGREES * 2 * np.pi * reach_A / resolution_A), LEAST_DEGREE, MOST_DEGREE))
 
 
 def _names(largest: int) -> tuple[str, ...]:

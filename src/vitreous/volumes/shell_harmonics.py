@@ -15,6 +15,7 @@ __all__ = ["best_centre", "centre_of_density", "flattened", "shell_harmonics"]
 
 FINEST = 4.0  # samples of a map, and shells, for every resolution element
 WEAKEST = 0.01  # of the strongest amplitude: weaker ones are not raised further
+FARTHEST = 1.0  # resolution elements that a centre moves at once
 KEPT = 0.995  # of the power of a degree, by combinations of shells
 
 
@@ -84,25 +85,31 @@ def best_centre(
     reach_A: float,
     resolution_A: float,
 ) -> np.ndarray:
-    """The centre (3,) near ``centre_A`` about which the map agrees best with its copies under a group in a frame."""
+    """The centre (3,) near ``centre_A`` about which the map agrees best with its copies under a group in a frame.
+
+    Along the axis of Cn, where all points are as good, it stays.
+    """
     axis = np.arange(-reach_A, reach_A, resolution_A / 2)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     points = points[(points**2).sum(1) < reach_A**2]
     few = group[1 : 1 + 3] if len(group) > 3 else group[1:]
     turns = [rotation.T @ element @ rotation for element in few]
     smooth = spline_filter(volume.data.astype(np.float64))
+    across = np.eye(3) - rotation.T @ group.mean(0) @ rotation
 
     def disagreement(shift: np.ndarray) -> float:
-        centre = centre_A + shift
+        if np.linalg.norm(shift) > FARTHEST * resolution_A:
+            return 1.0
+        centre = centre_A + across @ shift
         here = _at(smooth, volume, points + centre)
         copies = sum(_at(smooth, volume, points @ turn.T + centre) for turn in turns)
         return -float(np.corrcoef(here, copies)[0, 1])
 
-    simplex = np.vstack([np.zeros(3), resolution_A / 4 * np.eye(3)])
+    simplex = np.vstack([np.zeros(3), resolution_A / 3 * np.eye(3)])
     found = minimize(
-        disagreement, np.zeros(3), method="Nelder-Mead", options={"initial_simplex": simplex, "maxfev": 60}
+        disagreement, np.zeros(3), method="Nelder-Mead", options={"initial_simplex": simplex, "maxfev": 90}
     )
-    return np.asarray(centre_A + found.x)
+    return np.asarray(centre_A + across @ found.x)
 
 
 def _at(filtered: np.ndarray, volume: Volume, points_A: np.ndarray) -> np.ndarray:

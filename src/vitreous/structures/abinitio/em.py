@@ -290,8 +290,9 @@ def one_pass(
 def _with_symmetry(state: StartState, data: PreparedParticles, settings: Abinitio, most_rings: int) -> StartState:
     """After a pass: turned into its axes, with the group imposed, where the map shows them or it is time to."""
     rings, passes = state.schedule.rings, state.passes
-    if state.symmetry != "C1" or not time_to_look(
+    if not time_to_look(
         settings,
+        state.symmetry,
         passes=passes,
         decided=state.schedule.decided,
         at_last_rings=rings == most_rings,
@@ -299,8 +300,8 @@ def _with_symmetry(state: StartState, data: PreparedParticles, settings: Abiniti
     ):
         return state
     found, frames = group_of_maps(state.parts, data, settings, rings, passes)
-    if not is_clear(found, settings, passes=passes, ended=state.ended):
-        return replace(state, group=found)
+    if not is_clear(found, settings, state.symmetry, passes=passes, ended=state.ended):
+        return replace(state, group=found if state.symmetry == "C1" else state.group)
     window_A = data.basis.window_px * data.pixel_size_A
     parts, poses = impose(found.name, frames, state.parts, state.poses, window_A)
     return replace(

@@ -30,9 +30,9 @@ from vitreous.processes import ALONE, Processes
 from vitreous.rotations import Agreement, compare_poses
 from vitreous.structures.abinitio.em import Search, StartState, match_fold, poses_of, search_at, start_references
 from vitreous.structures.abinitio.maps import at_particle_size
-from vitreous.structures.abinitio.relaxed import symmetry_messages
+from vitreous.structures.abinitio.relaxed import FoundGroup, group_of_maps, symmetry_messages
 from vitreous.structures.abinitio.result import AbinitioResult, StartSummary
-from vitreous.structures.abinitio.settings import Abinitio
+from vitreous.structures.abinitio.settings import AUTO, Abinitio
 from vitreous.structures.abinitio.statistics import FoldSums, densities, volume_power
 from vitreous.structures.poses import Poses
 
@@ -249,9 +249,16 @@ def _result(
         found_signal=noise.found_signal,
         messages=[
             *_messages(summaries, best, noise, data, population[order]),
-            *symmetry_messages(start.group, [one.symmetry for one in summaries], settings),
+            *symmetry_messages(_group(start, data, settings), [one.symmetry for one in summaries], settings),
         ],
     )
+
+
+def _group(start: StartState, data: PreparedParticles, settings: Abinitio) -> FoundGroup | None:
+    """What the start has found; without a group, what its map has where poses did not come to rest."""
+    if start.group is not None or start.schedule.settled or not start.schedule.decided:
+        return start.group
+    return group_of_maps(start.parts, data, replace(settings, symmetry=AUTO), start.schedule.rings, start.passes)[0]
 
 
 def _messages(

@@ -6,6 +6,9 @@ the particles make the structure in a frame of its own. When single images decid
 map has most of the group is found (:func:`vitreous.volumes.find_symmetry`), sums and poses are turned into it, and
 passes go on with the group. With ``auto`` the group is the one that the map has, if any.
 
+Where the map is still poor, a part of the group may be all that it shows (C2 of C4): before a start ends, it looks
+again.
+
 A group that is given is imposed in the end even where the map has little of it; its merit, which is kept, says so.
 """
 
@@ -25,7 +28,6 @@ from vitreous.volumes import PointGroup, VolumeSums, find_symmetry, symmetrised,
 
 __all__ = [
     "FoundGroup",
-    "Looked",
     "group_of_maps",
     "impose",
     "is_clear",
@@ -34,8 +36,9 @@ __all__ = [
     "words_of",
 ]
 
-CLEAR = 0.7  # merit at which a group is imposed at once
+CLEAR = 0.6  # merit at which a group is imposed at once
 FIRST_LOOK = 3  # passes before the map shows anything
+DOUBTFUL = 0.5  # of the merit: a larger group that has more may turn out to be the right one
 EVERY = 4  # passes between looks for any group, which cost more than a pass of few particles
 MOST_RELAXED = 0.3  # of the passes, after which a group that is given is imposed as it is
 RIVALS = 3
@@ -55,21 +58,37 @@ class FoundGroup:
     rival_merits: tuple[float, ...]
 
 
-def time_to_look(settings: Abinitio, *, passes: int, decided: bool, at_last_rings: bool, ended: bool) -> bool:
-    """Whether a start without symmetry, after so many passes, should look for its axes."""
+def time_to_look(
+    settings: Abinitio, symmetry: str, *, passes: int, decided: bool, at_last_rings: bool, ended: bool
+) -> bool:
+    """Whether a start with ``symmetry`` in force, after so many passes, should look for its axes."""
     if settings.symmetry.upper() == "C1":
         return False
-    if ended:
-        return True
-    if settings.symmetry != AUTO:
-        return passes >= FIRST_LOOK and (decided or passes >= MOST_RELAXED * settings.iterations)
-    return decided and at_last_rings and passes % EVERY == 0
+    if settings.symmetry == AUTO:
+        return ended or (symmetry == "C1" and decided and at_last_rings and passes % EVERY == 0)
+    if symmetry != "C1":
+        return False
+    return ended or (passes >= FIRST_LOOK and (decided or passes >= MOST_RELAXED * settings.iterations))
 
 
-def is_clear(found: FoundGroup, settings: Abinitio, *, passes: int, ended: bool) -> bool:
-    """Whether what was found is imposed now; what is not so clear may become so with more passes."""
-    last = ended or (settings.symmetry != AUTO and passes >= MOST_RELAXED * settings.iterations)
-    return found.name != "C1" and (found.merit >= CLEAR or last)
+def is_clear(found: FoundGroup, settings: Abinitio, symmetry: str, *, passes: int, ended: bool) -> bool:
+    """Whether what was found is imposed now, in place of ``symmetry``.
+
+    What is not so clear may become so with more passes; a group that is part of the right one is found first where the
+    map is still poor, and gives way to it.
+    """
+    if len(symmetry_matrices(found.name)) <= len(symmetry_matrices(symmetry)):
+        return False
+    last = ended or passes >= MOST_RELAXED * settings.iterations
+    if settings.symmetry == AUTO and not last:
+        order = len(symmetry_matrices(found.name))
+        larger = [
+            merit
+            for name, merit in zip(found.rivals, found.rival_merits, strict=True)
+            if len(symmetry_matrices(name)) > order
+        ]
+        return found.merit >= CLEAR and max(larger, default=0.0) < DOUBTFUL * found.merit
+    return found.merit >= CLEAR or last
 
 
 def group_of_maps(
@@ -138,18 +157,21 @@ def _turned(part: FoldSums, rotation: np.ndarray, centre: np.ndarray, group: tor
 
 
 def symmetry_messages(found: FoundGroup | None, groups: Sequence[str], settings: Abinitio) -> list[str]:
-    """What has to be said about the group that the best start has found, among those that starts have ended with."""
-    if found is None:
+    """What has to be said about the group that the best start has found; groups: that starts have ended with."""
+    if found is None or (settings.symmetry.upper() == "C1" and found.name == "C1"):
         return []
+    share = f"{max(found.merit, 0):.0%}"
+    if settings.symmetry.upper() == "C1":
+        return [
+            f"Poses jump between copies: the map has the symmetry {found.name} ({share} of its detail, beyond chance). "
+            f"Impose it (--symmetry {found.name}, or auto)."
+        ]
     if settings.symmetry != AUTO:
-        return (
-            []
-            if found.merit >= CLEAR
-            else [
-                f"Not the symmetry {found.name}: before it was imposed, {max(found.merit, 0):.0%} of the map's detail had "
-                "it, beyond chance. The map looks symmetric because it was made so; try --symmetry auto, and look at C1."
-            ]
+        doubt = (
+            f"Not the symmetry {found.name}: before it was imposed, {share} of the map's detail had it, beyond chance. "
+            "The map looks symmetric because it was made so; try --symmetry auto, and look at C1."
         )
+        return [doubt] if found.merit < CLEAR else []
     lines = [f"Symmetry: {words_of(found)}."]
     others = sorted(set(groups) - {found.name})
     if others:
