@@ -92,5 +92,5 @@ def test_a_frame_is_the_one_that_the_map_was_turned_by():
 
 def test_a_map_of_nothing_is_refused():
     empty = Volume(data=-np.ones((16, 16, 16)), pixel_size_A=PIXEL_A)
-    with pytest.raises(ValueError, match="no positive density|without positive density"):
+    with pytest.raises(ValueError, match="without positive density"):
         find_symmetry(empty, resolution_A=RESOLUTION_A)

@@ -12,6 +12,7 @@ from vitreous.matching import RingBasis, total
 from vitreous.rotations import random_rotations, symmetry_matrices
 from vitreous.volumes import (
     RingPoints,
+    copies_agreement,
     cross_power,
     density,
     insert_harmonics,
@@ -206,6 +207,39 @@ def test_turned_sums_are_those_of_the_turned_volume():
     expected = map_coordinates(before, points[::-1] + n // 2, order=3)
     assert np.corrcoef(expected, after[inside])[0, 1] > 0.99
     assert np.corrcoef(before[inside], after[inside])[0, 1] < 0.8
+
+
+def test_copies_of_halves_agree_where_the_group_is_right():
+    """Also where all views lie within one asymmetric unit; and not where the map has no group."""
+    group = symmetry_matrices("D2").float()
+    truth = masked(blobs(POINTS.side), BASIS)
+    symmetric = masked(torch.from_numpy(_mean_of_copies(truth.numpy(), group.numpy())), BASIS)
+    matrices = random_rotations(800, seed=21).float()
+    in_unit = matrices[(matrices[:, :2, 2] > 0).all(1)]  # a quarter of the directions
+    assert _agreement(symmetric, matrices[:300], group) > 0.8
+    assert _agreement(symmetric, in_unit, group) > 0.8
+    assert _agreement(truth, matrices[:300], group) < 0.4
+    assert _agreement(truth, matrices[:300], group[:1]) == 1.0
+
+
+def _agreement(volume: torch.Tensor, matrices: torch.Tensor, group: torch.Tensor) -> float:
+    signal = ring_slices(prepared(volume), matrices, POINTS)
+    noisy = signal + 0.2 * BASIS.unpack(BASIS.expand(torch.randn(len(matrices), 32, 32)))
+    halves = []
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        sums = zero_volume_sums(BASIS.rings)
+        power = torch.ones(len(matrices[half]), BASIS.rings)
+        insert_harmonics(sums, noisy[half], power, matrices[half], POINTS)
+        halves.append(sums)
+    return copies_agreement(halves[0], halves[1], group, first=3)
+
+
+def _mean_of_copies(volume: np.ndarray, group: np.ndarray) -> np.ndarray:
+    n = len(volume)
+    z, y, x = np.indices(volume.shape) - n // 2
+    points = np.stack([x.ravel(), y.ravel(), z.ravel()])
+    copies = [map_coordinates(volume, (element @ points)[::-1] + n // 2, order=3) for element in group]
+    return (sum(copies) / len(group)).reshape(volume.shape).astype(np.float32)
 
 
 def test_a_point_beyond_the_volume_is_refused():

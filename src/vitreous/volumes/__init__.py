@@ -1,6 +1,7 @@
 """Maps: grids, masks, filters, half maps, views, projections; slices at ring points; reconstruction."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
+from vitreous.volumes.copies import copies_agreement
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
 from vitreous.volumes.find_symmetry import (
     PointGroup,
@@ -86,6 +87,7 @@ __all__ = [
     "check_halves",
     "check_mask",
     "cone_fsc",
+    "copies_agreement",
     "correct_fsc",
     "cross_power",
     "density",
