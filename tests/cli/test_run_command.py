@@ -54,7 +54,7 @@ def test_stages_selection_and_report(folder):
 
 def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     """All stages; stopped in the last one, it goes on there; models of both origins are compared."""
-    settings = replace(SETTINGS, method="abinitio", refine=True, starts=1)
+    settings = replace(SETTINGS, method="abinitio", refine=True, starts=1, symmetry="auto")
     particles, folder = simulated / "particles.star", tmp_path / "o"
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "refine")
@@ -65,6 +65,8 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     assert read_manifest(folder / "abinitio").runs == before
     for stage in STAGES:
         assert job_status(folder / stage) == "finished", stage
+    named = read_manifest(folder / "abinitio").summary["symmetry"]
+    assert read_manifest(folder / "refine").settings["symmetry"] == named
     manifest = read_manifest(folder)
     used = read_star(folder / "refine" / "refined_data.star")["particles"]
     assert len(used) == manifest.summary["selected_particles"]
@@ -81,6 +83,8 @@ def test_stages_follow_from_the_settings():
     assert Pipeline(check=False).stages == ("class2d", "abinitio", "refine")
     assert Pipeline(method="gmm", refine=False).stages == ("class2d", "deconvolve", "initial")
     assert Pipeline(method="gmm-gaussian").stages == ("class2d", "initial", "refine")
+    with pytest.raises(ValueError, match="symmetry: expected a point group"):
+        Pipeline(method="gmm", symmetry="auto")
 
 
 def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ def wrong_group(name: str, agreement: float) -> list[str]:
     if agreement >= AGREES:
         return []
     return [
-        f"Not the symmetry {name}: turned by one of its rotations, half of the particles has {max(agreement, 0):.0%} of "
-        "the detail in common with the other half that it has unturned. The map looks symmetric because it was made "
+        f"Not the symmetry {name}: turned by one of its rotations, half of the particles has {max(agreement, 0):.0%} "
+        "of the detail in common with the other half that it has unturned. The map looks symmetric because it was made "
         "so: the group is another one, or its axes lie elsewhere."
     ]
