@@ -249,15 +249,23 @@ def _result(
         found_signal=noise.found_signal,
         messages=[
             *_messages(summaries, best, noise, data, population[order]),
-            *symmetry_messages(_group(start, data, settings), [one.symmetry for one in summaries], settings),
+            *symmetry_messages(_group(start, summaries, data, settings), [one.symmetry for one in summaries], settings),
         ],
     )
 
 
-def _group(start: StartState, data: PreparedParticles, settings: Abinitio) -> FoundGroup | None:
-    """What the start has found; without a group, what its map has where poses did not come to rest."""
-    if start.group is not None or start.schedule.settled or not start.schedule.decided:
-        return start.group
+def _group(
+    start: StartState, summaries: tuple[StartSummary, ...], data: PreparedParticles, settings: Abinitio
+) -> FoundGroup | None:
+    """The clearest sight of the group among starts that agree with the best one and ended with it.
+
+    Without a group, what the map has where poses did not come to rest.
+    """
+    seen = [one.group for one in summaries if one.agrees and one.symmetry == start.symmetry and one.group is not None]
+    if seen:
+        return max(seen, key=lambda group: group.merit)
+    if start.schedule.settled or not start.schedule.decided:
+        return None
     return group_of_maps(start.parts, data, replace(settings, symmetry=AUTO), start.schedule.rings, start.passes)[0]
 
 
