@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from vitreous.jobs.report.pipeline import STAGES
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.reference import agreement_lines, read_agreement
+from vitreous.jobs.tasks import pipeline
 from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, read_volume, write_volume
@@ -54,7 +56,7 @@ def test_stages_selection_and_report(folder):
 
 def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     """All stages; stopped in the last one, it goes on there; models of both origins are compared."""
-    settings = replace(SETTINGS, method="abinitio", refine=True, starts=1, symmetry="auto")
+    settings = replace(SETTINGS, method="abinitio", refine=True, starts=1)
     particles, folder = simulated / "particles.star", tmp_path / "o"
     with monkeypatch.context() as patch:
         patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job: job.path.name == "refine")
@@ -65,8 +67,7 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     assert read_manifest(folder / "abinitio").runs == before
     for stage in STAGES:
         assert job_status(folder / stage) == "finished", stage
-    named = read_manifest(folder / "abinitio").summary["symmetry"]
-    assert read_manifest(folder / "refine").settings["symmetry"] == named
+    assert read_manifest(folder / "abinitio").summary["symmetry"] == "C1"
     manifest = read_manifest(folder)
     used = read_star(folder / "refine" / "refined_data.star")["particles"]
     assert len(used) == manifest.summary["selected_particles"]
@@ -76,6 +77,16 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     page = (folder / "report.html").read_text()
     assert [name for name in STAGES if f'href="{name}/report.html"' not in page] == []
     assert page.count("the model of the particles and that of the averages") == 1
+
+
+def test_the_group_that_the_model_has_is_refined_with(tmp_path, monkeypatch):
+    found = SimpleNamespace(summary={"symmetry": "D3"})
+    monkeypatch.setattr(pipeline, "read_manifest", lambda path: found if path.name == "abinitio" else None)
+    job = SimpleNamespace(path=tmp_path)
+    assert pipeline._refine(Pipeline(symmetry="auto"), job).symmetry == "D3"
+    assert pipeline._refine(Pipeline(symmetry="C4"), job).symmetry == "C4"
+    assert pipeline._model_settings(Pipeline(symmetry="auto")).symmetry == "C1"
+    assert pipeline._model_settings(Pipeline(symmetry="C4")).symmetry == "C4"
 
 
 def test_stages_follow_from_the_settings():
