@@ -43,6 +43,7 @@ from vitreous.matching import (
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
+from vitreous.structures.abinitio.ascent import Ascent
 from vitreous.structures.abinitio.directions import direction_step_deg, directions_for, slice_matrices
 from vitreous.structures.abinitio.relaxed import FoundGroup, group_of_maps, impose, is_clear, time_to_look
 from vitreous.structures.abinitio.schedule import Schedule, sharpness_of
@@ -63,11 +64,14 @@ __all__ = [
     "StartState",
     "match_fold",
     "new_start",
+    "next_state",
     "offset_sd_px",
     "one_pass",
+    "particles_of_pass",
     "poses_of",
     "search_at",
     "start_references",
+    "with_symmetry",
 ]
 
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
@@ -99,6 +103,7 @@ class StartState:
     moved: float
     seen: int
     ended: bool
+    ascent: Ascent | None = None
     symmetry: str = "C1"
     group: FoundGroup | None = None
 
@@ -281,13 +286,10 @@ def one_pass(
         progress=None if progress is None else lambda done: progress(done, batch),
     )
     most_particles = sum(map(len, folds))
-    following, info = _next_state(
-        state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles
-    )
-    return _with_symmetry(following, data, settings, most_rings), info
+    return next_state(state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles)
 
 
-def _with_symmetry(state: StartState, data: PreparedParticles, settings: Abinitio, most_rings: int) -> StartState:
+def with_symmetry(state: StartState, data: PreparedParticles, settings: Abinitio, most_rings: int) -> StartState:
     """After a pass: turned into its axes, with the group imposed, where the map shows them or it is time to."""
     rings, passes = state.schedule.rings, state.passes
     if not time_to_look(
@@ -310,12 +312,13 @@ def _with_symmetry(state: StartState, data: PreparedParticles, settings: Abiniti
         poses=poses,
         symmetry=found.name,
         group=found,
+        ascent=None,
         schedule=replace(state.schedule, here=0, settled=False),
         ended=passes >= settings.iterations,
     )
 
 
-def _next_state(
+def next_state(
     state: StartState,
     data: PreparedParticles,
     settings: Abinitio,

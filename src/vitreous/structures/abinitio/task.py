@@ -20,11 +20,12 @@ from vitreous.matching import (
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet
 from vitreous.processes import ALONE, Processes
-from vitreous.structures.abinitio.em import StartState, new_start, one_pass
+from vitreous.structures.abinitio.em import StartState, new_start, one_pass, with_symmetry
 from vitreous.structures.abinitio.final import finish
 from vitreous.structures.abinitio.result import AbinitioResult
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
 from vitreous.structures.abinitio.settings import Abinitio
+from vitreous.structures.abinitio.sgd import gradient_pass
 
 __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_run"]
 
@@ -149,7 +150,8 @@ class AbinitioRun:
         starts = state.starts
         if starts[-1].ended:
             starts = (*starts, self._new_start(state.seed, len(starts)))
-        following, info = one_pass(
+        a_pass = gradient_pass if self.settings.method == "sgd" else one_pass
+        following, info = a_pass(
             starts[-1],
             self.data(),
             self.settings,
@@ -159,6 +161,7 @@ class AbinitioRun:
             processes=self.processes,
             progress=lambda done, of: self.on_progress(done, of, f"start {len(starts)}"),
         )
+        following = with_symmetry(following, self.data(), self.settings, self.plan.rings)
         return (
             replace(state, iteration=state.iteration + 1, starts=(*starts[:-1], following)),
             {"start": len(starts), "pass": following.passes, "symmetry": following.symmetry, **info},
