@@ -72,5 +72,7 @@ from vitreous.structures.refine import Refine as Refine
 from vitreous.structures.refine import RefineResult as RefineResult
 from vitreous.structures.refine import refine as refine
 from vitreous.version import __version__ as __version__
+from vitreous.volumes import PointGroup as PointGroup
+from vitreous.volumes import find_symmetry as find_symmetry
 from vitreous.volumes import postprocess as postprocess
 from vitreous.volumes import project_map as project_map

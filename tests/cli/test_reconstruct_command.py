@@ -235,6 +235,13 @@ def test_gridding_is_the_default_and_resumes_to_the_same_bits(vitreous, sixty, t
         assert np.array_equal(read_volume(tmp_path / "o" / name).data, read_volume(tmp_path / "whole" / name).data)
 
 
+def test_a_group_that_the_particles_do_not_have_is_said(sixty, tmp_path):
+    run_reconstruct(sixty, tmp_path / "o", Gridding(symmetry="C4"))
+    found = read_manifest(tmp_path / "o")
+    assert any("Not the symmetry C4" in message for message in found.messages)
+    assert found.summary["symmetry_agreement"] < 0.5
+
+
 def test_half_sets_of_the_file_are_kept_or_refused(vitreous, sixty, tmp_path):
     particles = read_particles(sixty)
     given = np.repeat([1, 2], 30)

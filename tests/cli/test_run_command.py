@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from vitreous.jobs.report.pipeline import STAGES
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.reference import agreement_lines, read_agreement
+from vitreous.jobs.tasks import pipeline
 from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_star, read_volume, write_volume
@@ -65,6 +67,7 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     assert read_manifest(folder / "abinitio").runs == before
     for stage in STAGES:
         assert job_status(folder / stage) == "finished", stage
+    assert read_manifest(folder / "abinitio").summary["symmetry"] == "C1"
     manifest = read_manifest(folder)
     used = read_star(folder / "refine" / "refined_data.star")["particles"]
     assert len(used) == manifest.summary["selected_particles"]
@@ -76,11 +79,23 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     assert page.count("the model of the particles and that of the averages") == 1
 
 
+def test_the_group_that_the_model_has_is_refined_with(tmp_path, monkeypatch):
+    found = SimpleNamespace(summary={"symmetry": "D3"})
+    monkeypatch.setattr(pipeline, "read_manifest", lambda path: found if path.name == "abinitio" else None)
+    job = SimpleNamespace(path=tmp_path)
+    assert pipeline._refine(Pipeline(symmetry="auto"), job).symmetry == "D3"
+    assert pipeline._refine(Pipeline(symmetry="C4"), job).symmetry == "C4"
+    assert pipeline._model_settings(Pipeline(symmetry="auto")).symmetry == "C1"
+    assert pipeline._model_settings(Pipeline(symmetry="C4")).symmetry == "C4"
+
+
 def test_stages_follow_from_the_settings():
     assert Pipeline().stages == STAGES
     assert Pipeline(check=False).stages == ("class2d", "abinitio", "refine")
     assert Pipeline(method="gmm", refine=False).stages == ("class2d", "deconvolve", "initial")
     assert Pipeline(method="gmm-gaussian").stages == ("class2d", "initial", "refine")
+    with pytest.raises(ValueError, match="symmetry: expected a point group"):
+        Pipeline(method="gmm", symmetry="auto")
 
 
 def test_it_goes_on_in_the_stage_where_it_stopped(simulated, folder, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
 from vitreous.fourier import central_slices, centred_irfft2, insert_points, prepare_volume, slice_points
 from vitreous.fourier import interpolation as interpolation_module
@@ -11,6 +12,7 @@ from vitreous.matching import RingBasis, total
 from vitreous.rotations import random_rotations, symmetry_matrices
 from vitreous.volumes import (
     RingPoints,
+    copies_agreement,
     cross_power,
     density,
     insert_harmonics,
@@ -19,6 +21,7 @@ from vitreous.volumes import (
     ring_slices,
     sphere,
     symmetrised,
+    turned,
     zero_volume_sums,
 )
 
@@ -186,6 +189,57 @@ def test_symmetric_copies_are_those_of_the_particles():
     assert (a - b).norm() / b.norm() < 0.06  # one interpolation more
     c = total([one, copies])
     assert torch.equal(c.denominator, one.denominator + copies.denominator)
+
+
+def test_turned_sums_are_those_of_the_turned_volume():
+    """V(M^T r + c): slices of it are slices of V at M^T G, moved by c along the image."""
+    sums, volume = posed_sums(300, seed=4)
+    rotation = random_rotations(1, seed=8)[0]
+    centre = torch.tensor([0.03, -0.05, 0.02])  # of the window
+    there = turned(sums, rotation, centre)
+    tau2 = torch.full((BASIS.rings,), 1e6)
+    n = len(volume)
+    before, after = density(sums, BASIS, tau2).numpy(), density(there, BASIS, tau2).numpy()
+    axis = np.arange(n) - n // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    inside = (x**2 + y**2 + z**2) < (0.25 * n) ** 2
+    points = rotation.T.numpy() @ np.stack([x[inside], y[inside], z[inside]]) + n * centre.numpy()[:, None]
+    expected = map_coordinates(before, points[::-1] + n // 2, order=3)
+    assert np.corrcoef(expected, after[inside])[0, 1] > 0.99
+    assert np.corrcoef(before[inside], after[inside])[0, 1] < 0.8
+
+
+def test_copies_of_halves_agree_where_the_group_is_right():
+    """Also where all views lie within one asymmetric unit; and not where the map has no group."""
+    group = symmetry_matrices("D2").float()
+    truth = masked(blobs(POINTS.side), BASIS)
+    symmetric = masked(torch.from_numpy(_mean_of_copies(truth.numpy(), group.numpy())), BASIS)
+    matrices = random_rotations(800, seed=21).float()
+    in_unit = matrices[(matrices[:, :2, 2] > 0).all(1)]  # a quarter of the directions
+    assert _agreement(symmetric, matrices[:300], group) > 0.8
+    assert _agreement(symmetric, in_unit, group) > 0.8
+    assert _agreement(truth, matrices[:300], group) < 0.4
+    assert _agreement(truth, matrices[:300], group[:1]) == 1.0
+
+
+def _agreement(volume: torch.Tensor, matrices: torch.Tensor, group: torch.Tensor) -> float:
+    signal = ring_slices(prepared(volume), matrices, POINTS)
+    noisy = signal + 0.2 * BASIS.unpack(BASIS.expand(torch.randn(len(matrices), 32, 32)))
+    halves = []
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        sums = zero_volume_sums(BASIS.rings)
+        power = torch.ones(len(matrices[half]), BASIS.rings)
+        insert_harmonics(sums, noisy[half], power, matrices[half], POINTS)
+        halves.append(sums)
+    return copies_agreement(halves[0], halves[1], group, first=3)
+
+
+def _mean_of_copies(volume: np.ndarray, group: np.ndarray) -> np.ndarray:
+    n = len(volume)
+    z, y, x = np.indices(volume.shape) - n // 2
+    points = np.stack([x.ravel(), y.ravel(), z.ravel()])
+    copies = [map_coordinates(volume, (element @ points)[::-1] + n // 2, order=3) for element in group]
+    return (sum(copies) / len(group)).reshape(volume.shape).astype(np.float32)
 
 
 def test_a_point_beyond_the_volume_is_refused():

@@ -1,4 +1,4 @@
-"""Rotations: sampling, Euler angles, distances, agreement of poses, point groups, the matrix Fisher distribution."""
+"""Rotations: sampling, Euler angles, distances, agreement of poses, point groups, harmonics, matrix Fisher."""
 
 from vitreous.rotations.agreement import Agreement, compare_poses
 from vitreous.rotations.euler import (
@@ -15,6 +15,7 @@ from vitreous.rotations.sampling import (
     quaternions_to_matrices,
     random_rotations,
 )
+from vitreous.rotations.spherical import invariants, rotate_harmonics, sphere_quadrature, spherical_harmonics
 from vitreous.rotations.symmetry import symmetry_matrices
 
 __all__ = [
@@ -24,12 +25,16 @@ __all__ = [
     "euler_to_matrix",
     "fibonacci_directions",
     "healpix_directions",
+    "invariants",
     "matrix_to_euler",
     "proper_svd",
     "quaternions_to_matrices",
     "random_rotations",
+    "rotate_harmonics",
     "rotation_distance_deg",
     "sample_matrix_fisher",
+    "sphere_quadrature",
+    "spherical_harmonics",
     "symmetry_matrices",
     "viewing_directions",
 ]

@@ -1,7 +1,15 @@
 """Maps: grids, masks, filters, half maps, views, projections; slices at ring points; reconstruction."""
 
 from vitreous.volumes.cones import ConeFSC, cone_fsc
+from vitreous.volumes.copies import copies_agreement
 from vitreous.volumes.filters import apply_b_factor, fsc_weights, high_pass, low_pass, radial_filter, shell_filter
+from vitreous.volumes.find_symmetry import (
+    PointGroup,
+    SymmetryCandidate,
+    find_symmetry,
+    in_standard_frame,
+    symmetry_merit,
+)
 from vitreous.volumes.half_maps import (
     HalfMapFSC,
     check_halves,
@@ -48,6 +56,7 @@ from vitreous.volumes.sums import (
     slice_power,
     sphere,
     symmetrised,
+    turned,
     zero_volume_sums,
 )
 from vitreous.volumes.views import AngularDistribution, ViewSampling, angular_distribution, view_sampling
@@ -62,11 +71,13 @@ __all__ = [
     "HalfMapFSC",
     "LeastSquares",
     "LocalResolution",
+    "PointGroup",
     "PosedParticles",
     "PostProcessed",
     "Projector",
     "Reconstruction",
     "RingPoints",
+    "SymmetryCandidate",
     "ViewSampling",
     "VolumeSums",
     "WeightedBackProjection",
@@ -78,14 +89,17 @@ __all__ = [
     "check_halves",
     "check_mask",
     "cone_fsc",
+    "copies_agreement",
     "correct_fsc",
     "cross_power",
     "density",
+    "find_symmetry",
     "fourier_resize",
     "fsc_weights",
     "guinier",
     "half_map_fsc",
     "high_pass",
+    "in_standard_frame",
     "insert_harmonics",
     "local_filter",
     "local_resolution",
@@ -113,7 +127,9 @@ __all__ = [
     "spherical_mask",
     "symmetrise",
     "symmetrised",
+    "symmetry_merit",
     "threshold_mask",
+    "turned",
     "view_sampling",
     "zero_volume_sums",
 ]

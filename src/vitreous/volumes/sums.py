@@ -37,6 +37,7 @@ __all__ = [
     "slice_power",
     "sphere",
     "symmetrised",
+    "turned",
     "zero_volume_sums",
 ]
 
@@ -159,19 +160,32 @@ def symmetrised(sums: VolumeSums, group: torch.Tensor) -> VolumeSums:
 
     ``V(S r) = V(r)``; the copies are interpolated on the oversampled grid.
     """
-    if len(group) == 1:
-        return sums
+    return sums if len(group) == 1 else _mean_of_copies(sums, group, torch.zeros(3))
+
+
+def turned(sums: VolumeSums, rotation: torch.Tensor, centre: torch.Tensor) -> VolumeSums:
+    """The sums of the volume ``V(M^T r + c)`` for a rotation M (3, 3) and a centre c (3,), in parts of the window.
+
+    Interpolated on the oversampled grid, as copies under a point group are.
+    """
+    return _mean_of_copies(sums, rotation.T[None], centre)
+
+
+def _mean_of_copies(sums: VolumeSums, matrices: torch.Tensor, centre: torch.Tensor) -> VolumeSums:
+    """Mean over matrices A (m, 3, 3) of ``exp(2 pi i (A k) . c)`` times the numerator at A k, and of denominators."""
     numerator, denominator = _friedel(sums.numerator), _friedel(sums.denominator)
     out = zero_volume_sums(sums.rings, numerator.device)
     both = torch.complex(denominator, torch.zeros_like(denominator))
     inside = (_samples(sums) <= (PADDING * (sums.rings + 0.5)) ** 2).nonzero()
     h = denominator.shape[-1] - 2
     at = (inside.flip(1) - torch.tensor([0, h + 1, h + 1], device=inside.device)).float().T.contiguous()
-    for element in group.to(at.device):
+    shift = centre.to(at) * (2 * torch.pi / PADDING)
+    for element in matrices.to(at.device):
         moved = element.float() @ at
-        out.numerator[tuple(inside.T)] += _at(numerator, moved)
+        values = _at(numerator, moved)
+        out.numerator[tuple(inside.T)] += values * torch.polar(torch.ones_like(moved[0]), shift @ moved)
         out.denominator[tuple(inside.T)] += _at(both, moved).real
-    scale = torch.full(out.denominator.shape[-1:], 1 / len(group), device=at.device)
+    scale = torch.full(out.denominator.shape[-1:], 1 / len(matrices), device=at.device)
     scale[0] /= 2  # samples of the plane kx = 0 hold both members of their pairs already
     return VolumeSums(numerator=out.numerator * scale, denominator=out.denominator * scale)
 

@@ -15,7 +15,18 @@ from vitreous.jobs.results.abinitio import AbinitioFolder, read_abinitio
 __all__ = ["abinitio_page"]
 
 MOST_DIRECTIONS = 2000  # dots on the sphere
-START_HEAD = ("start", "evidence", "behind the best", "poses as in the best", "hand", "passes", "particles", "")
+START_HEAD = (
+    "start",
+    "evidence",
+    "behind the best",
+    "poses as in the best",
+    "by chance",
+    "symmetry",
+    "hand",
+    "passes",
+    "particles",
+    "",
+)
 
 
 def abinitio_page(folder: Path) -> Page:
@@ -37,7 +48,8 @@ def abinitio_page(folder: Path) -> Page:
                 title="Starts",
                 hint="Every start begins with random poses. Evidence is that of particles which no start has used, in "
                 "nats per image. Two starts agree when one rotation (or one rotation and a reflection) takes at least "
-                "half of the poses of the one to those of the other; by chance hardly any would.",
+                "half of the poses of the one to those of the other, beyond what it would if poses belonged to other "
+                "images.",
                 panels=(
                     Rows(head=START_HEAD, rows=tuple(_start_rows(found))),
                     Charts(drawings=tuple(_traces(folder))),
@@ -81,18 +93,22 @@ def _headline(folder: Path, found: AbinitioFolder) -> str:
 
 def _key_figures(folder: Path, found: AbinitioFolder) -> list[KeyFigure]:
     manifest = read_manifest(folder)
-    settings = manifest.settings if manifest else {}
     summary = manifest.summary if manifest else {}
     first = found.volumes[0]
     figures = [
         ("starts that agree", f"{_agreeing(found)} of {len(found.starts)}", "with the best one, the best one included"),
-        ("particles", f"{len(found.poses):,}", f"of {found.particles:,}; symmetry {settings.get('symmetry', '?')}"),
+        ("particles", f"{len(found.poses):,}", f"of {found.particles:,}; symmetry {summary.get('symmetry', '?')}"),
         ("best pose", f"{found.max_probability.mean():.2f}", "its probability, mean"),
         ("map", f"{len(first.data)}³", f"{first.pixel_size_A:.2f} Å per pixel"),
     ]
     if "finest_resolution_A" in summary:
         figure = f"{summary['finest_resolution_A']:.0f} Å"
         figures.insert(2, ("searched to", figure, "a limit of the search, not a resolution of the map"))
+    if "symmetry_merit" in summary:
+        rivals = ", ".join(f"{name} {max(merit, 0):.0%}" for name, merit in summary["symmetry_rivals"].items())
+        more = "of the detail of the map before it was imposed, beyond chance"
+        figure = f"{summary['symmetry']} {max(summary['symmetry_merit'], 0):.0%}"
+        figures.append(("symmetry", figure, f"{more}; others: {rivals}" if rivals else more))
     return figures
 
 
@@ -111,6 +127,8 @@ def _start_rows(found: AbinitioFolder) -> list[tuple[str, ...]]:
                 f"{evidence[i]:.2f}",
                 "" if best else f"{behind:.2f} ± {error:.2f}",
                 f"{table.numbers('vtrAgreeingFraction')[i]:.0%}",
+                f"{table.numbers('vtrAgreeingByChance')[i]:.0%}",
+                str(table["vtrSymmetry"][i]),
                 hand if agrees else "",
                 f"{int(table.numbers('vtrPasses')[i])}",
                 f"{int(table.numbers('vtrParticles')[i]):,}",

@@ -115,6 +115,8 @@ def _starts(result: AbinitioResult) -> Table:
             "vtrBehindError": [round(start.error, 4) for start in starts],
             "vtrAgreeingFraction": [round(start.agreement.fraction, 4) for start in starts],
             "vtrOtherHand": [int(start.agreement.other_hand) for start in starts],
+            "vtrAgreeingByChance": [round(start.agreement.chance, 4) for start in starts],
+            "vtrSymmetry": [start.symmetry for start in starts],
             "vtrAgrees": [int(start.agrees) for start in starts],
             "vtrSettled": [int(start.settled) for start in starts],
             "vtrPasses": [start.passes for start in starts],

@@ -15,7 +15,14 @@ from vitreous.jobs.report.abinitio import abinitio_page
 from vitreous.jobs.results.abinitio import FILES, write_abinitio
 from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.structures.abinitio import Abinitio, AbinitioResult, AbinitioRun, AbinitioState, prepare_run
+from vitreous.structures.abinitio import (
+    Abinitio,
+    AbinitioResult,
+    AbinitioRun,
+    AbinitioState,
+    StartSummary,
+    prepare_run,
+)
 
 __all__ = ["TASK", "ParticlesOfAnyPose", "run_abinitio"]
 
@@ -150,6 +157,8 @@ def _write(run: AbinitioRun, folder: Path, result: AbinitioResult, state: Abinit
         "found_signal": result.found_signal,
         "finished": best.settled,
         "held_out_evidence": round(best.evidence, 3),
+        "symmetry": result.symmetry,
+        **_group(best),
         "populations": [round(float(share), 4) for share in result.population],
         "mean_max_probability": round(float(result.max_probability[result.poses.known].mean()), 4),
         "refused_particles": int(np.count_nonzero(~result.poses.known)),
@@ -166,6 +175,17 @@ def _write(run: AbinitioRun, folder: Path, result: AbinitioResult, state: Abinit
         *(f"note     {text}" for text in result.messages),
     ]
     return Outcome(words="\n".join(lines), verdict=verdict, summary=figures, messages=tuple(result.messages))
+
+
+def _group(start: StartSummary) -> dict[str, Any]:
+    """What the map without symmetry had, of the group and of others."""
+    if start.group is None:
+        return {}
+    rivals = zip(start.group.rivals, start.group.rival_merits, strict=True)
+    return {
+        "symmetry_merit": round(start.group.merit, 3),
+        "symmetry_rivals": {name: round(merit, 3) for name, merit in rivals},
+    }
 
 
 TASK = Task(

@@ -27,7 +27,7 @@ from vitreous.jobs.tasks.initial import Settings as InitialSettings
 from vitreous.particles import judge, read_volume
 from vitreous.quality import compare_maps
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
-from vitreous.structures.abinitio import Abinitio
+from vitreous.structures.abinitio import AUTO, Abinitio
 from vitreous.structures.refine import Refine
 
 __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline", "select_classes"]
@@ -64,7 +64,8 @@ class Pipeline:
     worst_resolution_A
         And when its resolution is this or better. None: twice the figure of the best class that is large enough.
     symmetry
-        Point group of the particle: C1, Cn, Dn, T, O or I.
+        Point group of the particle: C1, Cn, Dn, T, O or I; auto: the one that the model from particles has. The model
+        from averages is then made without one.
     restarts
         Random starts of the model from averages.
     starts
@@ -95,6 +96,8 @@ class Pipeline:
         require_at_least(self, {"classes": 1, "restarts": 1, "starts": 1})
         require_positive(self, ("particle_diameter_A", "worst_resolution_A"))
         require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
+        named = self.symmetry != AUTO or self.method == "abinitio"
+        require(self, "symmetry", named, f"a point group, unless the method is abinitio, for the method {self.method}")
         kind = METHODS[self.of_averages]
         fits = self.initial is None or type(self.initial) is kind
         require(self, "initial", fits, f"{kind.__name__} for the method {self.method}")
@@ -208,7 +211,7 @@ def _stages(source: ParticlesToModel, settings: Pipeline, job: Job, options: Run
             messages += _check(job, stage)
     if REFINE in settings.stages:
         given = _to_refine(source, settings, job, selected)
-        run_task(refine.TASK, given, job.path / REFINE, _refine(settings), stage, command=command)
+        run_task(refine.TASK, given, job.path / REFINE, _refine(settings, job), stage, command=command)
         messages += [*_of(job, REFINE), *_against(job, source, stage)]
     job.describe(summary={}, messages=tuple(messages))
     return _words(job, settings)
@@ -249,9 +252,10 @@ def _abinitio(settings: Pipeline) -> Abinitio:
     )
 
 
-def _refine(settings: Pipeline) -> Refine:
+def _refine(settings: Pipeline, job: Job) -> Refine:
+    model = read_manifest(job.path / ABINITIO) if settings.symmetry == AUTO else None
     return Refine(
-        symmetry=settings.symmetry,
+        symmetry=settings.symmetry if model is None else model.summary["symmetry"],
         particle_diameter_A=settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         seed=settings.seed,
@@ -321,7 +325,8 @@ def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, floa
 def _model_settings(settings: Pipeline) -> InitialSettings:
     """Settings of the last stage."""
     given = settings.initial or METHODS[settings.of_averages]()
-    chosen: InitialSettings = replace(given, symmetry=settings.symmetry, restarts=settings.restarts, seed=settings.seed)
+    group = "C1" if settings.symmetry == AUTO else settings.symmetry
+    chosen: InitialSettings = replace(given, symmetry=group, restarts=settings.restarts, seed=settings.seed)
     return chosen
 
 

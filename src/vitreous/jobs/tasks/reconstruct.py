@@ -22,6 +22,8 @@ from vitreous.mixtures import KnownPoses
 from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.quality import UnseenCone, resolution_at, unseen_cone
 from vitreous.rotations import symmetry_matrices
+from vitreous.structures.copies import wrong_group
+from vitreous.structures.refine.copies import agreement_of_copies
 from vitreous.volumes.reconstruction import (
     ART,
     Gridding,
@@ -76,7 +78,7 @@ def _prepare(
         algorithm=algorithm,
         state=ReconstructionState,
         steps=step_count(found.posed, settings),
-        write=partial(_write, found, settings),
+        write=partial(_write, found, settings, resources.threads),
         screen=_screen(found, settings, resources),
         warnings=(*found.notes, *doubts(found.cone)),
         plan={"images": len(found.particles)},
@@ -165,7 +167,12 @@ def _screen(found: _Input, settings: ReconstructionSettings, resources: Resource
 
 
 def _write(
-    found: _Input, settings: ReconstructionSettings, folder: Path, result: Reconstruction, state: ReconstructionState
+    found: _Input,
+    settings: ReconstructionSettings,
+    threads: int,
+    folder: Path,
+    result: Reconstruction,
+    state: ReconstructionState,
 ) -> Outcome:
     particles, posed = found.particles, found.posed
     result.fsc[posed.preparation.shells :] = 0.0  # the images hold nothing there, whatever correlates
@@ -183,12 +190,29 @@ def _write(
         **{f"fsc_{t:g}_A": round(r, 2) if np.isfinite(r) else None for t, r in crossing.items()},
     }
     messages = [f"no weight, NaN or a constant background: image {_numbers(result.bad)}"] if len(result.bad) else []
+    if settings.symmetry.upper() != "C1":
+        agreement = _agreement_of_copies(posed, result, settings.symmetry, threads)
+        summary["symmetry_agreement"] = round(agreement, 3)
+        messages += wrong_group(settings.symmetry, agreement)
     resolved = (
         f"halves correlate at 0.143 to {crossing[0.143]:.1f} Å"
         if np.isfinite(crossing[0.143])
         else ("halves do not correlate")
     )
     return Outcome(words=f"{sum(result.particles):,} images, {resolved}", summary=summary, messages=tuple(messages))
+
+
+def _agreement_of_copies(posed: PosedParticles, result: Reconstruction, symmetry: str, threads: int) -> float:
+    return agreement_of_copies(
+        posed.read,
+        posed.preparation,
+        posed.ctf,
+        posed.rotations,
+        posed.origins_A,
+        np.setdiff1d(posed.used, result.bad),
+        symmetry,
+        threads=threads,
+    )
 
 
 def _page(folder: Path) -> Any:

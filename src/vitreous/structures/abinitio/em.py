@@ -15,7 +15,8 @@ where a part of them suffices, so that a wrong structure is not held by the pose
 ring by ring: what is found at few rings cannot be a detail. The width of the prior on origins is half of the range
 (particles may be anywhere within it), and is learnt at the last rings alone where images decide their poses: before,
 it would shrink with what it allows. It never falls below a third of the range, since too wide a prior does no harm.
-Symmetry is imposed on the sums; directions are searched within one asymmetric unit.
+Symmetry is imposed on the sums when the structure has been found without it (:mod:`.relaxed`); directions are then
+searched within one asymmetric unit.
 """
 
 from collections.abc import Callable
@@ -44,6 +45,7 @@ from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.abinitio.ascent import Ascent
 from vitreous.structures.abinitio.directions import direction_step_deg, directions_for, slice_matrices
+from vitreous.structures.abinitio.relaxed import FoundGroup, group_of_maps, impose, is_clear, time_to_look
 from vitreous.structures.abinitio.schedule import Schedule, sharpness_of
 from vitreous.structures.abinitio.settings import Abinitio
 from vitreous.structures.abinitio.statistics import (
@@ -69,6 +71,7 @@ __all__ = [
     "poses_of",
     "search_at",
     "start_references",
+    "with_symmetry",
 ]
 
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
@@ -86,7 +89,8 @@ class StartState:
 
     parts: statistics of the folds, with room for all rings; noise_power: (G, R); offset_sd_A: per axis, 0 before it has
     been estimated; poses: of all particles, volume -1 where not seen yet; moved: share of poses that the last pass
-    moved; seen: particles of the last pass.
+    moved; seen: particles of the last pass; symmetry: the point group in force, C1 until one is imposed; group: what
+    was found when the axes were looked for last.
     """
 
     seed: int
@@ -100,6 +104,8 @@ class StartState:
     seen: int
     ended: bool
     ascent: Ascent | None = None
+    symmetry: str = "C1"
+    group: FoundGroup | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +141,7 @@ def new_start(
     processes: Processes = ALONE,
 ) -> StartState:
     """Random poses, and random volumes with room for ``room`` rings: K volumes that differ only by chance."""
-    group = symmetry_matrices(settings.symmetry)
+    group = symmetry_matrices("C1")
     matrices = slice_matrices(directions_for(FIRST_STEP_DEG, group, seed=seed, purpose=("first directions",))).float()
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
     points, count = RingPoints(basis=data.basis.truncated(room)), settings.volumes * len(matrices)
@@ -179,7 +185,7 @@ def search_at(
 ) -> Search:
     """The search at a number of rings, along directions that ``purpose`` has turned."""
     window_A = data.basis.window_px * data.pixel_size_A
-    group = symmetry_matrices(settings.symmetry)
+    group = symmetry_matrices(state.symmetry)
     step = direction_step_deg(window_A / rings, data.preparation.particle_diameter_A)
     shift_step_A = max(window_A / (4 * rings), LEAST_STEP * data.pixel_size_A)
     sd_px = offset_sd_px(state, data, offset_range_A)
@@ -281,6 +287,35 @@ def one_pass(
     )
     most_particles = sum(map(len, folds))
     return next_state(state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles)
+
+
+def with_symmetry(state: StartState, data: PreparedParticles, settings: Abinitio, most_rings: int) -> StartState:
+    """After a pass: turned into its axes, with the group imposed, where the map shows them or it is time to."""
+    rings, passes = state.schedule.rings, state.passes
+    if not time_to_look(
+        settings,
+        state.symmetry,
+        passes=passes,
+        decided=state.schedule.decided,
+        at_last_rings=rings == most_rings,
+        ended=state.ended,
+    ):
+        return state
+    found, frames = group_of_maps(state.parts, data, settings, rings, passes)
+    if not is_clear(found, settings, state.symmetry, passes=passes, ended=state.ended):
+        return replace(state, group=found if state.symmetry == "C1" else state.group)
+    window_A = data.basis.window_px * data.pixel_size_A
+    parts, poses = impose(found.name, frames, state.parts, state.poses, window_A)
+    return replace(
+        state,
+        parts=parts,
+        poses=poses,
+        symmetry=found.name,
+        group=found,
+        ascent=None,
+        schedule=replace(state.schedule, here=0, settled=False),
+        ended=passes >= settings.iterations,
+    )
 
 
 def next_state(

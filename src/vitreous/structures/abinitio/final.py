@@ -2,7 +2,7 @@
 
 Particles that no start has used are matched against the volumes of every start, all at the same resolution with the
 plain posterior. Their evidence ranks the starts, and their poses say whether two starts have found one structure: one
-rotation must take the poses of the one to those of the other, over both hands.
+rotation must take the poses of the one to those of the other, over both hands, for more of them than by chance.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +29,9 @@ from vitreous.processes import ALONE, Processes
 from vitreous.rotations import Agreement, compare_poses
 from vitreous.structures.abinitio.em import Search, StartState, match_fold, poses_of, search_at, start_references
 from vitreous.structures.abinitio.maps import at_particle_size
+from vitreous.structures.abinitio.relaxed import FoundGroup, group_of_maps, symmetry_messages
 from vitreous.structures.abinitio.result import AbinitioResult, StartSummary
-from vitreous.structures.abinitio.settings import Abinitio
+from vitreous.structures.abinitio.settings import AUTO, Abinitio
 from vitreous.structures.abinitio.statistics import FoldSums, densities, volume_power
 from vitreous.structures.poses import Poses
 
@@ -153,8 +154,17 @@ def _summary(start: StartState, found: _Unseen, best: _Unseen, settings: Abiniti
         passes=start.passes,
         particles=start.seen,
         settled=start.schedule.settled,
-        agreement=agreement_of(found.poses, best.poses, found.search),
+        agreement=_agreement(found, best),
+        symmetry=start.symmetry,
+        group=start.group,
     )
+
+
+def _agreement(found: _Unseen, best: _Unseen) -> Agreement:
+    """Poses are the same but for the larger of the two groups that the starts have ended with."""
+    if len(found.search.group) >= len(best.search.group):
+        return agreement_of(found.poses, best.poses, found.search)
+    return agreement_of(best.poses, found.poses, best.search)
 
 
 def agreement_of(poses: Poses, others: Poses, search: Search) -> Agreement:
@@ -174,6 +184,7 @@ def agreement_of(poses: Poses, others: Poses, search: Search) -> Agreement:
                     others.rotation[rows],
                     group=group,
                     within_deg=AGREEMENT_STEPS * search.step_deg,
+                    chance=True,
                 )
                 found[k, j] = rows, one
                 agreeing[k, j] = one.agrees.sum()
@@ -184,8 +195,13 @@ def agreement_of(poses: Poses, others: Poses, search: Search) -> Agreement:
     for rows, one in pairs:
         agrees[rows] = one.agrees
     largest = max(pairs, key=lambda pair: pair[1].agrees.sum())[1]
+    by_chance = sum(len(rows) * one.chance for rows, one in pairs) / max(1, len(poses))
     return Agreement(
-        fraction=float(agrees.mean()), other_hand=largest.other_hand, rotation=largest.rotation, agrees=agrees
+        fraction=float(agrees.mean()),
+        other_hand=largest.other_hand,
+        rotation=largest.rotation,
+        agrees=agrees,
+        chance=by_chance,
     )
 
 
@@ -220,7 +236,7 @@ def _result(
     ranked = Poses(particle=poses.particle, volume=rank[poses.volume], rotation=poses.rotation, origin_A=poses.origin_A)
     return AbinitioResult(
         volumes=tuple(at_particle_size(maps[k], data) for k in order.tolist()),
-        symmetry=settings.symmetry,
+        symmetry=start.symmetry,
         particle_diameter_A=data.preparation.particle_diameter_A,
         resolution_A=window_A / search.points.rings,
         direction_step_deg=search.step_deg,
@@ -232,8 +248,26 @@ def _result(
         starts=summaries,
         best=best,
         found_signal=noise.found_signal,
-        messages=_messages(summaries, best, noise, data, population[order]),
+        messages=[
+            *_messages(summaries, best, noise, data, population[order]),
+            *symmetry_messages(_group(start, summaries, data, settings), [one.symmetry for one in summaries], settings),
+        ],
     )
+
+
+def _group(
+    start: StartState, summaries: tuple[StartSummary, ...], data: PreparedParticles, settings: Abinitio
+) -> FoundGroup | None:
+    """The clearest sight of the group among starts that agree with the best one and ended with it.
+
+    Without a group, what the map has where poses did not come to rest.
+    """
+    seen = [one.group for one in summaries if one.agrees and one.symmetry == start.symmetry and one.group is not None]
+    if seen:
+        return max(seen, key=lambda group: group.merit)
+    if start.schedule.settled or not start.schedule.decided:
+        return None
+    return group_of_maps(start.parts, data, replace(settings, symmetry=AUTO), start.schedule.rings, start.passes)[0]
 
 
 def _messages(

@@ -6,11 +6,12 @@ import numpy as np
 
 from vitreous.particles import Volume
 from vitreous.rotations import Agreement
+from vitreous.structures.abinitio.relaxed import FoundGroup
 from vitreous.structures.poses import Poses
 
 __all__ = ["AbinitioResult", "StartSummary"]
 
-AGREES = 0.5  # of the poses: at low SNR a part of them is wrong in every start
+AGREES = 0.5  # of the poses, beyond chance: at low SNR a part of them is wrong in every start
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,7 +20,8 @@ class StartSummary:
 
     evidence: mean log evidence in nats of particles that no start has used, at the same resolution for all starts;
     error: its standard error against that of the best start, pairwise; passes: over the data; particles: of the last
-    pass; settled: it has ended by itself; agreement: of its poses of these particles with those of the best start.
+    pass; settled: it has ended by itself; agreement: of its poses of these particles with those of the best start;
+    symmetry: the point group that it ended with; group: what its map without symmetry had, None where nobody looked.
     """
 
     evidence: float
@@ -28,11 +30,13 @@ class StartSummary:
     particles: int
     settled: bool
     agreement: Agreement
+    symmetry: str = "C1"
+    group: FoundGroup | None = None
 
     @property
     def agrees(self) -> bool:
         """Whether it has found the structure that the best start has found, but for frame and hand."""
-        return self.agreement.fraction >= AGREES
+        return self.agreement.beyond_chance >= AGREES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,8 +46,8 @@ class AbinitioResult:
     volumes: the most populated first; poses: of all particles in their frame, volume -1 where refused or not used;
     volume_probability, max_probability, log_evidence: (n,) of the volume, of the single best pose, of the image in
     nats against an empty volume; population: (K,) share of the particles; resolution_A: the finest that was used, not a
-    resolution of the map; starts and best: the random starts, and which of them this is; found_signal: whether unseen
-    particles match better than noise does.
+    resolution of the map; symmetry: the point group that they have; starts and best: the random starts, and which of
+    them this is; found_signal: whether unseen particles match better than noise does.
     """
 
     volumes: tuple[Volume, ...]

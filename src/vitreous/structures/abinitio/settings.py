@@ -6,7 +6,9 @@ from typing import Literal
 from vitreous.require import require_at_least, require_finite, require_one_of, require_positive
 from vitreous.rotations import symmetry_matrices
 
-__all__ = ["Abinitio"]
+__all__ = ["AUTO", "Abinitio"]
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,8 @@ class Abinitio:
     volumes
         Number of volumes K that the particles are shared by.
     symmetry
-        Point group that is imposed: C1, C4, D2, T, O, I, ...
+        Point group: C1, C4, D2, T, O, I, ..., or auto: the one that the map has. The structure is found without it;
+        it is imposed when the map shows its axes.
     starts
         Random starts. Particles that no start has used rank them; starts that agree are what makes a model credible.
     particle_diameter_A
@@ -75,4 +78,5 @@ class Abinitio:
         require_at_least(self, {"volumes": 1, "starts": 1, "iterations": 1, "folds": 4})
         require_positive(self, ("tau2_fudge", "particle_diameter_A", "offset_range_A", "resolution_limit_A", "subset"))
         require_positive(self, ("first_noise",))
-        symmetry_matrices(self.symmetry)
+        if self.symmetry != AUTO:
+            symmetry_matrices(self.symmetry)

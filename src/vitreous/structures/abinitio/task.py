@@ -20,7 +20,7 @@ from vitreous.matching import (
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, finest_held
 from vitreous.processes import ALONE, Processes
-from vitreous.structures.abinitio.em import StartState, new_start, one_pass
+from vitreous.structures.abinitio.em import StartState, new_start, one_pass, with_symmetry
 from vitreous.structures.abinitio.final import finish
 from vitreous.structures.abinitio.result import AbinitioResult
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
@@ -162,9 +162,10 @@ class AbinitioRun:
             processes=self.processes,
             progress=lambda done, of: self.on_progress(done, of, f"start {len(starts)}"),
         )
+        following = with_symmetry(following, self.data(), self.settings, self.plan.rings)
         return (
             replace(state, iteration=state.iteration + 1, starts=(*starts[:-1], following)),
-            {"start": len(starts), "pass": following.passes, **info},
+            {"start": len(starts), "pass": following.passes, "symmetry": following.symmetry, **info},
         )
 
     def _done(self, state: AbinitioState) -> bool:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vitreous.matching import PreparedParticles
+from vitreous.matching import PreparedParticles, total
 from vitreous.matching.noise_test import SIGNAL_NATS, SIGNAL_SIGMAS, NoiseRows
 from vitreous.particles import Volume
 from vitreous.processes import by_process
 from vitreous.randomness import uniforms
+from vitreous.rotations import symmetry_matrices
+from vitreous.structures.copies import coarsest_detail, wrong_group
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import half_sums
 from vitreous.structures.refine.images import point_images
@@ -32,6 +34,7 @@ from vitreous.volumes import (
     RingPoints,
     VolumeSums,
     angular_distribution,
+    copies_agreement,
     cross_power,
     density,
     postprocess,
@@ -123,7 +126,7 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         noise_power=noise,
         noise_group=work.data.noise_group,
         found_signal=evidence.found_signal,
-        messages=_messages(run, state, post, evidence, used),
+        messages=[*_messages(run, state, post, evidence, used), *_without_group(run, work, parts)],
     )
 
 
@@ -197,6 +200,14 @@ def _best_gain(
     rotation, origin = starts(data, index, search, state.noise_power)
     images = point_images(data, index, RingPoints(basis=data.basis.truncated(rings)), state.noise_power)
     return best_of(volume, images, rotation, origin, state.offset_sd_A).gain
+
+
+def _without_group(run: "RefineRun", work: Pass, parts: tuple[VolumeSums, ...]) -> list[str]:
+    """Whether the particles do not have the point group that was imposed."""
+    name = run.settings.symmetry
+    first = coarsest_detail(work.data.basis, work.data.preparation.particle_diameter_A / work.data.pixel_size_A)
+    halves = total(parts[0::2]), total(parts[1::2])
+    return wrong_group(name, copies_agreement(*halves, symmetry_matrices(name), first=first))
 
 
 def _messages(
