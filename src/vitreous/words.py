@@ -1,6 +1,10 @@
 """Text on its way to a screen."""
 
-__all__ = ["printable"]
+__all__ = ["SaidElsewhereError", "printable"]
+
+
+class SaidElsewhereError(ValueError):
+    """What is wrong with the input, in one of several processes that need not say it: the first one does."""
 
 
 def printable(text: str) -> str:

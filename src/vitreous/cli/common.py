@@ -1,5 +1,6 @@
 """What the commands have in common: the line as it was typed, and what is said when a job is stopped."""
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -7,13 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vitreous.iterate import Interrupted
+from vitreous.words import SaidElsewhereError
 
-__all__ = ["saying_how_to_go_on", "typed_command"]
+__all__ = ["first_process", "said_by_the_first", "saying_how_to_go_on", "typed_command"]
 
 
 def typed_command() -> str:
     """The command line as it was typed, for the records of a job."""
     return shlex.join(["vitreous", *sys.argv[1:]])
+
+
+def first_process() -> bool:
+    """Whether this process is the one that speaks: torchrun numbers those that it starts."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def said_by_the_first() -> Iterator[None]:
+    """What is wrong with the settings is wrong in all processes that torchrun starts; the first one says it."""
+    try:
+        yield
+    except ValueError as error:
+        if first_process():
+            raise
+        raise SaidElsewhereError(str(error)) from error
 
 
 @contextmanager
@@ -22,5 +40,6 @@ def saying_how_to_go_on(output: Path) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
+        if first_process():
+            print(f"stopped; the same command with --resume goes on in {output}", file=sys.stderr)
         raise KeyboardInterrupt from stop

@@ -16,7 +16,7 @@ from vitreous.particles.mrc import (
     write_mrc_stack,
     write_volume,
 )
-from vitreous.particles.particle_set import ParticleSet
+from vitreous.particles.particle_set import ParticleSet, require_particles
 from vitreous.particles.reading import read_particles
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
@@ -50,6 +50,7 @@ __all__ = [
     "read_stack",
     "read_star",
     "read_volume",
+    "require_particles",
     "search_folders",
     "write_bytes_atomic",
     "write_mrc_stack",
