@@ -42,6 +42,10 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "collapse": False,
     "components": False,
     "mixture-fit": False,
+    "fuzz": False,
+    "kills": False,
+    "noise-sets": False,
+    "million": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"

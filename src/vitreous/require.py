@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -51,7 +51,7 @@ def require_types(settings: object) -> None:
     A whole number passes for a float, NumPy's numbers for Python's, text for a path. Other annotations are not looked
     at.
     """
-    for name, hint in _hints_of(type(settings)).items():  # type: ignore[arg-type]
+    for name, hint in _hints_of(type(settings)).items() if is_dataclass(settings) else ():  # type: ignore[arg-type]
         value = getattr(settings, name)
         if not _fits(value, hint):
             found = f"{value!r} ({type(value).__name__})" if isinstance(value, str | Real) else type(value).__name__

@@ -10,7 +10,7 @@ import pytest
 import vitreous as vt
 from vitreous.cli import relion
 from vitreous.cli.select import class_numbers
-from vitreous.jobs.given_maps import mask_doubts, read_beside, require_mask
+from vitreous.jobs.given_maps import read_beside, require_mask
 from vitreous.jobs.sources import require_within_box
 from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.particles import Volume, read_particles, read_star, write_star, write_volume
@@ -38,7 +38,7 @@ def test_a_density_is_no_mask(tmp_path):
     with pytest.raises(ValueError, match=r"density.mrc: expected a mask with values from 0 to 1, found -0.2 to 2.8"):
         require_mask(path, EMPTY)
     path = kept(tmp_path / "scaled.mrc", np.abs(np.random.default_rng(0).normal(size=(BOX,) * 3)).clip(0, 4) / 4)
-    assert any("hardly anywhere near 1" in text for text in mask_doubts(path, require_mask(path, EMPTY)))
+    assert any("hardly anywhere near 1" in text for text in require_mask(path, EMPTY)[1])
 
 
 def test_masks_that_are_too_small_or_too_large_are_doubted(tmp_path):
@@ -49,7 +49,7 @@ def test_masks_that_are_too_small_or_too_large_are_doubted(tmp_path):
     found = {}
     for name, diameter_A, edge_A in (("small", 50.0, 0.0), ("right", 170.0, 36.0), ("large", 330.0, 36.0)):
         path = kept(tmp_path / f"{name}.mrc", spherical_mask(EMPTY, diameter_A, edge_A=edge_A).data)
-        found[name] = mask_doubts(path, require_mask(path, EMPTY))
+        found[name] = require_mask(path, EMPTY)[1]
     assert [len(found[name]) for name in ("small", "right", "large")] == [1, 0, 1], found
     assert "so small a mask" in found["small"][0]
     assert "masks hardly anything away" in found["large"][0]

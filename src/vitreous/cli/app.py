@@ -18,10 +18,9 @@ from itertools import pairwise
 import cyclopts
 
 from vitreous.cli import relion
-from vitreous.cli.common import first_process
 from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.version import __version__
-from vitreous.words import SaidElsewhereError, printable
+from vitreous.words import SaidElsewhereError, first_process, printable
 
 __all__ = ["app", "main"]
 

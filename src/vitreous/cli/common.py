@@ -1,6 +1,5 @@
 """What the commands have in common: the line as it was typed, and what is said when a job is stopped."""
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -8,19 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vitreous.iterate import Interrupted
-from vitreous.words import SaidElsewhereError
+from vitreous.words import SaidElsewhereError, first_process
 
-__all__ = ["first_process", "said_by_the_first", "saying_how_to_go_on", "typed_command"]
+__all__ = ["said_by_the_first", "saying_how_to_go_on", "typed_command"]
 
 
 def typed_command() -> str:
     """The command line as it was typed, for the records of a job."""
     return shlex.join(["vitreous", *sys.argv[1:]])
-
-
-def first_process() -> bool:
-    """Whether this process is the one that speaks: torchrun numbers those that it starts."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     if earlier is not None and overwrite:
         _keep_inputs(path, manifest)
         _remove({*_own_files(path, earlier), *(_own_files(path, manifest) if earlier.task == manifest.task else ())})
-    elif earlier is not None and _nothing_done(path, earlier):
+    elif earlier is not None and _another_job(earlier, manifest) and _nothing_done(path, earlier):
         _remove(_own_files(path, None))
         earlier = None
     elif earlier is not None:
@@ -175,8 +175,12 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     return earlier is not None and not overwrite
 
 
+def _another_job(earlier: Manifest, manifest: Manifest) -> bool:
+    return bool(differing_settings(_identity(earlier), _identity(manifest)))
+
+
 def _nothing_done(path: Path, earlier: Manifest) -> bool:
-    """Whether a job ended before it had anything to go on from: then any job may begin in its folder."""
+    """Whether a job ended before it had anything to go on from: then another one may begin in its folder."""
     lasting = [file for file in _matching(path, (*EVERY_JOB[-1:], *earlier.files)) if file.suffix != ".log"]
     parts = any(path.glob("*/job.json"))  # of a job that consists of others
     return _recorded_status(path) != "finished" and not lasting and not parts
@@ -265,8 +269,12 @@ def _foreign_files(path: Path, earlier: Manifest | None, manifest: Manifest) -> 
 
 def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
     # A folder may come from somebody else: no pattern in its manifest leads out of it.
-    found = {file for pattern in patterns for file in path.glob(pattern)}
+    found = {file for pattern in patterns if _inside(pattern) for file in path.glob(pattern)}
     return {file for file in found if file.parent.resolve().is_relative_to(path.resolve())}
+
+
+def _inside(pattern: str) -> bool:
+    return bool(pattern.strip("/. ")) and not Path(pattern).is_absolute() and ".." not in Path(pattern).parts
 
 
 def _left_by_a_killed_writer(path: Path, manifest: Manifest) -> set[Path]:

@@ -9,7 +9,7 @@ from vitreous.particles.errors import require_file
 from vitreous.particles.mrc_header import read_header
 from vitreous.volumes import check_mask, resample
 
-__all__ = ["mask_doubts", "read_beside", "require_mask"]
+__all__ = ["read_beside", "require_mask"]
 
 OVERSHOOT = 0.01  # beyond 0 and 1, which programs leave that filter or resample a mask
 LEAST, SMALL, LARGE = 5e-4, 4e-3, 0.6  # of the box: balls of a tenth and a fifth of its side, more than its whole ball
@@ -34,21 +34,25 @@ def read_beside(path: Path, box_px: int, pixel_size_A: float) -> tuple[Volume, l
     return volume, [f"{path}: the header has no voxel size; that of the data is taken, {pixel_size_A:g} Å"]
 
 
-def require_mask(path: Path, like: Volume) -> Volume:
-    """The mask in a file on the grid of the map ``like``; one on another grid of the same field is resampled.
+def require_mask(path: Path, like: Volume) -> tuple[Volume, list[str]]:
+    """The mask in a file on the grid of the map ``like``, and what is said about it.
+
+    One on another grid of the same field is resampled; one that looks like something else is doubted.
 
     Raises ValueError, naming the file, for values outside 0 to 1 (a density), a mask that covers nothing, next to
     nothing or everything, and one of another field.
     """
-    mask, _ = read_beside(path, like.box_px, like.pixel_size_A)
+    mask, said = read_beside(path, like.box_px, like.pixel_size_A)
     low, high = float(mask.data.min()), float(mask.data.max())
     if not (low >= -OVERSHOOT and high <= 1.0 + OVERSHOOT):
         raise ValueError(
-            f"{path}: expected a mask with values from 0 to 1, found {low:.4g} to {high:.4g}; a density is no mask: "
-            "`relion_mask_create`, or --mask-threshold of `vitreous postprocess`, makes one of it"
+            f"{path}: expected a mask with values from 0 to 1, found {low:.4g} to {high:.4g}; is it a map? "
+            "`relion_mask_create`, or --mask-threshold of `vitreous postprocess`, makes a mask of one"
         )
     if mask.data.shape != like.data.shape and abs(_field(mask) - _field(like)) < 0.5 * like.pixel_size_A:
-        mask = resample(mask, like.box_px, like.pixel_size_A)
+        box, pixel = like.box_px, like.pixel_size_A
+        said = [f"{path} has {mask.box_px} voxels of {mask.pixel_size_A:g} Å and was resampled to {box} of {pixel:g} Å"]
+        mask = resample(mask, box, pixel)
     mask = check_mask(mask.with_data(np.clip(mask.data, 0.0, 1.0)), like, name=str(path))
     covered = float((mask.data > 0.5).mean())
     if covered < LEAST:
@@ -56,11 +60,10 @@ def require_mask(path: Path, like: Volume) -> Volume:
             f"{path} covers {covered:.2%} of the box, less than a ball of a tenth of its side: two halves agree in so "
             "few voxels whatever they are; give a mask that holds the particle"
         )
-    return mask
+    return mask, [*said, *_doubts(path, mask)]
 
 
-def mask_doubts(path: Path, mask: Volume) -> list[str]:
-    """What looks wrong with a mask that can be used."""
+def _doubts(path: Path, mask: Volume) -> list[str]:
     covered, found = float((mask.data > 0.5).mean()), []
     if covered < SMALL:
         found.append(f"{path} covers {covered:.2%} of the box: a resolution within so small a mask says little")

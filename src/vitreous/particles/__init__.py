@@ -1,5 +1,6 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
 
+from vitreous.particles.arrays import read_array, read_arrays
 from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
 from vitreous.particles.check import CheckReport, check_particles
 from vitreous.particles.errors import ParticleFileError
@@ -45,6 +46,8 @@ __all__ = [
     "judge",
     "judged",
     "open_stack",
+    "read_array",
+    "read_arrays",
     "read_images",
     "read_particles",
     "read_stack",

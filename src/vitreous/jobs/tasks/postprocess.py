@@ -8,7 +8,7 @@ import numpy as np
 
 from vitreous.jobs.at_once import AtOnce, at_once
 from vitreous.jobs.function import function_of
-from vitreous.jobs.given_maps import mask_doubts, require_mask
+from vitreous.jobs.given_maps import require_mask
 from vitreous.jobs.report.postprocess import postprocess_page
 from vitreous.jobs.results.postprocess import postprocess_files, write_postprocessed
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
@@ -130,8 +130,7 @@ def _read(source: HalfMaps, settings: PostProcess) -> _Input:
     if source.mask is not None:
         if settings.mask_threshold is not None:
             raise ValueError(f"mask_threshold makes a mask, and {source.mask} is given: leave one of them out")
-        mask = require_mask(source.mask, first)
-        notes = mask_doubts(source.mask, mask)
+        mask, notes = require_mask(source.mask, first)
     else:
         mask = _own_mask(mean_of_halves(first, second), settings, paths)
     return _Input(paths=paths, halves=(first, second), mask=mask, notes=tuple(notes))

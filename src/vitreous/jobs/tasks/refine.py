@@ -9,7 +9,7 @@ import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.function import function_of
-from vitreous.jobs.given_maps import mask_doubts, read_beside, require_mask
+from vitreous.jobs.given_maps import read_beside, require_mask
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
 from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
@@ -101,8 +101,8 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         warnings += _without_symmetry(source.reference, reference, settings.symmetry)
     if source.mask is not None:
         box = np.zeros((found.box_px,) * 3, np.float32)
-        mask = require_mask(source.mask, Volume(data=box, pixel_size_A=found.pixel_size_A))
-        warnings += mask_doubts(source.mask, mask)
+        mask, said = require_mask(source.mask, Volume(data=box, pixel_size_A=found.pixel_size_A))
+        warnings += said
     run = prepare_refinement(
         found,
         settings,

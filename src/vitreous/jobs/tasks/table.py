@@ -97,4 +97,11 @@ def write_report(folder: str | Path) -> Path:
     name = "class2d" if manifest is None else manifest.task
     if name not in TASKS:
         raise JobFolderError(f"{folder} is a {name} job, which has no report; those with one: {', '.join(TASKS)}")
-    return write_page(folder, task_of(name).page(path))
+    try:
+        page = task_of(name).page(path)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise JobFolderError(
+            f"{path}: its files do not fit together ({type(error).__name__}: {error}); they are damaged or of another "
+            "version, and the same job with --overwrite makes them anew"
+        ) from error
+    return write_page(folder, page)
