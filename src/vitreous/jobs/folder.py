@@ -162,6 +162,8 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     earlier = read_manifest(path)
     if _foreign_files(path, earlier, manifest):
         raise JobFolderError(f"{path} holds results that are not from this program; choose another folder")
+    if earlier is not None and earlier.task == manifest.task:
+        _remove(_left_by_a_killed_writer(path, manifest))  # also where the job has finished: its report comes after it
     if earlier is not None and overwrite:
         _keep_inputs(path, manifest)
         _remove({*_own_files(path, earlier), *(_own_files(path, manifest) if earlier.task == manifest.task else ())})

@@ -55,9 +55,9 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     """The array of a file of ``size`` bytes; nothing is allocated before these are known to be enough."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's and Python's own, about the literal that is evaluated
-        version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
+        version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)  # type: ignore[arg-type]
+        shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects; expected numbers")
     needed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
