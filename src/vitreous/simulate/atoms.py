@@ -55,7 +55,9 @@ def read_atoms(path: str | Path, *, exclude_chains: tuple[str, ...] = ()) -> Ato
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a compressed file that would fill the memory: a small one may hold any number of blanks."""
+    """Refuse an empty file, and a compressed one that would fill the memory: it may hold any number of blanks."""
+    if path.stat().st_size == 0:
+        raise ValueError("the file is empty")
     if path.suffix.lower() != ".gz":
         return
     size = 0
