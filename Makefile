@@ -8,7 +8,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export OPENBLAS_NUM_THREADS ?= 1
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick test-slow coverage bench check lint types docs wheel clean
+.PHONY: demo test quick test-slow coverage bench fuzz check lint types docs wheel clean
 
 $(READY): pyproject.toml constraints.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,10 @@ test-slow: $(READY)
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term
+
+fuzz: $(READY)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	nice $(BIN)/python -m benchmarks fuzz
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -1,7 +1,7 @@
 """``python -m benchmarks [NAME] [options]``: run one measurement, or list them all and run the quick ones.
 
 Every measurement writes ``bench-out/NAME.json``; ``python -m benchmarks tables`` copies the records that lie there to
-``docs/measurements`` and writes ``docs/performance.md`` from all that are kept.
+``docs/measurements`` and writes ``docs/performance.md`` and ``docs/reliability.md`` from all that are kept.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from types import ModuleType
 
 from benchmarks.performance import performance_page
 from benchmarks.record import REPOSITORY, new_record, read_records, write_record
+from benchmarks.reliability import RELIABILITY, reliability_page
 from benchmarks.sticks import NotAvailable
 
 MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
@@ -82,19 +83,25 @@ def page_of(records: Path) -> str:
     return performance_page(read_records(records), {name: module_of(name) for name in MEASUREMENTS})
 
 
+def reliability_of(records: Path) -> str:
+    """``docs/reliability.md`` from a folder of records."""
+    return reliability_page(read_records(records), {name: module_of(name) for name in RELIABILITY})
+
+
 def write_tables() -> int:
     """Keep the records in ``bench-out`` and write the page from all that are kept."""
     for record in read_records(OUT).values():
         print(write_record(RECORDS, record).relative_to(REPOSITORY))
-    path = REPOSITORY / "docs" / "performance.md"
-    path.write_text(page_of(RECORDS))
-    print(path.relative_to(REPOSITORY))
+    for name, page in (("performance", page_of(RECORDS)), ("reliability", reliability_of(RECORDS))):
+        path = REPOSITORY / "docs" / f"{name}.md"
+        path.write_text(page)
+        print(path.relative_to(REPOSITORY))
     return 0
 
 
 def run_quick() -> int:
     """List all measurements and run the quick ones, each in a process of its own."""
-    for name, quick in MEASUREMENTS.items():
+    for name, quick in (MEASUREMENTS | dict.fromkeys(RELIABILITY, False)).items():
         print(f"{name:16} {'quick' if quick else 'long ':5}  {summary_of(name)}")
     print(flush=True)
     commands = [[sys.executable, "-m", "benchmarks", name] for name, quick in MEASUREMENTS.items() if quick]
@@ -104,12 +111,12 @@ def run_quick() -> int:
 
 def main(arguments: list[str]) -> int:
     """Dispatch."""
-    names = f"one of {', '.join(MEASUREMENTS)}, tables"
+    names = f"one of {', '.join((*MEASUREMENTS, *RELIABILITY))}, tables"
     if not arguments:
         return run_quick()
     if arguments[0] == "tables":
         return write_tables()
-    if arguments[0] in MEASUREMENTS:
+    if arguments[0] in (*MEASUREMENTS, *RELIABILITY):
         return run_one(arguments[0], arguments[1:])
     print(__doc__ if arguments[0] in ("-h", "--help") else f"no measurement {arguments[0]}; {names}")
     return int(arguments[0] not in ("-h", "--help"))

@@ -5,7 +5,7 @@ from types import ModuleType
 
 from benchmarks.record import Record
 
-__all__ = ["performance_page"]
+__all__ = ["performance_page", "section"]
 
 HEAD = """# Performance
 
@@ -27,10 +27,11 @@ not. CPU time, wall time and peak memory are those of the whole process (`getrus
 
 def performance_page(records: Mapping[str, Record], modules: Mapping[str, ModuleType]) -> str:
     """The page: one section per measurement, with its table or the command that makes it."""
-    return "\n".join([HEAD, *(_section(name, module, records.get(name)) for name, module in modules.items())])
+    return "\n".join([HEAD, *(section(name, module, records.get(name)) for name, module in modules.items())])
 
 
-def _section(name: str, module: ModuleType, record: Record | None) -> str:
+def section(name: str, module: ModuleType, record: Record | None) -> str:
+    """What a measurement is, its table, and how it was made; or the command that would make it."""
     what = (module.__doc__ or "").strip()
     text = f"## {name}\n\n{what}\n"
     if record is None:

@@ -175,11 +175,16 @@ def test_columns_of_our_own_are_explained() -> None:
 
 def test_page_of_measurements_is_what_the_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-    from benchmarks.__main__ import MEASUREMENTS, RECORDS, page_of
+    from benchmarks.__main__ import MEASUREMENTS, RECORDS, RELIABILITY, page_of, reliability_of
 
     page = (ROOT / "docs" / "performance.md").read_text()
     assert re.findall(r"^## ([\w-]+)$", page, re.MULTILINE) == list(MEASUREMENTS)
     assert page == page_of(RECORDS), "docs/performance.md is not what `python -m benchmarks tables` writes"
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert re.findall(r"^## ([\w-]+)$", page, re.MULTILINE) == ["Situations", *RELIABILITY]
+    assert page == reliability_of(RECORDS), "docs/reliability.md is not what `python -m benchmarks tables` writes"
+    for name in re.findall(r"`(tests/[\w/]+\.py)`", page):
+        assert (ROOT / name).is_file(), name
 
 
 def test_reference_has_every_public_name() -> None:

@@ -2,7 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 __all__ = [
     "require",
@@ -12,7 +19,12 @@ __all__ = [
     "require_not_negative",
     "require_one_of",
     "require_positive",
+    "require_types",
+    "settings_with",
 ]
+
+C = TypeVar("C")
+WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", Path: "the name of a file"}
 
 
 def require(settings: object, name: str, holds: bool, expected: str) -> None:
@@ -22,11 +34,42 @@ def require(settings: object, name: str, holds: bool, expected: str) -> None:
 
 
 def require_finite(settings: object) -> None:
-    """ValueError for the first field of a dataclass that is, or in a tuple holds, NaN or an infinite number."""
+    """ValueError for the first field of a dataclass that is, or in a tuple holds, NaN or an infinite number.
+
+    TypeError for one that is of another kind than its annotation says (:func:`require_types`).
+    """
     for name, value in vars(settings).items():
         numbers = value if isinstance(value, tuple) else (value,)
         broken = any(isinstance(number, Real) and _endless(number) for number in numbers)
         require(settings, name, not broken, "a finite number")
+    require_types(settings)
+
+
+def require_types(settings: object) -> None:
+    """TypeError for the first field of a dataclass that is not what its annotation says: a number, a word, a path.
+
+    A whole number passes for a float, NumPy's numbers for Python's, text for a path. Other annotations are not looked
+    at.
+    """
+    for name, hint in _hints_of(type(settings)).items() if is_dataclass(settings) else ():  # type: ignore[arg-type]
+        value = getattr(settings, name)
+        if not _fits(value, hint):
+            found = f"{value!r} ({type(value).__name__})" if isinstance(value, str | Real) else type(value).__name__
+            raise TypeError(f"{name}: expected {_words_of(hint)}, found {found}")
+
+
+def settings_with(kind: type[C], given: object, changes: Mapping[str, Any]) -> C:
+    """The settings that a function was given, or their defaults, with what its keywords change.
+
+    Raises TypeError for settings of something else, and for a keyword that is no setting.
+    """
+    if given is not None and not isinstance(given, kind):
+        raise TypeError(f"settings: expected {kind.__name__}, found {type(given).__name__}")
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    unknown = [name for name in changes if name not in names]
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no setting {unknown[0]!r}; those that it has are {', '.join(names)}")
+    return replace(kind() if given is None else given, **changes)  # type: ignore[type-var]
 
 
 def require_at_least(settings: object, least: Mapping[str, int]) -> None:
@@ -66,3 +109,45 @@ def require_one_of(settings: object, name: str, words: Iterable[str]) -> None:
 def _endless(number: Real) -> bool:
     """NaN or infinite. A whole number is neither, even one that is too large for a float."""
     return not isinstance(number, Integral) and not math.isfinite(number)
+
+
+@cache
+def _hints_of(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind)}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is what a simple annotation says; True where the annotation is not simple."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) or value in get_args(hint)  # which words there are is said with their list
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        return isinstance(value, tuple) and (len(parts) != 2 or parts[1] is not ... or _all_fit(value, parts[0]))
+    number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    known = {
+        int: number and isinstance(value, Integral),
+        float: number,
+        bool: isinstance(value, bool | np.bool_),
+        str: isinstance(value, str),
+        Path: isinstance(value, str | Path),
+        type(None): value is None,
+    }
+    return known.get(hint, True)
+
+
+def _all_fit(values: tuple[object, ...], hint: Any) -> bool:
+    return all(_fits(value, hint) for value in values)
+
+
+def _words_of(hint: Any) -> str:
+    """What an annotation asks for, in words."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_words_of(part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        return f"several, each {_words_of(get_args(hint)[0])}"
+    return "None" if hint is type(None) else WORDS.get(hint, getattr(hint, "__name__", str(hint)))

@@ -1,6 +1,17 @@
-"""Text on its way to a screen."""
+"""Text on its way to a screen, and who puts it there."""
 
-__all__ = ["printable"]
+import os
+
+__all__ = ["SaidElsewhereError", "first_process", "printable"]
+
+
+class SaidElsewhereError(ValueError):
+    """What is wrong with the input, in one of several processes that need not say it: the first one does."""
+
+
+def first_process() -> bool:
+    """Whether this process is the one that speaks: torchrun numbers those that it starts."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def printable(text: str) -> str:

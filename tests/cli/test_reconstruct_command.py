@@ -166,7 +166,7 @@ def test_missing_and_broken_poses_are_explained(vitreous, posed, classified, tmp
     broken = vitreous("reconstruct", tmp_path / "broken.star", "-o", tmp_path / "o", "--method", "gmm")
     assert (broken.code, "1 pose(s) are no numbers" in broken.err, "nan" in broken.err) == (1, True, True)
     folder = vitreous("reconstruct", classified, "-o", tmp_path / "o")
-    assert (folder.code, "vitreous initial" in folder.err) == (1, True)
+    assert (folder.code, "`abinitio` or `initial`" in folder.err) == (1, True)
     assert not (tmp_path / "o").exists()
 
 

@@ -63,6 +63,13 @@ def test_a_finished_job_is_not_done_again_and_nobody_waits(by_two):
     assert other_out == ""
 
 
+def test_what_is_wrong_with_the_input_is_said_once(tmp_path):
+    for words in (("missing.star",), ("missing.star", "--classes", "0")):
+        (code, _, err), (other_code, _, other_err) = ended(start(command("class2d", *words, "-o", tmp_path / "o"), 2))
+        assert (code, other_code, other_err) == (1, 1, "")
+        assert err.count("\n") == 1, err
+
+
 def test_a_folder_of_something_else_ends_all_processes(by_two):
     words, folder, _ = by_two
     (code, _, err), (other_code, _, _) = ended(start([*words, "--tau2-fudge", "2"], 2))

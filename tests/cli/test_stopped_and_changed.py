@@ -78,6 +78,16 @@ def test_files_of_the_user_are_never_removed(vitreous, simulated, tmp_path):
     assert (job / STORE / "thesis.tex").exists()
 
 
+def test_what_a_killed_writer_has_left_is_removed_from_a_finished_job(vitreous, simulated, tmp_path):
+    words = ["class2d", simulated / "particles.star", "-o", tmp_path, *WORDS]
+    assert vitreous(*words).code == 0
+    left, mine = tmp_path / ".report.html.abcd1234.tmp", tmp_path / ".thesis.tex.abcd1234.tmp"
+    left.touch()
+    mine.touch()
+    assert "finished already" in vitreous(*words).out
+    assert (left.exists(), mine.exists()) == (False, True)
+
+
 def test_iteration_files_are_those_of_the_newest_and_every_tenth(vitreous, simulated, tmp_path, monkeypatch):
     monkeypatch.setattr("vitreous.jobs.run_task.KEPT_EVERY", 3)  # a tenth iteration would take its time
     words = ["class2d", simulated / "particles.star", "--K", 4, "--threads", 1, "--iter", 5]

@@ -199,7 +199,7 @@ def test_a_file_instead_of_a_folder(tmp_path):
 
 def test_a_broken_manifest_is_named(tmp_path):
     (tmp_path / "job.json").write_text('{"task": ')
-    with pytest.raises(ValueError, match=r"job\.json is not a job manifest"):
+    with pytest.raises(ValueError, match=r"job\.json is damaged, or not a job manifest"):
         run_job(tmp_path)
 
 

@@ -64,7 +64,7 @@ def test_the_function_says_what_it_takes(run_mean):
     assert {"command", "project", "passthrough", "pixel_size_A"} <= set(signature(run_mean).parameters)
     assert run_mean.__doc__.startswith("The mean image of particles, in two halves.")
     assert "Pixel size of the images" in run_mean.__doc__
-    with pytest.raises(ValueError, match="settings of mean: expected Mean, found 4"):
+    with pytest.raises(TypeError, match="settings of mean: expected Mean, found int"):
         run_mean("p.star", "o", 4)
     with pytest.raises(ValueError, match="mean runs on the processor"):
         run_mean("p.star", "o", options=RunOptions(device="cuda"))

@@ -119,7 +119,7 @@ def test_sparse_histories_are_drawn_as_far_as_they_go(tmp_path):
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
-    with pytest.raises(JobFolderError, match="not the folder of a finished 2D classification"):
+    with pytest.raises(JobFolderError, match="not the folder of a job"):
         write_report(tmp_path)
 
 

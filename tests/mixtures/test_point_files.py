@@ -65,7 +65,7 @@ def test_atoms_count_by_their_electrons(tmp_path, name):
         ("a.txt", "# nothing\n x y z\n", "holds no points"),
         ("a.txt", b"\xff\xfe\x00\x01", "not a text file"),
         ("a.npy", b"\x93NUMPY rubbish", "no array can be read"),
-        ("a.npz", b"rubbish", "no array can be read"),
+        ("a.npz", b"rubbish", "no arrays can be read"),
         ("m.pdb", "REMARK nothing\n", "no atoms"),
     ],
 )

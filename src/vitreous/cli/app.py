@@ -12,14 +12,15 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
 
 import cyclopts
 
 from vitreous.cli import relion
-from vitreous.jobs.tasks.table import TASKS
+from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.version import __version__
-from vitreous.words import printable
+from vitreous.words import SaidElsewhereError, first_process, printable
 
 __all__ = ["app", "main"]
 
@@ -73,21 +74,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(words, exit_on_error=False, print_error=False)
         return int(code or 0)
     except (cyclopts.CycloptsError, relion.OptionError) as error:
-        _complain(f"vitreous: {_one_line(error)}")
+        if not first_process():
+            return 2
+        _complain(f"vitreous: {_one_line(error).replace('requires an argument', 'is missing or has no value')}")
         _complain("`vitreous --help` and `vitreous COMMAND --help` list what there is.")
         return 2
     except KeyboardInterrupt:
-        _complain("vitreous: interrupted")
+        if first_process():
+            _complain("vitreous: interrupted")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more on its way out
         return 0
+    except SaidElsewhereError:
+        return 1
     except USER_ERRORS as error:
         if debug:
             raise
-        _complain(f"vitreous: {_one_line(error)}")
+        text = _one_line(error, words[0] if words else "")
+        _complain(f"vitreous: {text}")
         if "--json" in words:
-            print(json.dumps({"event": "error", "message": _one_line(error)}), flush=True)
+            print(json.dumps({"event": "error", "message": text}), flush=True)
         return 1
 
 
@@ -108,9 +115,22 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt("terminated by the system")
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException, command: str = "") -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return _SETTING.sub(lambda found: f"--{found[1].replace('_', '-')}{found[2]}", text)
+    text = text.replace("give pixel_size_A", "give --pixel-size-A")
+    return _SETTING.sub(lambda found: f"{_option(found[1], command)}{found[2]}", text)
+
+
+def _option(name: str, command: str) -> str:
+    """A setting as the command line has it; what is none, such as the name of a file, as it is."""
+    if command in TASKS:
+        from vitreous.jobs.options import RunOptions  # loaded by now: a job has said what is wrong
+
+        task = task_of(command)
+        known = {f.name for kind in (task.source, RunOptions, *task.methods.values()) for f in fields(kind)}
+        if name not in known:
+            return name
+    return f"--{name.replace('_', '-')}"
 
 
 def _complain(text: str) -> None:

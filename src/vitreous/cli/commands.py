@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter
 
-from vitreous.cli.common import saying_how_to_go_on, typed_command
+from vitreous.cli.common import said_by_the_first, saying_how_to_go_on, typed_command
 from vitreous.cli.options import (
     memory_bytes,
     memory_text,
@@ -57,15 +57,11 @@ def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., None]:
         given = signature.bind(*args, **kwargs).arguments
         output, method = given.pop("output"), given.pop("method", next(iter(task.methods)))
         settings, running = given.pop("settings", None), given.pop("running", None)
+        with said_by_the_first():
+            chosen = method_settings(task.methods, method, settings) if settings else task.methods[method]()
+            options = RunOptions(**plain(running)) if running else RunOptions()
         with saying_how_to_go_on(output):
-            run_task(
-                task,
-                task.source(**given),
-                output,
-                method_settings(task.methods, method, settings) if settings else task.methods[method](),
-                RunOptions(**plain(running)) if running else RunOptions(),
-                command=typed_command(),
-            )
+            run_task(task, task.source(**given), output, chosen, options, command=typed_command())
 
     command.__name__ = task.name
     command.__doc__ = f"{TASKS[task.name].help}\n\n{task.about}".strip()

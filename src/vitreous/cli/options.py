@@ -106,7 +106,10 @@ def _defaults_of_methods(methods: Mapping[str, type], name: str) -> str:
     defaults = {m: f.default for m, settings in methods.items() for f in fields(settings) if f.name == name}
     if len(defaults) == len(methods) and len(set(defaults.values())) == 1:
         return str(next(iter(defaults.values())))
-    return ", ".join(f"{default} ({method})" for method, default in defaults.items())
+    having: dict[Any, list[str]] = {}
+    for method, default in defaults.items():
+        having.setdefault(default, []).append(method)
+    return "; ".join(f"{default} ({', '.join(names)})" for default, names in having.items())
 
 
 def method_settings(methods: Mapping[str, type], method: str, options: Any) -> Any:

@@ -58,5 +58,7 @@ def class_numbers(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError(f"--classes {text!r}: expected numbers such as 1,4,9 or 1-5,9")
+        if int(last if dash else first) < int(first):
+            raise ValueError(f"--classes {text!r}: {part.strip()} runs backwards; expected {last}-{first}")
         numbers += range(int(first), int(last if dash else first) + 1)
     return numbers

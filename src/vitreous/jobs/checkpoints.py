@@ -1,7 +1,6 @@
 """Checkpoints: one npz per iteration, atomic, the last two kept."""
 
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vitreous.iterate import state_from_arrays, state_to_arrays
-from vitreous.particles import atomic_path
+from vitreous.particles import atomic_path, read_arrays
 
 __all__ = ["load_newest", "save_checkpoint"]
 
@@ -17,6 +16,7 @@ S = TypeVar("S")
 
 FOLDER = "checkpoints"
 KEPT = 2
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 NAME = re.compile(r"it(\d+)\.npz")
 
 
@@ -41,17 +41,15 @@ def load_newest(folder: str | Path, cls: type[S], *, say: Callable[[str], object
 
     Reading verifies the checksum of every array, so a torn or altered file is never taken for a state.
     """
-    for _, path in reversed(_by_iteration(Path(folder) / FOLDER)):
+    for number, path in reversed(_by_iteration(Path(folder) / FOLDER)):
         try:
-            return state_from_arrays(cls, _read(path))
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+            state = state_from_arrays(cls, read_arrays(path))
+            if state.iteration != number:  # type: ignore[attr-defined]
+                raise ValueError(f"it holds iteration {state.iteration}")  # type: ignore[attr-defined]
+            return state
+        except DAMAGED as error:
             say(f"{path} cannot be used ({str(error) or type(error).__name__}); going back to the one before")
     return None
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _by_iteration(directory: Path) -> list[tuple[int, Path]]:

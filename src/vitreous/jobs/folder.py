@@ -14,7 +14,7 @@ from vitreous.jobs.lock import holder, locked
 from vitreous.jobs.manifest import Manifest, differing_settings, now, read_manifest, write_manifest
 from vitreous.version import __version__
 
-__all__ = ["Job", "JobFinished", "JobFolderError", "Status", "clear_job", "job_status", "open_job"]
+__all__ = ["Job", "JobFinished", "JobFolderError", "Status", "clear_job", "job_status", "open_job", "require_kind"]
 
 S = TypeVar("S")
 Status = Literal["absent", "finished", "failed", "aborted", "interrupted", "running", "other"]
@@ -94,6 +94,17 @@ def job_status(folder: str | Path) -> Status:
     return "running" if holder(path) else _recorded_status(path)
 
 
+def require_kind(folder: str | Path, task: str) -> None:
+    """JobFolderError for a folder that is not there or is that of another kind of job; one without records passes."""
+    path = Path(folder)
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise JobFolderError(f"{path} {what}; expected the folder of a finished `vitreous {task}`")
+    manifest = read_manifest(path)
+    if manifest is not None and manifest.task != task:
+        raise JobFolderError(f"{path} is the folder of a {manifest.task} job; expected that of a `vitreous {task}`")
+
+
 def clear_job(folder: str | Path) -> None:
     """Remove what a job has written into a folder; foreign files, and the folder itself, stay.
 
@@ -151,14 +162,30 @@ def _prepare(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -
     earlier = read_manifest(path)
     if _foreign_files(path, earlier, manifest):
         raise JobFolderError(f"{path} holds results that are not from this program; choose another folder")
+    if earlier is not None and earlier.task == manifest.task:
+        _remove(_left_by_a_killed_writer(path, manifest))  # also where the job has finished: its report comes after it
     if earlier is not None and overwrite:
         _keep_inputs(path, manifest)
         _remove({*_own_files(path, earlier), *(_own_files(path, manifest) if earlier.task == manifest.task else ())})
+    elif earlier is not None and _another_job(earlier, manifest) and _nothing_done(path, earlier):
+        _remove(_own_files(path, None))
+        earlier = None
     elif earlier is not None:
         _refuse_unless_resumable(path, earlier, manifest, resume=resume)
     _remove(path / name for name in (*MARKERS.values(), ABORT_NOW))
     _remove(_left_by_a_killed_writer(path, manifest))
     return earlier is not None and not overwrite
+
+
+def _another_job(earlier: Manifest, manifest: Manifest) -> bool:
+    return bool(differing_settings(_identity(earlier), _identity(manifest)))
+
+
+def _nothing_done(path: Path, earlier: Manifest) -> bool:
+    """Whether a job ended before it had anything to go on from: then another one may begin in its folder."""
+    lasting = [file for file in _matching(path, (*EVERY_JOB[-1:], *earlier.files)) if file.suffix != ".log"]
+    parts = any(path.glob("*/job.json"))  # of a job that consists of others
+    return _recorded_status(path) != "finished" and not lasting and not parts
 
 
 def _keep_inputs(path: Path, manifest: Manifest) -> None:
@@ -173,6 +200,11 @@ def _keep_inputs(path: Path, manifest: Manifest) -> None:
 def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, *, resume: bool) -> None:
     status = _recorded_status(path)
     finished = earlier
+    if earlier.task != manifest.task:
+        raise JobFolderError(
+            f"{path} is the folder of a {earlier.task} job ({status}); choose another one for {manifest.task}, or "
+            "remove that job with --overwrite"
+        )
     if resume:
         earlier = _with_more_iterations(earlier, manifest) or earlier
     different = differing_settings(_identity(earlier), _identity(manifest))
@@ -239,8 +271,12 @@ def _foreign_files(path: Path, earlier: Manifest | None, manifest: Manifest) -> 
 
 def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
     # A folder may come from somebody else: no pattern in its manifest leads out of it.
-    found = {file for pattern in patterns for file in path.glob(pattern)}
+    found = {file for pattern in patterns if _inside(pattern) for file in path.glob(pattern)}
     return {file for file in found if file.parent.resolve().is_relative_to(path.resolve())}
+
+
+def _inside(pattern: str) -> bool:
+    return bool(pattern.strip("/. ")) and not Path(pattern).is_absolute() and ".." not in Path(pattern).parts
 
 
 def _left_by_a_killed_writer(path: Path, manifest: Manifest) -> set[Path]:

@@ -12,6 +12,7 @@ from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.task import Task, words_of
 from vitreous.jobs.tasks.table import TASKS
+from vitreous.require import require_types
 
 __all__ = ["function_of"]
 
@@ -20,6 +21,8 @@ POSITIONAL, KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
 RAISES = """\
 Raises
 ------
+TypeError
+    For an argument of another kind, such as the settings of another job.
 FileNotFoundError, ValueError
     For input or settings that cannot be used, and for a folder that holds something else.
 Interrupted
@@ -40,13 +43,26 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
         bound.apply_defaults()
         given = bound.arguments
         frame = {key: given.pop(key) for key in ("output", "settings", "options", "command")}
-        source = {key: _path(value) if _is_path(hints[key]) else value for key, value in given.items()}
-        return run_task(task, task.source(**source), **frame)
+        source = task.source(**{key: _path(value) if _is_path(hints[key]) else value for key, value in given.items()})
+        require_types(source)
+        _require_frame(**frame)
+        return run_task(task, source, **frame)
 
     job.__name__ = job.__qualname__ = name
     job.__doc__ = _docstring(task)
     job.__signature__ = signature  # type: ignore[attr-defined]
     return job
+
+
+def _require_frame(*, output: Any, settings: Any, options: Any, command: Any) -> None:
+    """TypeError for a folder or options that are something else; settings are the task's to judge."""
+    for name, value, kinds, words in (
+        ("output", output, str | Path, "the name of a folder"),
+        ("options", options, RunOptions | None, "RunOptions"),
+        ("command", command, str, "text"),
+    ):
+        if not isinstance(value, kinds):
+            raise TypeError(f"{name}: expected {words}, found {type(value).__name__}")
 
 
 def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
@@ -74,12 +90,18 @@ def _file_or_files(hint: Any) -> Any:
 
 
 def _docstring(task: Task[Any, Any, Any, Any]) -> str:
-    words = {
-        **words_of(task.source),
-        "output": "Folder for the results; made when it is not there.",
-        "settings": f"What is computed: {' or '.join(kind.__name__ for kind in task.methods.values())}.",
-        "options": "How it is run: RunOptions.",
-    }
+    told = words_of(task.source)
+    first, *others = [(f.name, told[f.name]) for f in fields(task.source)]
+    words = dict(  # in the order of the arguments
+        [
+            first,
+            ("output", "Folder for the results; made when it is not there."),
+            ("settings", f"What is computed: {' or '.join(kind.__name__ for kind in task.methods.values())}."),
+            ("options", "How it is run: RunOptions."),
+            ("command", "What job.json and the log have as the command."),
+            *others,
+        ]
+    )
     sections = [
         f"{TASKS[task.name].help}\n\n{task.about}".strip(),
         "Returns the path of the report; None after a dry run.",

@@ -22,15 +22,15 @@ def append_history(folder: str | Path, info: Mapping[str, Any]) -> None:
 
 
 def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """All iterations in order; a last line that a killed run has left half-written is not counted."""
+    """All iterations in order; lines that are none, such as one that a killed run has left unfinished, do not count."""
     path = Path(folder) / NAME
     entries: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and type(entry.get("iteration", 0)) is int:
             entries.append(entry)
     return entries
 

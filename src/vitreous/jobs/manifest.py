@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,17 @@ from vitreous.version import __version__
 __all__ = ["Manifest", "Run", "differing_settings", "new_manifest", "now", "read_manifest", "write_manifest"]
 
 NAME = "job.json"
+KINDS: Mapping[str, type | UnionType] = {
+    "task": str,
+    "settings": dict,
+    "seed": int,
+    "content": dict,
+    "summary": dict,
+    "versions": dict,
+    "machine": dict,
+}
+RUN_KINDS: Mapping[str, type | UnionType] = {"command": str, "started": str, "ended": str | None, "status": str}
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +106,32 @@ def read_manifest(folder: str | Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
-        runs = tuple(Run(**run) for run in content.pop("runs"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        runs = tuple(_checked(Run(**run), RUN_KINDS) for run in content.pop("runs"))
         content.pop("status")
         for name in ("inputs", "files", "messages"):
-            content[name] = tuple(content.get(name, ()))
-        return Manifest(**content, runs=runs)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is not a job manifest of this program ({error}); choose another folder") from error
+            content[name] = tuple(map(_text, content.get(name, ())))
+        return _checked(Manifest(**content, runs=runs), KINDS)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged, or not a job manifest of this program ({str(error) or type(error).__name__}); choose "
+            "another folder"
+        ) from error
+
+
+def _checked(value: M, kinds: Mapping[str, type | UnionType]) -> M:
+    """The value, if its fields are of these kinds; TypeError names the first that is not."""
+    for name, kind in kinds.items():
+        found = getattr(value, name)
+        if not isinstance(found, kind) or isinstance(found, bool):
+            raise TypeError(f"{name} is {found!r:.60}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"found {value!r:.60}, expected text")
+    return value
 
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:

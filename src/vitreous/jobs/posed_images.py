@@ -11,11 +11,13 @@ from vitreous.particles import ParticleSet, read_particles
 from vitreous.quality import UnseenCone
 from vitreous.rotations import euler_to_matrix
 
-__all__ = ["NO_ORIGINS", "POSE_COLUMNS", "PosedImages", "doubts", "rotations_of"]
+__all__ = ["NO_ORIGINS", "POSE_COLUMNS", "PosedImages", "doubts", "file_with_poses", "posed_rows", "rotations_of"]
 
 POSE_COLUMNS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 NO_ORIGINS = "the file has no origins (rlnOriginXAngst): particles are taken to be centred in their images"
-INITIAL = "initial_data.star"  # of an initial folder
+WITH_POSES = ("refined_data.star", "abinitio_data.star", "initial_data.star")  # of the folders of jobs
+ABINITIO = WITH_POSES[1]
+VOLUME = "rlnClassNumber"  # in abinitio_data.star: which volume a particle shows; 0 where it has no pose
 WIDE_DEG = 30.0  # a cone without data that is wider than this, half angle, distorts a map visibly
 SINGLE_DEG = 65.0  # all views are within 25 degrees of one direction
 
@@ -27,7 +29,7 @@ class PosedImages:
     Parameters
     ----------
     images
-        A .star file with the angles and origins of its images, or the folder of an initial job.
+        A .star file with the angles and origins of its images, or the folder of a refine, abinitio or initial job.
     project
         Directory that the paths in the .star file are relative to.
     pixel_size_A
@@ -40,15 +42,37 @@ class PosedImages:
 
     def open(self) -> ParticleSet:
         """The images with their table. Raises JobFolderError for a folder of something else."""
-        path = self.images
-        if path.is_dir() and not (path / INITIAL).is_file():
-            raise JobFolderError(
-                f"{path} has no {INITIAL}: give a .star file of images with their poses, or the folder of a finished "
-                "`vitreous initial`"
-            )
-        return read_particles(
-            path / INITIAL if path.is_dir() else path, project=self.project, pixel_size_A=self.pixel_size_A
+        path = file_with_poses(self.images)
+        particles = read_particles(path, project=self.project, pixel_size_A=self.pixel_size_A)
+        return posed_rows(particles) if self.images.is_dir() else particles
+
+
+def file_with_poses(path: Path) -> Path:
+    """A file as it is; of the folder of a job the file with poses. JobFolderError where there is none."""
+    if not path.is_dir():
+        return path
+    for name in WITH_POSES:
+        if (path / name).is_file():
+            return path / name
+    raise JobFolderError(
+        f"{path} has no {', '.join(WITH_POSES)}: give a .star file of images with their poses, or the folder of a "
+        "finished `vitreous refine`, `abinitio` or `initial`"
+    )
+
+
+def posed_rows(particles: ParticleSet) -> ParticleSet:
+    """Those of a job's file that have a pose. ValueError where they show several volumes: no map is made of all."""
+    if particles.path.name != ABINITIO or VOLUME not in particles.table:
+        return particles
+    volume = particles.table.numbers(VOLUME)
+    if len(np.unique(volume[volume > 0])) > 1:
+        raise ValueError(
+            f"{particles.path}: particles of {len(np.unique(volume[volume > 0]))} volumes ({VOLUME}); give a .star "
+            "file with those of one of them"
         )
+    if not (volume > 0).any():
+        raise ValueError(f"{particles.path}: no particle has a pose ({VOLUME} is 0)")
+    return particles.subset(np.flatnonzero(volume > 0))
 
 
 def rotations_of(particles: ParticleSet) -> np.ndarray:

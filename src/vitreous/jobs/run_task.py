@@ -27,11 +27,13 @@ from vitreous.jobs.report import write_page
 from vitreous.jobs.task import Composed, Outcome, Prepared, Progress, Resources, Task, recorded, recorded_source
 from vitreous.matching.workers import one_thread
 from vitreous.processes import Processes
+from vitreous.words import SaidElsewhereError
 
 __all__ = ["run_task"]
 
 STORE_MARK = "made_by_vitreous"
 KEPT_EVERY = 10  # iteration, whose files stay beside the newest ones; of a million particles each has 300 MB
+
 
 I = TypeVar("I")
 C = TypeVar("C")
@@ -65,7 +67,7 @@ def run_task(
     options, path, relay = options or RunOptions(), Path(output), _Relay()
     with processes_of_this_job() as processes, torch.no_grad(), one_thread():
         resources = _resources(task, options, path, relay, processes)
-        prepared = task.prepare(source, task.settings(settings), resources)
+        prepared = _prepared(task, source, task.settings(settings), resources)
         screen = (*prepared.screen, *(f"note     {text}" for text in (*prepared.notes, *prepared.warnings)))
         method = task.method(prepared.settings)
         used = {"method": method, **asdict(prepared.settings)} if method else asdict(prepared.settings)
@@ -100,6 +102,23 @@ def run_task(
             work = partial(_iterate, work=within)
         with _others_released(processes):
             return _in_folder(task, path, manifest, options, command=command, work=work)
+
+
+def _prepared(task: Task[I, C, S, R], source: I, settings: C, resources: Resources) -> Prepared[S, R] | Composed:
+    """What the task prepares. Where several processes find the same wrong, only the first one says so."""
+    processes, wrong = resources.processes, None
+    if processes.size == 1:
+        return task.prepare(source, settings, resources)
+    try:
+        prepared = task.prepare(source, settings, resources)
+    except (ValueError, OSError) as error:
+        wrong = error
+    first = processes.from_first(None if wrong is None else str(wrong))
+    if processes.rank > 0 and first is not None and (wrong is None or first == str(wrong)):
+        raise SaidElsewhereError(first)
+    if wrong is not None:
+        raise wrong
+    return prepared
 
 
 def _in_folder(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitreous.jobs.folder import require_kind
 from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
 from vitreous.particles import Table, write_star
 
@@ -45,10 +46,11 @@ def select_particles(
     Raises
     ------
     JobFolderError
-        When the folder is not that of a finished 2D classification.
+        When the folder is not there, is that of another job, or not that of a finished 2D classification.
     SelectionError
         For a class number that does not exist, no condition at all, or a selection without particles.
     """
+    require_kind(job_folder, "class2d")
     folder = open_class2d_folder(job_folder)
     chosen = _chosen_classes(folder, classes, min_size, worst_resolution_A)
     keep = np.isin(folder.class_number, np.flatnonzero(chosen) + 1)

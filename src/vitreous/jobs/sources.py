@@ -10,10 +10,20 @@ from typing import Any, Literal, Protocol, TypeVar
 from vitreous.jobs.manifest import read_manifest
 from vitreous.particles import Contrast, ParticleSet, judged, read_particles
 
-__all__ = ["CTFApplied", "Particles", "classified", "inherited", "light_on_dark", "require_signal", "warnings_before"]
+__all__ = [
+    "CTFApplied",
+    "Particles",
+    "classified",
+    "inherited",
+    "light_on_dark",
+    "require_signal",
+    "require_within_box",
+    "warnings_before",
+]
 
 CTFApplied = Literal["none", "phases", "full"]
 CLASSIFIED = "run_data.star"  # of a class2d folder
+RESOLUTIONS = ("resolution_limit_A", "initial_lowpass_A")  # of settings, in Angstrom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,15 @@ class Particles:
             ctf_applied=self.ctf_applied,
             alignment=alignment,
         )
+
+
+def require_within_box(settings: object, particles: ParticleSet) -> None:
+    """ValueError for a resolution of the settings that is coarser than the box: no wave of an image is that long."""
+    side_A = particles.box_px * particles.pixel_size_A
+    for name in RESOLUTIONS:
+        value = getattr(settings, name, None)
+        if value is not None and value > side_A:
+            raise ValueError(f"{name}: expected at most the side of the box, {side_A:.0f} A, found {value:g}")
 
 
 class _ImageSettings(Protocol):

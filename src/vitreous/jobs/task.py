@@ -125,7 +125,7 @@ class Task(Generic[I, C, S, R]):
         chosen: C = next(iter(self.methods.values()))() if given is None else given
         if type(chosen) not in self.methods.values():
             expected = " or ".join(kind.__name__ for kind in self.methods.values())
-            raise ValueError(f"settings of {self.name}: expected {expected}, found {chosen!r}")
+            raise TypeError(f"settings of {self.name}: expected {expected}, found {type(chosen).__name__}")
         return chosen
 
     def method(self, settings: C) -> str:

@@ -72,8 +72,9 @@ def read_pseudo_atoms(path: str | Path) -> Mixture:
         raise FileNotFoundError(f"{path}: no such file; expected pseudo-atoms (.cif or .pdb).")
     try:
         structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as PDB or mmCIF ({error}).") from error
+    except (RuntimeError, ValueError, IndexError, EOFError, OSError) as error:
+        words = " ".join(str(error).split()).removesuffix(".")
+        raise ValueError(f"{path}: cannot be read as PDB or mmCIF ({words}).") from error
     table = np.array(
         [
             (*site.atom.pos.tolist(), site.atom.occ, site.atom.b_iso)

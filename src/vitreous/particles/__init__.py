@@ -1,5 +1,6 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
 
+from vitreous.particles.arrays import read_array, read_arrays
 from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
 from vitreous.particles.check import CheckReport, check_particles
 from vitreous.particles.errors import ParticleFileError
@@ -17,7 +18,7 @@ from vitreous.particles.mrc import (
     write_mrc_stack,
     write_volume,
 )
-from vitreous.particles.particle_set import ParticleSet
+from vitreous.particles.particle_set import ParticleSet, require_particles
 from vitreous.particles.reading import read_particles
 from vitreous.particles.relion_form import complete_optics, in_relion_form
 from vitreous.particles.star import StarFile, read_star, write_star
@@ -50,11 +51,14 @@ __all__ = [
     "judge",
     "judged",
     "open_stack",
+    "read_array",
+    "read_arrays",
     "read_images",
     "read_particles",
     "read_stack",
     "read_star",
     "read_volume",
+    "require_particles",
     "search_folders",
     "write_bytes_atomic",
     "write_mrc_stack",

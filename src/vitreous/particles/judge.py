@@ -9,8 +9,15 @@ from vitreous.particles.duplicates import repeated
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.finest_detail import FinestDetail, finest_detail
 from vitreous.particles.image_survey import Outliers, Readable, Survey, find_outliers, find_readable, survey_images
-from vitreous.particles.particle_set import ParticleSet
-from vitreous.particles.plausible import implausible_optics, implausible_poses, numbers_of, unused_aberrations
+from vitreous.particles.particle_set import ParticleSet, require_particles
+from vitreous.particles.plausible import (
+    POSE_COLUMNS,
+    SHIFT_COLUMNS,
+    implausible_optics,
+    implausible_poses,
+    numbers_of,
+    unused_aberrations,
+)
 from vitreous.particles.usable import Background, Contrast, Fault, Usable
 
 __all__ = ["judge", "judged", "look"]
@@ -38,8 +45,9 @@ def judged(particles: ParticleSet, *, ctf: bool = True, poses: bool = True) -> P
     """The set with what can be used of it (``usable``); one that has been judged before stays as it is.
 
     Raises ParticleFileError when a job could not run: nothing can be used, more than half of the particles cannot, or
-    box and pixel size are unknown.
+    box and pixel size are unknown; TypeError for what is no set of particles.
     """
+    require_particles(particles)
     if getattr(particles, "usable", None) is not None or not hasattr(particles, "table"):
         return particles  # judged before, or made in memory, where there is neither file nor table
     usable = judge(particles, ctf=ctf, poses=poses)
@@ -57,7 +65,7 @@ def look(
 ) -> tuple[Usable, Readable, Survey | None]:
     """:func:`judge`, with what it looked at."""
     readable = find_readable(particles)
-    problems, pixel = _problems(particles, readable)
+    problems, pixel = _problems(particles, readable, poses=poses)
     box = readable.box_px
     rows = np.flatnonzero(readable.mask) if box is not None else np.array([], dtype=np.int64)
     if sample is not None and sample < len(rows):
@@ -108,7 +116,7 @@ def _blank(n: int, box: int | None, pixel: float | None) -> Usable:
     )
 
 
-def _problems(particles: ParticleSet, readable: Readable) -> tuple[list[str], float | None]:
+def _problems(particles: ParticleSet, readable: Readable, *, poses: bool) -> tuple[list[str], float | None]:
     problems: list[str] = []
     pixel: float | None = None
     if not readable.mask.any():
@@ -122,6 +130,11 @@ def _problems(particles: ParticleSet, readable: Readable) -> tuple[list[str], fl
         _ = particles.has_ctf and particles.ctf
     except ParticleFileError as error:
         problems.append(str(error))
+    for name in (*POSE_COLUMNS, *SHIFT_COLUMNS) if poses else ():
+        try:
+            _ = name in particles.table and particles.table.numbers(name)
+        except ParticleFileError as error:
+            problems.append(str(error))
     dimension = numbers_of(particles, "rlnImageDimensionality")
     if dimension is not None and (dimension == 3).any():
         problems.append("these are subtomograms (rlnImageDimensionality 3); particles are two-dimensional images here")

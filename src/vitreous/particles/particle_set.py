@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,9 @@ from vitreous.particles.star import write_star
 from vitreous.particles.table import Table
 from vitreous.particles.usable import Usable
 
-__all__ = ["ParticleSet", "assemble"]
+__all__ = ["ParticleSet", "assemble", "require_particles"]
+
+P = TypeVar("P")
 
 _CTF_COLUMNS = {
     "rlnDefocusU": "defocus in A",
@@ -311,6 +314,18 @@ class ParticleSet:
             number, at, _ = names[row].partition("@")
             names[row] = number + at + moved[images.code[row]] if at else moved[images.code[row]]
         return self.table.with_columns({"rlnImageName": names})
+
+
+def require_particles(particles: P) -> P:
+    """What was given as particles, if it has images with a box and a pixel size; TypeError for a path and the like."""
+    if isinstance(particles, str | Path):
+        raise TypeError(
+            f"particles: expected a ParticleSet, found the name {str(particles)!r}; "
+            "vitreous.read_particles(name) reads a file, and vitreous.run_class2d and its like take names"
+        )
+    if not all(hasattr(particles, name) for name in ("read", "box_px", "pixel_size_A", "ctf_for")):
+        raise TypeError(f"particles: expected a ParticleSet, found {type(particles).__name__}")
+    return particles
 
 
 def assemble(

@@ -14,7 +14,14 @@ from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.usable import Fault
 
-__all__ = ["implausible_optics", "implausible_poses", "numbers_of", "unused_aberrations"]
+__all__ = [
+    "POSE_COLUMNS",
+    "SHIFT_COLUMNS",
+    "implausible_optics",
+    "implausible_poses",
+    "numbers_of",
+    "unused_aberrations",
+]
 
 NOT_FINITE = "with CTF parameters that are not finite"
 DEFOCUS = ("rlnDefocusU", "rlnDefocusV")

@@ -37,16 +37,17 @@ def read_atoms(path: str | Path, *, exclude_chains: tuple[str, ...] = ()) -> Ato
     try:
         _check_size(path)
         structure = gemmi.read_structure(str(path))
+        structure.remove_hydrogens()
+        structure.remove_waters()
+        found = [  # names of chains are decoded here, and may be no text
+            (*site.atom.pos.tolist(), site.atom.element.atomic_number * site.atom.occ)
+            for model in list(structure)[:1]
+            for site in model.all()
+            if site.chain.name not in exclude_chains
+        ]
     except (RuntimeError, ValueError, UnicodeDecodeError, IndexError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read as PDB or mmCIF ({error}).") from error
-    structure.remove_hydrogens()
-    structure.remove_waters()
-    found = [
-        (*site.atom.pos.tolist(), site.atom.element.atomic_number * site.atom.occ)
-        for model in list(structure)[:1]
-        for site in model.all()
-        if site.chain.name not in exclude_chains
-    ]
+        words = " ".join(str(error).split()).removesuffix(".")
+        raise ValueError(f"{path}: cannot be read as PDB or mmCIF ({words}).") from error
     if not found:
         raise ValueError(f"{path}: holds no atoms besides water and hydrogen; is it the right file?")
     table = np.array(found, dtype=np.float64)
@@ -54,7 +55,9 @@ def read_atoms(path: str | Path, *, exclude_chains: tuple[str, ...] = ()) -> Ato
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a compressed file that would fill the memory: a small one may hold any number of blanks."""
+    """Refuse an empty file, and a compressed one that would fill the memory: it may hold any number of blanks."""
+    if path.stat().st_size == 0:
+        raise ValueError("the file is empty")
     if path.suffix.lower() != ".gz":
         return
     size = 0

@@ -35,6 +35,7 @@ from vitreous.matching import (
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.processes import ALONE, Processes
+from vitreous.require import settings_with
 
 __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
 
@@ -343,7 +344,7 @@ def class2d(
 
     ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or Class2D(), **overrides)
+    chosen = settings_with(Class2D, settings, overrides)
     prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
     with torch.no_grad(), one_thread():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)

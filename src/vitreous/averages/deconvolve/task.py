@@ -16,7 +16,8 @@ from vitreous.averages.deconvolve.solve import deconvolve_averages
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import Alignments, ImagePreparation
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, finest_held, judged, require_particles
+from vitreous.require import settings_with
 
 __all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
 
@@ -181,6 +182,7 @@ def prepare_deconvolution(
     ``rlnIsFlip`` marks particles that show the mirror image of their class. ``single``: every image is a class.
     Raises ValueError for columns that are missing, no class at all, and settings that do not fit the particles.
     """
+    require_particles(particles)
     if not settings.single:
         particles = judged(particles, ctf=settings.ctf)
     preparation = ImagePreparation.for_box(
@@ -245,7 +247,7 @@ def deconvolve(
 
     ``on_step`` receives what is worth knowing of every step. Raises ValueError as :func:`prepare_deconvolution`.
     """
-    chosen = replace(settings or Deconvolve(), **overrides)
+    chosen = settings_with(Deconvolve, settings, overrides)
     prepared = prepare_deconvolution(particles, chosen, device=device)
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=0, on_step=on_step)

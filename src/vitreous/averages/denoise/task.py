@@ -31,6 +31,7 @@ from vitreous.iterate import Algorithm, run
 from vitreous.matching import ImagePreparation
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.require import settings_with
 
 __all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
 
@@ -325,7 +326,7 @@ def denoise(
     Images are centred by their origin columns for the model, and come out where they were. Raises ValueError for
     settings that do not fit.
     """
-    prepared = prepare_denoising(particles, replace(settings or Denoise(), **overrides), memory_bytes=memory_bytes)
+    prepared = prepare_denoising(particles, settings_with(Denoise, settings, overrides), memory_bytes=memory_bytes)
     kept = _Kept()
     model, _ = run(prepared.algorithm(kept), seed=0)
     weight = (~model.bad).astype(np.float32)

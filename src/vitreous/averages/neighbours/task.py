@@ -45,6 +45,7 @@ from vitreous.matching import ImagePreparation, total, wrapped_deg
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, finest_held, judged
 from vitreous.processes import ALONE, Processes
+from vitreous.require import settings_with
 
 __all__ = ["NeighboursPlan", "NeighboursRun", "NeighboursState", "neighbours", "prepare_neighbours"]
 
@@ -426,7 +427,7 @@ def neighbours(
     Particles are centred by their origin columns; a search over shifts is not made. ``on_step`` receives what is worth
     knowing of every pass. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or Neighbours(), **overrides)
+    chosen = settings_with(Neighbours, settings, overrides)
     prepared = prepare_neighbours(particles, chosen, memory_bytes=memory_bytes, processes=processes)
     with torch.no_grad():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)

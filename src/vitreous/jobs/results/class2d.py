@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import StarFile, Table, open_stack, read_star
+from vitreous.particles import StarFile, Table, open_stack, read_arrays, read_star
 
 __all__ = [
     "FILES",
@@ -128,8 +128,8 @@ def read_examples(folder: str | Path) -> Examples | None:
     path = Path(folder) / EXAMPLES
     if not path.is_file():
         return None
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return Examples(**{name: arrays[name] for name in ("images", "class_number", "particle")})
+    arrays = read_arrays(path)
+    return Examples(**{name: arrays[name] for name in ("images", "class_number", "particle")})
 
 
 def _read_stack(path: Path) -> np.ndarray:

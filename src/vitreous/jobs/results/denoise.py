@@ -8,7 +8,7 @@ import numpy as np
 
 from vitreous.averages.denoise import DenoiseModel
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import ParticleSet, Table, atomic_path, image_name
+from vitreous.particles import ParticleSet, Table, atomic_path, image_name, read_arrays
 
 __all__ = ["CTF_COLUMNS", "FILES", "STACK", "STAR", "denoised_table", "read_model", "write_model"]
 
@@ -60,5 +60,4 @@ def read_model(folder: str | Path) -> dict[str, np.ndarray]:
     path = Path(folder) / MODEL
     if not path.is_file():
         raise JobFolderError(f"{folder} has no {MODEL}: it is not the folder of a finished denoising")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return read_arrays(path)

@@ -16,6 +16,7 @@ from vitreous.particles import (
     atomic_path,
     in_relion_form,
     open_stack,
+    read_arrays,
     read_star,
     write_mrc_stack,
 )
@@ -125,7 +126,7 @@ def open_neighbours_folder(folder: str | Path) -> NeighboursFolder:
     if missing:
         raise JobFolderError(f"{path} has no {missing[0]}: it is not the folder of a finished search for neighbours")
     averages, classes = read_star(path / "averages.star"), read_star(path / "classes.star")
-    found = _arrays(path / EXAMPLES) if (path / EXAMPLES).is_file() else None
+    found = read_arrays(path / EXAMPLES) if (path / EXAMPLES).is_file() else None
     return NeighboursFolder(
         path=path,
         averages=_stack(path / "averages.mrcs", len(averages["particles"])),
@@ -133,7 +134,7 @@ def open_neighbours_folder(folder: str | Path) -> NeighboursFolder:
         classes=_stack(path / "classes.mrcs", len(classes["particles"])),
         class_members=classes["particles"].numbers("vtrMembers"),
         data=read_star(path / "data.star"),
-        figures=_arrays(path / FIGURES),
+        figures=read_arrays(path / FIGURES),
         examples=NeighbourExamples(**found) if found is not None else None,
     )
 
@@ -199,11 +200,6 @@ def _write_figures(path: Path, result: NeighboursResult) -> None:
 def _halved(values: np.ndarray) -> np.ndarray:
     """Pictures in half precision, which is enough to look at."""
     return values.astype(np.float16) if values.ndim > 2 else values
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _stack(path: Path, count: int) -> np.ndarray:

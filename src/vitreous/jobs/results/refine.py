@@ -20,10 +20,10 @@ from vitreous.structures.refine import RefineResult
 
 __all__ = ["DATA", "REFINE_FILES", "STEM", "RefineFolder", "read_refined", "write_refined"]
 
-STEM, DATA = "refined", "refined_data.star"
+STEM, DATA, EXCLUDED = "refined", "refined_data.star", "refined_excluded.star"
 HALVES = ("refined_half1_unfil.mrc", "refined_half2_unfil.mrc")
 UNFILTERED = "refined_unfil.mrc"
-REFINE_FILES = (DATA, *HALVES, UNFILTERED, *postprocess_files(STEM))
+REFINE_FILES = (DATA, EXCLUDED, *HALVES, UNFILTERED, *postprocess_files(STEM))
 SIGMA = ("vtrSigmaPsi", "vtrSigmaDirection", "vtrSigmaOrigin")
 
 
@@ -45,7 +45,8 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     ``refined.mrc`` (sharpened, filtered by the FSC) and what else :func:`write_postprocessed` writes, the half maps and
     their mean without any filter, ``refined_data.star``: all columns of the input, poses, half (rlnRandomSubset),
     standard deviations of in-plane angle and viewing direction in degrees and of the origin in Angstrom (per axis),
-    log likelihood above that of an empty image. Particles without a part have rlnRandomSubset 0.
+    log likelihood above that of an empty image. Particles that had no part are in ``refined_excluded.star``, as the
+    input has them: angles of theirs would look like results.
     """
     path = Path(folder)
     write_postprocessed(path, result.post, stem=STEM)
@@ -54,13 +55,16 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     write_volume(path / UNFILTERED, result.post.mean)
     columns = {name: np.round(values, 4) for name, values in result.poses.columns().items()}
     sigmas = (result.sigma_psi_deg, result.sigma_direction_deg, result.sigma_origin_A)
+    had_part = result.half >= 0
     in_relion_form(
         particles,
         **columns,
         rlnRandomSubset=result.half + 1,
         **{name: np.round(values, 4) for name, values in zip(SIGMA, sigmas, strict=True)},
         rlnLogLikeliContribution=np.round(result.log_likelihood, 3),
-    ).write(path / DATA)
+    ).subset(np.flatnonzero(had_part)).write(path / DATA)
+    if not had_part.all():
+        particles.subset(np.flatnonzero(~had_part)).write(path / EXCLUDED)
 
 
 def read_refined(folder: str | Path) -> RefineFolder:
@@ -69,13 +73,12 @@ def read_refined(folder: str | Path) -> RefineFolder:
     if not (path / DATA).is_file():
         raise JobFolderError(f"{path} has no {DATA}: it is not the folder of a finished refinement")
     table = read_star(path / DATA)["particles"]
-    used = table.numbers("rlnRandomSubset") > 0
-    angles = np.stack([table.numbers(name) for name in ANGLES], axis=1)[used]
+    angles = np.stack([table.numbers(name) for name in ANGLES], axis=1)
     return RefineFolder(
         post=read_postprocessed(path, stem=STEM),
         rotations=euler_to_matrix(torch.from_numpy(angles)).numpy(),
-        half=table.numbers("rlnRandomSubset")[used].astype(int) - 1,
-        sigma_psi_deg=table.numbers("vtrSigmaPsi")[used],
-        sigma_direction_deg=table.numbers("vtrSigmaDirection")[used],
-        log_likelihood=table.numbers("rlnLogLikeliContribution")[used],
+        half=table.numbers("rlnRandomSubset").astype(int) - 1,
+        sigma_psi_deg=table.numbers("vtrSigmaPsi"),
+        sigma_direction_deg=table.numbers("vtrSigmaDirection"),
+        log_likelihood=table.numbers("rlnLogLikeliContribution"),
     )

@@ -13,7 +13,7 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.abinitio import abinitio_page
 from vitreous.jobs.results.abinitio import FILES, write_abinitio
-from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.structures.abinitio import (
     Abinitio,
@@ -60,6 +60,7 @@ def _prepare(
     path = classified(source.particles)
     settings, taken = inherited(settings, path)
     found = Particles(**{**vars(source), "particles": path}).open(ctf=settings.ctf, poses=False)
+    require_within_box(settings, found)
     warnings = warnings_before(found, invert_contrast=settings.invert_contrast)
     run = prepare_run(
         found,

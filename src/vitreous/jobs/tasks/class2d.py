@@ -24,7 +24,7 @@ from vitreous.jobs.results.class2d_relion import (
     write_final,
     write_iteration,
 )
-from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
 from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
 from vitreous.matching import FIRST_RINGS
 
@@ -81,6 +81,7 @@ def _prepare(
         pixel_size_A=source.pixel_size_A,
         ctf_applied=source.ctf_applied,
     ).open(ctf=settings.ctf, poses=False)
+    require_within_box(settings, found)
     if source.offset_range_px is not None:
         settings = replace(settings, offset_range_A=source.offset_range_px * found.pixel_size_A)
     warnings = warnings_before(found, invert_contrast=settings.invert_contrast)

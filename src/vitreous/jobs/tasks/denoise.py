@@ -10,7 +10,7 @@ from vitreous.averages.denoise import Denoise, DenoiseModel, DenoiseRun, Denoise
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.denoise import denoise_page
 from vitreous.jobs.results.denoise import FILES, STACK, STAR, denoised_table, write_model
-from vitreous.jobs.sources import Particles, warnings_before
+from vitreous.jobs.sources import Particles, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import MrcStackWriter, in_relion_form, write_star
 
@@ -22,6 +22,7 @@ EXAMPLES = 30
 
 def _prepare(source: Particles, settings: Denoise, resources: Resources) -> Prepared[DenoiseState, DenoiseModel]:
     found = source.open(ctf=settings.ctf)
+    require_within_box(settings, found)
     run = prepare_denoising(
         found,
         settings,
@@ -62,7 +63,9 @@ def _write(run: DenoiseRun, folder: Path, model: DenoiseModel, state: DenoiseSta
     tables = particles.blocks | {"optics": particles.optics, particles.block: table}
     write_star(folder / STAR, {name: tables[name] for name in particles.layout})
     write_model(folder, model, *_examples(run, model))
-    words, verdict = f"{len(particles):,} images, details to {model.cutoff_A:.1f} Å", "done"
+    bad = int(model.bad.sum())
+    refused = f"; {bad:,} particles were refused" if bad else ""
+    words, verdict = f"{len(particles) - bad:,} images, details to {model.cutoff_A:.1f} Å{refused}", "done"
     if not model.found_signal:
         words, verdict = "every denoised image is the mean image", "nothing was found"
     return Outcome(words=words, summary=_figures(model, run), messages=tuple(model.messages), verdict=verdict)

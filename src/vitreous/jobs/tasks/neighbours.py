@@ -19,7 +19,7 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.report.neighbours import neighbours_page
 from vitreous.jobs.results.neighbours import FILES, write_neighbours
-from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, classified, inherited, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "CentredParticles", "run_neighbours"]
@@ -59,6 +59,7 @@ def _prepare(
     path = classified(source.particles)
     chosen, notes = inherited(settings, path)
     found = Particles(**{**vars(source), "particles": path}).open(ctf=chosen.ctf)
+    require_within_box(chosen, found)
     warnings = warnings_before(found, invert_contrast=chosen.invert_contrast)
     run = prepare_neighbours(
         found,

@@ -8,19 +8,19 @@ import numpy as np
 
 from vitreous.jobs.at_once import AtOnce, at_once
 from vitreous.jobs.function import function_of
+from vitreous.jobs.given_maps import require_mask
 from vitreous.jobs.report.postprocess import postprocess_page
 from vitreous.jobs.results.postprocess import postprocess_files, write_postprocessed
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import Volume, read_volume
+from vitreous.particles.errors import require_file
 from vitreous.require import require_finite, require_not_negative, require_positive
 from vitreous.volumes import (
     PostProcessed,
     automatic_mask,
     check_halves,
-    check_mask,
     mean_of_halves,
     postprocess,
-    resample,
     threshold_mask,
 )
 
@@ -130,7 +130,7 @@ def _read(source: HalfMaps, settings: PostProcess) -> _Input:
     if source.mask is not None:
         if settings.mask_threshold is not None:
             raise ValueError(f"mask_threshold makes a mask, and {source.mask} is given: leave one of them out")
-        mask, notes = _read_mask(source.mask, first)
+        mask, notes = require_mask(source.mask, first)
     else:
         mask = _own_mask(mean_of_halves(first, second), settings, paths)
     return _Input(paths=paths, halves=(first, second), mask=mask, notes=tuple(notes))
@@ -141,6 +141,7 @@ def _pair(given: tuple[Path, ...] | Path) -> tuple[Path, Path]:
     paths = (given,) if isinstance(given, Path) else given
     if len(paths) == 1:
         first = _only_half1(paths[0]) if paths[0].is_dir() else paths[0]
+        require_file(first, "a half map")
         second = first.with_name(first.name.replace("half1", "half2"))
         if second == first:
             raise ValueError(
@@ -163,18 +164,6 @@ def _only_half1(folder: Path) -> Path:
     return found[0]
 
 
-def _read_mask(path: Path, like: Volume) -> tuple[Volume, list[str]]:
-    """The mask on the grid of the map: one of the same field but other voxels is resampled, and that is said."""
-    mask = read_volume(path, pixel_size_A=None)
-    same_field = abs(_field(mask) - _field(like)) < 0.5 * like.pixel_size_A
-    if mask.data.shape == like.data.shape or not same_field:
-        return check_mask(mask, like, name=str(path)), []
-    box, pixel = like.box_px, like.pixel_size_A
-    note = f"{path} has {mask.box_px} voxels of {mask.pixel_size_A:g} Å and was resampled to {box} of {pixel:g} Å"
-    resampled = resample(mask, box, pixel)
-    return check_mask(resampled.with_data(np.clip(resampled.data, 0.0, 1.0)), like, name=str(path)), [note]
-
-
 def _own_mask(mean: Volume, settings: PostProcess, paths: tuple[Path, Path]) -> Volume | None:
     """The mask at a given threshold. None where it is made from the map, once it is clear that one can be made."""
     try:
@@ -190,10 +179,6 @@ def _own_mask(mean: Volume, settings: PostProcess, paths: tuple[Path, Path]) -> 
         )
     except ValueError as error:
         raise ValueError(f"{paths[0]} and {paths[1]}: {error}; or give a mask with --mask") from error
-
-
-def _field(volume: Volume) -> float:
-    return max(volume.data.shape) * volume.pixel_size_A
 
 
 def _screen(found: _Input, source: HalfMaps, settings: PostProcess) -> tuple[str, ...]:

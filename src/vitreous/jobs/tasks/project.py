@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from vitreous.jobs.at_once import AtOnce, at_once
+from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.function import function_of
-from vitreous.jobs.posed_images import POSE_COLUMNS
+from vitreous.jobs.posed_images import POSE_COLUMNS, file_with_poses, posed_rows
 from vitreous.jobs.report.project import project_page
 from vitreous.jobs.results.project import FILES, Views, write_projections
 from vitreous.jobs.task import Outcome, Prepared, Progress, Resources, Task
@@ -22,6 +23,8 @@ from vitreous.volumes import Projector, projector
 
 __all__ = ["TASK", "MapToProject", "Project", "run_project"]
 
+MAPS = ("refined_unfil.mrc", "abinitio.mrc", "reconstruction.mrc", "initial.mrc")  # of the folders of jobs
+
 
 @dataclass(frozen=True, kw_only=True)
 class MapToProject:
@@ -30,9 +33,10 @@ class MapToProject:
     Parameters
     ----------
     map
-        The map to project (.mrc), a cube.
+        The map to project (.mrc), a cube; or the folder of a job that leaves one.
     poses
-        A .star file with the angles (and origins) of the projections. Without one, views are spread by --directions.
+        A .star file with the angles (and origins) of the projections, or the folder of a refine, abinitio or initial
+        job. Without one, views are spread by --directions.
     pixel_size_A
         Voxel size of the map in Angstrom, when its header does not say or is wrong.
     """
@@ -70,11 +74,12 @@ class Project:
 
 
 def _prepare(source: MapToProject, settings: Project, resources: Resources) -> Prepared[AtOnce, Projector]:
-    volume = read_volume(source.map, pixel_size_A=source.pixel_size_A)
+    path = _map_of(source.map)
+    volume = read_volume(path, pixel_size_A=source.pixel_size_A)
     try:
         _check_map(volume)
     except ValueError as error:
-        raise ValueError(f"{source.map}: {error}") from error
+        raise ValueError(f"{path}: {error}") from error
     if source.poses is None:
         if settings.ctf:
             raise ValueError("ctf: the CTF of every projection comes from a .star file; give one with --poses")
@@ -85,7 +90,7 @@ def _prepare(source: MapToProject, settings: Project, resources: Resources) -> P
         used = replace(settings, views=len(views.angles_deg))
     return Prepared(
         settings=used,
-        inputs=(source.map, *([source.poses] if source.poses else [])),
+        inputs=(path, *([file_with_poses(source.poses)] if source.poses else [])),
         algorithm=at_once(lambda seed: projector(volume)),
         state=AtOnce,
         steps=1,
@@ -94,6 +99,16 @@ def _prepare(source: MapToProject, settings: Project, resources: Resources) -> P
         warnings=notes,
         plan={"views": used.views, "box_px": volume.box_px},
     )
+
+
+def _map_of(path: Path) -> Path:
+    """A file as it is; of the folder of a job its map."""
+    if not path.is_dir():
+        return path
+    for name in MAPS:
+        if (path / name).is_file():
+            return path / name
+    raise JobFolderError(f"{path} has no {', '.join(MAPS)}: give a map (.mrc), or the folder of a job that leaves one")
 
 
 def _check_map(volume: Volume) -> None:
@@ -118,7 +133,9 @@ def _spread(settings: Project) -> Views:
 
 def _posed(path: Path, volume: Volume, settings: Project) -> tuple[Views, tuple[str, ...]]:
     """The views of a file; the images get the grid of the map, and a note where they had another."""
-    particles = read_particles(path, pixel_size_A=None)
+    particles = read_particles(file_with_poses(path), pixel_size_A=None)
+    if path.is_dir():
+        particles = posed_rows(particles)
     missing = [name for name in POSE_COLUMNS if name not in particles.table]
     if missing:
         raise ValueError(f"{path}: no column {', '.join(missing)}; projections need the poses of all images")

@@ -10,19 +10,20 @@ import numpy as np
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.forecasts import forecast_refine
 from vitreous.jobs.function import function_of
+from vitreous.jobs.given_maps import read_beside, require_mask
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
 from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
-from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_doubts, postprocess_figures
-from vitreous.particles import ParticleSet, Volume, read_volume
+from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import along_one_axis
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
 from vitreous.structures.refine.state import RefineState
-from vitreous.volumes import check_mask, high_pass, resample, symmetrise
+from vitreous.volumes import high_pass, symmetrise
 
 __all__ = ["TASK", "ParticlesToRefine", "run_refine"]
 
@@ -84,6 +85,7 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         pixel_size_A=source.pixel_size_A,
         ctf_applied=source.ctf_applied,
     ).open(ctf=settings.ctf, poses=not source.ignore_poses)
+    require_within_box(settings, found)
     poses, notes = _start(found, source)
     warnings = list(warnings_before(found, invert_contrast=settings.invert_contrast))
     if settings.ctf and found.ctf_for(True) is None:
@@ -94,11 +96,14 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         warnings.append("all particles are seen along one axis: one view does not determine a map")
     reference = mask = None
     if source.reference is not None:
-        reference = _read_reference(source.reference)
+        reference, said = _read_reference(source.reference, found)
+        notes += said
         notes += _on_another_grid(source.reference, reference, found)
         warnings += _without_symmetry(source.reference, reference, settings.symmetry)
     if source.mask is not None:
-        mask = _read_mask(source.mask, found)
+        box = np.zeros((found.box_px,) * 3, np.float32)
+        mask, said = require_mask(source.mask, Volume(data=box, pixel_size_A=found.pixel_size_A))
+        warnings += said
     run = prepare_refinement(
         found,
         settings,
@@ -193,9 +198,9 @@ def _without_symmetry(path: Path, reference: Volume, symmetry: str) -> list[str]
     ]
 
 
-def _read_reference(path: Path) -> Volume:
-    """A cube with something in it; of images there is no reference."""
-    volume = read_volume(path)
+def _read_reference(path: Path, particles: ParticleSet) -> tuple[Volume, list[str]]:
+    """A cube with something in it, of images there is no reference; and what is said about its voxel size."""
+    volume, said = read_beside(path, particles.box_px, particles.pixel_size_A)
     nz, ny, nx = volume.data.shape
     if len({nz, ny, nx}) > 1:
         raise ValueError(
@@ -206,13 +211,7 @@ def _read_reference(path: Path) -> Volume:
         raise ValueError(f"{path} holds {wrong} values that are NaN or infinite; a reference is a map of numbers")
     if volume.data.min() == volume.data.max():
         raise ValueError(f"{path} has the same value everywhere: there is nothing in it to refine against")
-    return volume
-
-
-def _read_mask(path: Path, particles: ParticleSet) -> Volume:
-    mask = read_volume(path)
-    same = resample(mask, particles.box_px, particles.pixel_size_A)
-    return check_mask(same.with_data(np.clip(same.data, 0.0, 1.0)), same, name=str(path))
+    return volume, said
 
 
 def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> tuple[str, ...]:

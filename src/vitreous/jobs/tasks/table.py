@@ -92,15 +92,28 @@ def task_of(name: str) -> "Task[Any, Any, Any, Any]":
 def write_report(folder: str | Path) -> Path:
     """Write ``report.html`` into the folder of a finished job from the files there, and return its path.
 
-    A folder without ``job.json`` is taken for a 2D classification, such as another program may have made. Raises
-    JobFolderError for a task without a report and a folder without results.
+    A folder without ``job.json`` that has files of a 2D classification is taken for one, such as another program may
+    have made. Raises JobFolderError for a task without a report, and for what is no folder of a finished job.
     """
     from vitreous.jobs.folder import JobFolderError  # here, so that the table alone is cheap
     from vitreous.jobs.manifest import read_manifest
     from vitreous.jobs.report import write_page
 
-    manifest = read_manifest(folder)
+    path = Path(folder)
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise JobFolderError(f"{path} {what}; expected the folder of a finished job")
+    manifest = read_manifest(path)
+    if manifest is None and not (path / "run_model.star").is_file():
+        raise JobFolderError(f"{path} has no job.json: it is not the folder of a job")
     name = "class2d" if manifest is None else manifest.task
     if name not in TASKS:
         raise JobFolderError(f"{folder} is a {name} job, which has no report; those with one: {', '.join(TASKS)}")
-    return write_page(folder, task_of(name).page(Path(folder)))
+    try:
+        page = task_of(name).page(path)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise JobFolderError(
+            f"{path}: its files do not fit together ({type(error).__name__}: {error}); they are damaged or of another "
+            "version, and the same job with --overwrite makes them anew"
+        ) from error
+    return write_page(folder, page)

@@ -1,12 +1,12 @@
 """Clouds of points from files: atoms of a model, tables of coordinates, NumPy arrays."""
 
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vitreous.particles import read_array, read_arrays
 from vitreous.simulate import read_atoms
 
 __all__ = ["POINT_SUFFIXES", "PointCloud", "read_points"]
@@ -16,7 +16,6 @@ _TABLES = (".csv", ".txt", ".tsv", ".xyz")
 _ARRAYS = (".npy", ".npz")
 POINT_SUFFIXES = (*_ATOMS, *_TABLES, *_ARRAYS)
 _ARRAY_NAME = "points"
-MOST_BYTES = 1 << 30  # of an archive, when it is unpacked: forty million points
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +75,8 @@ def read_points(path: str | Path) -> PointCloud:
 
 def _from_atoms(path: Path) -> PointCloud:
     atoms = read_atoms(path)
+    if not (np.isfinite(atoms.positions_A).all() and np.isfinite(atoms.weights).all()):
+        raise ValueError(f"{path}: an atom has a coordinate or an occupancy that is NaN or infinite; remove it.")
     times = np.rint(atoms.weights).astype(np.int64)
     present = times > 0
     if not present.any():
@@ -126,16 +127,7 @@ def _number(path: Path, line: int, column: int, word: str) -> float:
 
 
 def _from_array(path: Path) -> np.ndarray:
-    try:
-        _check_size(path)
-        with path.open("rb") as file:  # one that NumPy opens stays open when it cannot be read
-            loaded = np.load(file, allow_pickle=False)
-            array = loaded if isinstance(loaded, np.ndarray) else _only_array(path, loaded)
-    except Exception as error:  # NumPy reads a header as a Python literal, which fails in many ways
-        text = str(error)
-        raise ValueError(text if text.startswith(str(path)) else f"{path}: no array can be read ({text}).") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path}: no array can be read (found {type(array).__name__}).")
+    array = _only_array(path, read_arrays(path)) if path.suffix.lower() == ".npz" else read_array(path)
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu" or len(array) == 0:
         raise ValueError(
             f"{path}: expected an array of numbers (n, 3) x, y, z in Angstrom, found {array.dtype} of shape "
@@ -144,19 +136,8 @@ def _from_array(path: Path) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _check_size(path: Path) -> None:
-    """Refuse an archive that would fill the memory: a small file may hold any number of zeros."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > MOST_BYTES:
-        raise ValueError(f"{path}: expands to {size:,} bytes; expected points, {MOST_BYTES:,} at most.")
-
-
-def _only_array(path: Path, archive: np.lib.npyio.NpzFile) -> np.ndarray:
-    with archive:
-        names = archive.files
-        if _ARRAY_NAME in names or len(names) == 1:
-            return archive[_ARRAY_NAME if _ARRAY_NAME in names else names[0]]
+def _only_array(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    names = list(arrays)
+    if _ARRAY_NAME in names or len(names) == 1:
+        return arrays[_ARRAY_NAME if _ARRAY_NAME in names else names[0]]
     raise ValueError(f"{path}: expected one array, or one called {_ARRAY_NAME}, found {', '.join(names) or 'none'}.")

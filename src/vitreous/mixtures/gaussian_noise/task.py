@@ -10,6 +10,7 @@ from vitreous.mixtures.gaussian_noise.algorithm import gaussian_initial_model_al
 from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
 from vitreous.mixtures.model import Mixture
 from vitreous.models import InitialModelResult
+from vitreous.require import settings_with
 
 __all__ = ["gaussian_initial_model"]
 
@@ -35,7 +36,7 @@ def gaussian_initial_model(
     Raises ValueError, naming the average (from 1), for NaN or a constant average, and for averages of different boxes,
     a single view, a CTF of another shape, or an unknown symmetry.
     """
-    settings = settings or GaussianInitialModel()
+    settings = settings_with(GaussianInitialModel, settings, {})
     algorithm = gaussian_initial_model_algorithm(images, pixel_size_A, settings, ctf=ctf, threads=threads)
     result, _ = run(algorithm, seed=settings.seed, on_step=on_step)
     return result

@@ -8,6 +8,7 @@ import numpy as np
 from vitreous.iterate import run
 from vitreous.mixtures.known.algorithm import KnownPosesResult, known_poses_algorithm
 from vitreous.mixtures.known.settings import KnownPoses
+from vitreous.require import settings_with
 
 __all__ = ["reconstruct_known"]
 
@@ -33,7 +34,7 @@ def reconstruct_known(
     Raises ValueError, naming the image (from 1), for NaN, negative or all-zero images; for images of different boxes, a
     single one, an unknown symmetry, and for rotations or origins that are not one for each image.
     """
-    settings = settings or KnownPoses()
+    settings = settings_with(KnownPoses, settings, {})
     algorithm = known_poses_algorithm(images, rotations, pixel_size_A, settings, origins_A=origins_A, threads=threads)
     result, _ = run(algorithm, seed=settings.seed, on_step=on_step)
     return result

@@ -10,6 +10,7 @@ from vitreous.mixtures.model import Mixture
 from vitreous.mixtures.poisson_poses.algorithm import initial_model_algorithm
 from vitreous.mixtures.poisson_poses.settings import InitialModel
 from vitreous.models import InitialModelResult
+from vitreous.require import settings_with
 
 __all__ = ["initial_model"]
 
@@ -32,7 +33,7 @@ def initial_model(
     Raises ValueError, naming the average (from 1), for NaN, negative or all-zero averages, and for averages of
     different boxes, a single view, or an unknown symmetry.
     """
-    settings = settings or InitialModel()
+    settings = settings_with(InitialModel, settings, {})
     algorithm = initial_model_algorithm(images, pixel_size_A, settings, threads=threads)
     result, _ = run(algorithm, seed=settings.seed, on_step=on_step)
     return result

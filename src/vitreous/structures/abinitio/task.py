@@ -18,8 +18,9 @@ from vitreous.matching import (
     prepare_particles,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, finest_held
+from vitreous.particles import ParticleSet, finest_held, require_particles
 from vitreous.processes import ALONE, Processes
+from vitreous.require import settings_with
 from vitreous.structures.abinitio.em import StartState, new_start, one_pass, with_symmetry
 from vitreous.structures.abinitio.final import finish
 from vitreous.structures.abinitio.result import AbinitioResult
@@ -279,8 +280,10 @@ def abinitio(
 
     ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or Abinitio(), **overrides)
-    prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
+    chosen = settings_with(Abinitio, settings, overrides)
+    prepared = prepare_run(
+        require_particles(particles), chosen, device=device, memory_bytes=memory_bytes, processes=processes
+    )
     with torch.no_grad(), one_thread():
         result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
     return result

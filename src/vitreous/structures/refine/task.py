@@ -20,8 +20,9 @@ from vitreous.matching import (
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, Volume, finest_held
+from vitreous.particles import ParticleSet, Volume, finest_held, require_particles
 from vitreous.processes import ALONE, Processes
+from vitreous.require import settings_with
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import inserted, one_pass
@@ -367,9 +368,9 @@ def refine(
     one of them is needed, and without poses all views are searched first. ``on_step`` receives what is worth knowing of
     every pass. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or Refine(), **overrides)
+    chosen = settings_with(Refine, settings, overrides)
     prepared_run = prepare_refinement(
-        particles,
+        require_particles(particles),
         chosen,
         reference=reference,
         poses=poses,
