@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.forecasts import forecast_refine
 from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
@@ -119,6 +120,7 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         algorithm=run.algorithm,
         state=RefineState,
         steps=settings.iterations,
+        forecast=partial(forecast_refine, passes=settings.iterations, most_rings=run.most_rings, particles=len(found)),
         write=partial(_write, run),
         screen=_screen(run, source, resources),
         notes=tuple(notes),
