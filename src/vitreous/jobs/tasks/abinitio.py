@@ -96,6 +96,7 @@ def _screen(run: AbinitioRun, output: Path) -> tuple[str, ...]:
         "CTF corrected" if plan.has_ctf else "no CTF correction",
     ]
     chosen = [
+        {"em": "expectation maximisation", "sgd": "stochastic gradient ascent"}[settings.method],
         f"{plan.volumes} volume{'s' * (plan.volumes > 1)}",
         f"symmetry {plan.symmetry}",
         f"{plan.starts} start{'s' * (plan.starts > 1)}",

@@ -222,7 +222,8 @@ def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> 
     return (
         f"data     {particles.path}: {len(particles):,} particles, {particles.box_px} x {particles.box_px} pixels, "
         f"{particles.pixel_size_A:g} Å/pixel, {'CTF corrected' if run.ctf is not None else 'no CTF correction'}",
-        f"settings from {start} and {against} at {settings.initial_lowpass_A:g} Å, symmetry {settings.symmetry}, "
+        f"settings {'MAP' if settings.method == 'map' else 'FREALIGN'} from {start} and {against} at "
+        f"{settings.initial_lowpass_A:g} Å, symmetry {settings.symmetry}, "
         f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, at most {settings.iterations} passes, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
