@@ -289,7 +289,8 @@ def _projection(rows: list[dict[str, Any]]) -> str:
     return (
         f"**A projection, not a measurement**: by straight lines through these, {MANY:,} particles of 128 pixels cost "
         f"{total:,.0f} CPU s ({words}; and the passes of ab initio, which see a part of the particles). On {CORES} "
-        f"cores that share the work without loss this is {total / CORES / 60:.0f} minutes."
+        f"cores that share the work without loss this is {total / CORES / 60:.0f} minutes. A search of all views by "
+        "all particles, as noisy ones need, is not in it."
     )
 
 
