@@ -359,6 +359,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m benchmarks fuzz``."""
     parser.add_argument("--reader", choices=READERS, action="append", help="only these readers; default: all")
     parser.add_argument("--inputs", type=int, default=1_000_000, help="in all, shared by the readers")
+    parser.add_argument("--add", action="store_true", help="to what bench-out/fuzz.json has from earlier runs")
     parser.add_argument("--engine", choices=("auto", "atheris", "mutate"), default="auto")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -368,7 +369,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     engine = options.engine
     if engine == "auto":
         engine = "atheris" if find_spec("atheris") else "mutate"
-    names = options.reader or list(READERS)
+    names, record = options.reader or list(READERS), work.with_suffix(".json")
+    earlier = json.loads(record.read_text())["figures"]["readers"] if options.add and record.is_file() else {}
     found: dict[str, Any] = {}
     for name in names:
         words = [name, str(options.inputs // len(names)), str(options.seed), engine]
@@ -380,8 +382,16 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         else:
             found[name] = json.loads(lines[-1])
         print(f"{name}: {found[name]}", flush=True)
+    found = {name: _sum(earlier.get(name), found.get(name)) for name in READERS if name in {*earlier, *found}}
     inputs, bad = (sum(each[key] for each in found.values()) for key in ("inputs", "unclean"))
     return {"engine": engine, "inputs": inputs, "unclean": bad, "readers": found}
+
+
+def _sum(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any]:
+    """The figures of two runs of a reader."""
+    if one is None or other is None:
+        return one or other or {}
+    return {key: one[key] + other[key] for key in ("inputs", "unclean", "said", "cpu_s")}
 
 
 def table(figures: dict[str, Any]) -> str:

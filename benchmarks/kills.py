@@ -181,24 +181,32 @@ def cut_inputs(given: dict[str, str], work: Path, count: int, seed: int) -> dict
     return {"cuts": count, "ended_well": ended_well, "mute": mute}
 
 
+def added(earlier: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The figures of two runs: of a command that is in both, those of the later one; disks and cuts add up."""
+    again = [name for name, count in found["kills"].items() if count]
+    wrong = [text for text in earlier["wrong"] if text.partition(":")[0] not in again]
+    sums = {key: {k: earlier[key][k] + found[key][k] for k in found[key]} for key in ("full", "cut")}
+    return {**sums, "kills": earlier["kills"] | found["kills"], "wrong": wrong + found["wrong"]}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m benchmarks kills``."""
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cuts", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--add", action="store_true", help="to what bench-out/kills.json has of other commands")
     parser.add_argument("--command", choices=COMMANDS, action="append", help="only these; default: all")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Kills, full disks, inputs that are cut short."""
-    names = options.command or list(COMMANDS)
-    given = inputs(work.resolve())
-    found = {
-        "full": full_disks(given, work.resolve(), names),
-        "cut": cut_inputs(given, work.resolve(), options.cuts, 1),
-    }
-    print(json.dumps(found, indent=1), flush=True)
-    return found | kills(given, work, options.kills, options.seed, names)
+    names, work, record = options.command or list(COMMANDS), work.resolve(), work.with_suffix(".json")
+    earlier = json.loads(record.read_text())["figures"] if options.add and record.is_file() else None
+    given = inputs(work)
+    full, cut = full_disks(given, work, names), cut_inputs(given, work, options.cuts, options.seed + 1)
+    print(json.dumps({"full": full, "cut": cut}, indent=1), flush=True)
+    found = {"full": full, "cut": cut, **kills(given, work, options.kills, options.seed, names)}
+    return found if earlier is None else added(earlier, found)
 
 
 def table(figures: dict[str, Any]) -> str:

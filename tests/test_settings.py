@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as relaxed
 from hypothesis import strategies as st
 
 from vitreous.jobs.options import RunOptions
@@ -63,6 +64,7 @@ def test_the_table_has_every_job_and_every_number():
 
 
 @pytest.mark.parametrize(("settings", "name"), NUMBERS, ids=lambda value: getattr(value, "__name__", value))
+@relaxed(deadline=None)  # what a busy machine takes says nothing
 @given(number=never_finite)
 def test_a_number_that_is_none_is_refused_by_the_name_of_its_setting(settings, name, number):
     with pytest.raises(ValueError, match=rf"^{name}: expected .*, found {number}$"):
