@@ -139,7 +139,7 @@ def table(figures: dict[str, Any]) -> str:
     bands = ("interpolation", *(f"{low:g}-{high:g} cycles/px" for low, high in BANDS))
     kept = [(r["way"], *(f"{100 * x:.0f} %" for x in r["kept"])) for r in figures["interpolation"]]
     low_pass = (
-        "Power of white noise that is left after one turn by 30 degrees and a shift of half a pixel. More than 100 % is "
-        "what the corners of Fourier space, beyond 0.5 cycles per pixel, leave there once they are turned:"
+        "Power of white noise that is left after one turn by 30 degrees and a shift of half a pixel. More than 100 % "
+        "is what the corners of Fourier space, beyond 0.5 cycles per pixel, leave there once they are turned:"
     )
     return f"{text}\n\n{markdown_table(header, rows)}\n\n{low_pass}\n\n{markdown_table(bands, kept)}"
