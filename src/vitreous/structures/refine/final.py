@@ -68,24 +68,7 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
     )
     run.on_progress(1, 4, "maps from the original pixels")
     noise = _noise_curves(state, work.data)
-    scaled = state.information / UNDERSTATED
-    found = reconstruct(
-        PosedParticles(
-            read=run.particles.read,
-            preparation=run.preparation,
-            ctf=run.ctf,
-            rotations=state.rotation,
-            origins_A=state.origin_A,
-            half=np.maximum(half, 0),
-            weights=used.astype(np.float64),
-            noise_group=work.data.noise_group,
-            noise_power=torch.from_numpy(noise).float(),
-            spread=lambda index: posterior_points(index, state.rotation[index], state.origin_A[index], scaled[index]),
-        ),
-        Gridding(symmetry=run.settings.symmetry),
-        threads=run.threads,
-        processes=run.processes,
-    )
+    found = _reconstructed(run, state, half, noise)
     run.on_progress(2, 4, "mask and resolution")
     halves = tuple(_named(volume, run.settings.symmetry) for volume in found.halves)
     full = _named(_best_map(found, run.preparation.radius_px), run.settings.symmetry)
@@ -113,6 +96,26 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         same_view=said.same_view,
         messages=_messages(run, state, in_sphere, said, used),
     )
+
+
+def _reconstructed(run: "RefineRun", state: RefineState, half: np.ndarray, noise: np.ndarray) -> Reconstruction:
+    """Half maps of the original pixels, every particle at the poses that stand for its posterior."""
+    known = state.information / UNDERSTATED
+    used = half >= 0
+    particles = PosedParticles(
+        read=run.particles.read,
+        preparation=run.preparation,
+        ctf=run.ctf,
+        rotations=state.rotation,
+        origins_A=state.origin_A,
+        half=np.maximum(half, 0),
+        weights=used.astype(np.float64),
+        noise_group=run.data(state.room).noise_group,
+        noise_power=torch.from_numpy(noise).float(),
+        spread=lambda index: posterior_points(index, state.rotation[index], state.origin_A[index], known[index]),
+    )
+    settings = Gridding(symmetry=run.settings.symmetry)
+    return reconstruct(particles, settings, threads=run.threads, processes=run.processes)
 
 
 def _best_map(found: Reconstruction, radius_px: float) -> Volume:
