@@ -24,8 +24,8 @@ __all__ = ["Outcome", "expect", "expect_into"]
 T = TypeVar("T")
 
 TILE = 512  # particles matched at a time
-LARGEST_TILE = 2048
-PER_REFERENCE = 20  # images of a tile that should meet a reference in the second pass: fewer are slow products
+TILE_BYTES = 128 << 20  # of a tile and the hypotheses that it keeps
+PER_REFERENCE = 80  # images of a tile that should meet a reference in the second pass: fewer are slow products
 GROUP_SHARE = 1 / 8  # of the memory, for tiles that share the shifting of references
 ROWS_KEPT = 100  # hypotheses of an image that pass through a choice, to estimate memory with
 
@@ -147,7 +147,7 @@ def by_groups(
         yield from ordered_map(lambda part: match([part], 1), places, particles.threads)
         return
     grid = plan.fine
-    per_image = 8 * grid.rings * grid.harmonics + 6 * n_references + ROWS_KEPT * 4 * grid.n_psi
+    per_image = _bytes_per_image(grid) + 6 * n_references
     size = max(1, int(GROUP_SHARE * particles.memory_bytes) // (per_image * len(places[0])))
     for i in range(0, len(places), size):
         yield match(places[i : i + size], particles.threads)
@@ -160,7 +160,12 @@ def _tile(plan: SearchPlan, n_references: int, *, restricted: bool) -> int:
     """
     if plan.coarse is None and not restricted:
         return TILE
-    return min(max(TILE, PER_REFERENCE * n_references), LARGEST_TILE)
+    return max(TILE, min(PER_REFERENCE * n_references, TILE_BYTES // _bytes_per_image(plan.fine)))
+
+
+def _bytes_per_image(grid: PoseGrid) -> int:
+    """Of its rings, and of the hypotheses that pass through a choice."""
+    return 8 * grid.rings * grid.harmonics + ROWS_KEPT * 4 * grid.n_psi
 
 
 def _mask(candidates: Candidates, places: np.ndarray, device: str) -> torch.Tensor:

@@ -40,7 +40,7 @@ __all__ = ["KEEP_NATS", "SearchBlocks", "SearchPlan", "find_rows", "plan_search"
 KEEP_NATS = 10.0  # hypotheses with less than exp(-10) of the best one's weight are dropped
 COARSE_FROM_RINGS = 10  # with fewer rings the exhaustive pass costs less than the bookkeeping of two
 CROWDED = 0.3  # share of survivors above which one sweep over everything is faster
-COARSE_SHARE = 0.6  # of the rings: the coarse pass costs about COARSE_SHARE^6 of the fine one
+COARSE_SHARE = 0.55  # of the rings: the coarse pass costs about COARSE_SHARE^6 of the fine one
 COARSE_MEMORY = 1 / 4  # of the memory for shifted references; the coarse ones of K references are an eighth of the fine
 
 
