@@ -43,9 +43,9 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     """Write a result into a folder.
 
     ``refined.mrc`` (all particles, filtered and sharpened) and what else :func:`write_postprocessed` writes, the half
-    maps and their mean without any filter, ``refined_data.star``: all columns of the input, poses, half (rlnRandomSubset),
-    standard deviations of in-plane angle and viewing direction in degrees and of the origin in Angstrom (per axis),
-    log likelihood above that of an empty image. Particles without a part have rlnRandomSubset 0.
+    maps and their mean without any filter, ``refined_data.star``: all columns of the input, poses, half
+    (rlnRandomSubset), standard deviations of in-plane angle and viewing direction in degrees and of the origin in
+    Angstrom (per axis), log likelihood above that of an empty image. Particles without a part have rlnRandomSubset 0.
     """
     path = Path(folder)
     write_postprocessed(path, result.post, stem=STEM)
