@@ -140,7 +140,7 @@ def test_nothing_is_claimed_for_noise_of_any_colour_or_start(colour):
         k = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.rfftfreq(32)[None])
         images = np.fft.irfft2(np.fft.rfft2(noise.particles.images) / np.sqrt(1 + (k / 0.06) ** 2), s=(32, 32))
         noise = replace(noise, particles=replace(noise.particles, images=images.astype(np.float32)))
-    poses = abinitio(noise.particles, Abinitio(particle_diameter_A=DIAMETER_A, starts=1), threads=1).poses
+    poses = abinitio(noise.particles, Abinitio(particle_diameter_A=DIAMETER_A, starts=1)).poses
     for start in ({"reference": noise.map}, {"poses": poses}):
         found = refine(noise.particles, SETTINGS, threads=1, **start)
         assert found.resolution_A == np.inf
