@@ -135,14 +135,14 @@ def test_nothing_is_claimed_from_views_that_are_not_those_of_the_particles(made)
 @pytest.mark.parametrize("colour", ["white", "coloured"])
 def test_nothing_is_claimed_for_noise_of_any_colour_or_start(colour):
     """A reference, and poses that an ab initio run has found in the noise."""
-    noise = scene(600, snr=0.1, seed=4, signal=False)
+    noise = scene(300, snr=0.1, seed=4, signal=False)
     if colour == "coloured":
         k = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.rfftfreq(32)[None])
         images = np.fft.irfft2(np.fft.rfft2(noise.particles.images) / np.sqrt(1 + (k / 0.06) ** 2), s=(32, 32))
         noise = replace(noise, particles=replace(noise.particles, images=images.astype(np.float32)))
-    poses = abinitio(noise.particles, Abinitio(particle_diameter_A=DIAMETER_A, starts=1)).poses
+    poses = abinitio(noise.particles, Abinitio(particle_diameter_A=DIAMETER_A, starts=1, iterations=3)).poses
     for start in ({"reference": noise.map}, {"poses": poses}):
-        found = refine(noise.particles, SETTINGS, threads=1, **start)
+        found = refine(noise.particles, SETTINGS, iterations=3, threads=1, **start)
         assert found.resolution_A == np.inf
         assert "No resolution is claimed" in found.messages[0]
 
