@@ -34,6 +34,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "known-poses": False,
     "reconstruct": False,
     "refine": False,
+    "complexity3d": False,
     "class2d-quality": False,
     "perfect-classes": False,
     "relion-peer": False,

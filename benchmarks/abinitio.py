@@ -1,96 +1,81 @@
 """Ab initio structures of the 70S benchmark from random starts: which starts are right, pose errors, CPU seconds.
 
-Every start is a job of its own in a process of its own with one thread; its poses of all particles are scored against
-the truth (``metrics.py pose``, the better hand). CPU seconds are those of the whole process, with imports, reading and
-the pass that poses all particles.
+Every start is a process of its own with one thread, the runs of `refine` of which this is the first half; the poses of
+all particles are scored against the truth over both hands. CPU seconds are those of `abinitio` in a running process,
+reading and the pass that poses all particles included. A start is right when more than half of the poses are within 10
+degrees.
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.child import run_child
-from benchmarks.record import REPOSITORY
-from benchmarks.sticks import DEFAULT, make_data
+from benchmarks import sticks
+from benchmarks.random_starts import CASES, has_run, random_start
 from benchmarks.tables import markdown_table
-from vitreous.jobs import read_manifest
+from benchmarks.truth_scores import frame_of, pose_figures
+from vitreous.particles import read_particles
+from vitreous.structures import Poses
 
-RIGHT_DEG = 10.0  # median error of the poses: a grid of 7 degrees of the right structure stays below
-CASES = (("0.1", "sub2000_snr0.1.star", 2000), ("0.02", "particles_snr0.02.star", 5000))
+RIGHT = 0.5
+TOLD = ("evidence", "settled", "abinitio_passes", "abinitio_cpu_s")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options."""
-    parser.add_argument("--sticks", type=Path, default=DEFAULT, help="folder of make_data.py and metrics.py")
-    parser.add_argument("--data-seeds", type=int, nargs="+", default=[20240701, 20240702])
-    parser.add_argument("--starts", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of the starts")
-    parser.add_argument("--snr", nargs="+", default=["0.1", "0.02"], choices=["0.1", "0.02"])
+    parser.add_argument("--sticks", type=Path, default=sticks.DEFAULT, help="folder of make_data.py")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(sticks.REPORTED), help="of the data")
+    parser.add_argument("--starts", type=int, nargs=len(CASES), default=[5, 2, 2], help="of every data set, by case")
+    parser.add_argument("--done", action="store_true", help="only the starts that have been made already")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """One row per data seed, SNR and start."""
+    """One row per data seed, SNR, number of particles and start."""
     rows = []
-    for data_seed in options.data_seeds:
-        data = make_data(options.sticks, work / f"s{data_seed}", seed=data_seed)
-        for snr, name, particles in CASES:
-            for start in options.starts if snr in options.snr else ():
-                folder = work / f"job_{data_seed}_{snr}_{start}"
-                row = {"data_seed": data_seed, "snr": snr, "particles": particles, "start": start}
-                rows.append({**row, **_one(options.sticks, data, data / name, folder, start)})
+    for (snr, count), starts in zip(CASES, options.starts, strict=True):
+        for seed in options.seeds:
+            data = sticks.ribosomes(options.sticks, work, seed)
+            truth = Poses.from_particles(read_particles(data / "truth.star")).take(slice(0, count))
+            for start in range(starts):
+                folder = work.parent / "random-starts" / f"{seed}_{snr}_{count}_{start}"
+                if options.done and not has_run(folder):
+                    continue
+                run = random_start(data / f"particles_snr{snr}.star", count, start, folder)
+                score = pose_figures(run.first, truth, frame_of(run.first, truth))
+                told = {
+                    name: run.figures[name] for name in ("evidence", "settled", "abinitio_passes", "abinitio_cpu_s")
+                }
+                rows.append({"seed": seed, "snr": snr, "particles": count, "start": start, **score, **told})
                 print(rows[-1], flush=True)
     return {"rows": rows}
 
 
-def _one(sticks: Path, data: Path, star: Path, folder: Path, seed: int) -> dict[str, Any]:
-    """Run and score one start."""
-    command: list[str | Path] = [sys.executable, "-m", "vitreous", "abinitio", star, "-o", folder, "--overwrite"]
-    options = ["--starts", "1", "--seed", str(seed), "--threads", "1"]
-    cost = run_child([*command, *options], Path(f"{folder}.log"), threads=1)
-    score = _score(sticks, data, folder)
-    manifest = read_manifest(folder)
-    summary = {} if manifest is None else manifest.summary
-    return {
-        "median_deg": round(score["med_deg"], 2),
-        "below_10_deg": round(score["frac_lt10"], 3),
-        "right": score["med_deg"] < RIGHT_DEG,
-        "finished": summary.get("finished"),
-        "evidence": summary.get("held_out_evidence"),
-        **cost.figures(),
-    }
-
-
-def _score(sticks: Path, data: Path, folder: Path) -> dict[str, Any]:
-    out = Path(f"{folder}.json")
-    command: list[str | Path] = [
-        *(sys.executable, REPOSITORY / sticks / "metrics.py", "pose", "--data", folder / "abinitio_data.star"),
-        *("--truth", data / "truth.star", "--vol", data / "vol_true_64.mrc", "--apix", "5", "--json", out),
-    ]
-    run_child(command, Path(f"{folder}.score.log"))
-    found = json.loads(out.read_text())
-    score: dict[str, Any] = found[found["best_hand"]]
-    return score
-
-
 def table(figures: dict[str, Any]) -> str:
-    """One line per data seed and SNR."""
-    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    """One line per data set."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in figures["rows"]:
-        groups.setdefault((row["data_seed"], row["snr"]), []).append(row)
-    lines = []
-    for (seed, snr), rows in groups.items():
-        medians, cpu = sorted(r["median_deg"] for r in rows), sorted(r["cpu_s"] for r in rows)
-        right = sum(r["right"] for r in rows)
-        lines.append(
-            [
-                str(seed),
-                snr,
-                f"{rows[0]['particles']:,}",
-                f"{right} of {len(rows)}",
-                f"{medians[0]:.1f}-{medians[-1]:.1f}",
-                f"{cpu[0]:.0f}-{cpu[-1]:.0f}",
-            ]
+        groups.setdefault((row["snr"], row["particles"], row["seed"]), []).append(row)
+
+    def span(rows: list[dict[str, Any]], name: str, form: str, scale: float = 1.0) -> str:
+        low, high = (format(scale * f(r[name] for r in rows), form) for f in (min, max))
+        return low if low == high else f"{low} to {high}"
+
+    lines = [
+        (
+            f"{snr:g}",
+            f"{particles:,}",
+            f"{seed}",
+            f"{sum(r['within_10_deg'] > RIGHT for r in rows)} of {len(rows)}",
+            span(rows, "median_deg", ".1f"),
+            span(rows, "within_10_deg", ".0f", 100),
+            span(rows, "evidence", ".1f"),
+            span(rows, "abinitio_passes", "d", 1),
+            span(rows, "abinitio_cpu_s", ".0f"),
         )
-    head = ["data seed", "SNR", "particles", "starts that are right", "median pose error (deg)", "CPU s per start"]
-    return markdown_table(head, lines)
+        for (snr, particles, seed), rows in groups.items()
+    ]  # fmt: skip
+    header = (
+        *("SNR", "particles", "data seed", "starts that are right", "median pose error (deg)", "within 10 deg (%)"),
+        *("evidence (nats per image)", "passes", "CPU s"),
+    )
+    return markdown_table(header, lines)

@@ -44,7 +44,7 @@ MASKS = ("ball", "sphere", "tight")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options."""
     parser.add_argument("--sticks", type=Path, default=sticks.DEFAULT, help="folder of make_data.py")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[20240501, 20240701, 20240702], help="of the data")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(sticks.REPORTED), help="of the data")
     parser.add_argument("--snr", type=float, nargs="+", default=[0.1, 0.02], choices=[0.1, 0.02])
     parser.add_argument("--particles", type=int, nargs="+", default=[2000, 5000])
 
@@ -55,12 +55,12 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         raise sticks.NotAvailable(f"{RELION} is not installed")
     rows = []
     for seed in options.seeds:
-        data = sticks.make_data(options.sticks, work / f"data-{seed}", seed=seed)
+        data = sticks.ribosomes(options.sticks, work, seed)
         truth = torch.from_numpy(np.array(read_volume(data / "vol_true_64.mrc").data))
         masks = masks_of(truth)
         for snr in options.snr:
             for count in options.particles:
-                star = with_true_poses(data, snr, count)
+                star = with_true_poses(data, snr, count, work)
                 for program, found, cost in _programs(star, work / "run"):
                     scores = {name: score(found, truth, mask) for name, mask in masks.items()}
                     rows.append({"seed": seed, "snr": snr, "particles": count, "program": program, **cost, **scores})
@@ -68,12 +68,13 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def with_true_poses(data: Path, snr: float, count: int) -> Path:
-    """A STAR file of the first particles with the poses that they were made with."""
+def with_true_poses(data: Path, snr: float, count: int, folder: Path) -> Path:
+    """A STAR file, in ``folder``, of the first particles with the poses that they were made with."""
     truth = read_star(data / "truth.star")["particles"]
     names = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
     particles = read_particles(data / f"particles_snr{snr}.star")
-    path = data / f"posed_{count}_snr{snr}.star"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{data.name}_{count}_snr{snr}.star"
     particles.with_columns(**{n: truth.numbers(n) for n in names}).subset(np.arange(count)).write(path)
     return path
 

@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks.child import run_child
 from benchmarks.record import REPOSITORY
 
-__all__ = ["DEFAULT", "NotAvailable", "make_data", "score_class2d", "stick_module"]
+__all__ = ["DEFAULT", "REPORTED", "NotAvailable", "make_data", "ribosomes", "score_class2d", "stick_module"]
 
 DEFAULT = Path(os.path.relpath(REPOSITORY.parent / "shared" / "bench", REPOSITORY))
+REPORTED = (20240701, 20240702, 20240703)  # seeds of the data that nothing was tuned on; 20240501 is the tuning seed
 SCORES = ("pair_deg", "pair_fold_deg", "med_deg", "cc", "frc05_A", "frc05_median_A", "inplane_med_deg", "n_nonempty")
 
 
@@ -34,6 +35,11 @@ def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -
         command: list[str | Path] = [sys.executable, script, folder, "--seed", str(seed), "--n", str(particles)]
         run_child(command, folder / "make_data.log")
     return folder
+
+
+def ribosomes(sticks: Path, work: Path, seed: int) -> Path:
+    """The 70S data of one seed, in a folder beside ``work`` that the measurements share."""
+    return make_data(sticks, work.parent / "70s" / f"s{seed}", seed=seed)
 
 
 def stick_module(sticks: Path, name: str) -> ModuleType:

@@ -10,7 +10,7 @@ import pytest
 
 from vitreous.jobs import job_status, read_history
 from vitreous.jobs.manifest import read_manifest
-from vitreous.particles import open_stack, read_star
+from vitreous.particles import open_stack, read_star, read_volume
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "jobs"))
 
@@ -110,3 +110,30 @@ def test_a_killed_process_ends_the_job_with_a_clear_word_and_it_goes_on_with_any
         f"going on after iteration {reached}" in resumed.out or f"going on after iteration {reached - 1}" in resumed.out
     )
     assert job_status(folder) == "finished"
+
+
+@pytest.mark.slow
+def test_structures_from_the_first_to_the_last_by_two_processes_and_by_one(simulated, vitreous, tmp_path):
+    """A few passes of ab initio, refinement from it, and a map from its poses: every job by two and by one."""
+
+    def by_two_and_one(name: str, source: Path, *options: object) -> tuple[Path, Path]:
+        two, one = tmp_path / f"{name}_two", tmp_path / f"{name}_one"
+        (code, _, err), (other_code, other_out, other_err) = ended(
+            start(command(name, source, "-o", two, "--threads", 1, *options), 2)
+        )
+        assert (code, other_code, other_out) == (0, 0, ""), (err, other_err)
+        assert read_manifest(two).status == "finished"
+        alone = vitreous(name, source, "-o", one, "--threads", 1, *options)
+        assert alone.code == 0, alone.err
+        return two, one
+
+    def maps_agree(folders: tuple[Path, Path], name: str) -> bool:
+        a, b = (read_volume(folder / name).data.ravel() for folder in folders)
+        return bool(np.corrcoef(a, b)[0, 1] > 0.99)
+
+    first = by_two_and_one("abinitio", simulated / "particles.star", "--starts", 1, "--iterations", 3)
+    assert maps_agree(first, "abinitio.mrc")
+    assert read_manifest(first[0]).summary["processes"] == 2
+    finer = by_two_and_one("refine", first[1], "--iterations", 2, "--folds", 4)
+    assert maps_agree(finer, "refined_unfil.mrc")
+    assert maps_agree(by_two_and_one("reconstruct", finer[1] / "refined_data.star"), "reconstruction.mrc")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -97,10 +97,10 @@ def _class2d(seed: int, threads: int) -> Algorithm[Any, Any]:
     return prepare_run(particles(), settings, threads=threads).algorithm
 
 
-def _abinitio(seed: int, threads: int) -> Algorithm[Any, Any]:
+def _abinitio(seed: int, threads: int, method: Literal["em", "sgd"] = "em") -> Algorithm[Any, Any]:
     settings = Abinitio(
-        volumes=2, starts=2, particle_diameter_A=100.0, folds=4, iterations=3, offset_range_A=8.0, subset=40,
-        resolution_limit_A=20.0, seed=seed,
+        method=method, volumes=2, starts=2, particle_diameter_A=100.0, folds=4, iterations=3, offset_range_A=8.0,
+        subset=40, resolution_limit_A=20.0, seed=seed,
     )  # fmt: skip
     return prepare_abinitio(particles(), settings, threads=threads).algorithm
 
@@ -211,13 +211,16 @@ def posed() -> tuple[ArrayParticles, Poses]:
     return ArrayParticles(images=images.astype(np.float32), pixel_size_A=PIXEL_A), poses
 
 
-def _refine(seed: int, threads: int) -> Algorithm[Any, Any]:
-    settings = Refine(particle_diameter_A=100.0, folds=4, iterations=4, initial_lowpass_A=30.0, seed=seed)
+def _refine(seed: int, threads: int, method: Literal["map", "frealign"] = "map") -> Algorithm[Any, Any]:
+    settings = Refine(
+        method=method, particle_diameter_A=100.0, folds=4, iterations=4, initial_lowpass_A=30.0, seed=seed
+    )
     return prepare_refinement(posed()[0], settings, poses=posed()[1], threads=threads).algorithm
 
 
 ALGORITHMS: dict[str, Case] = {
     "abinitio": Case(make=_abinitio, state=AbinitioState),
+    "abinitio, sgd": Case(make=lambda seed, threads: _abinitio(seed, threads, "sgd"), state=AbinitioState),
     "class2d": Case(make=_class2d, state=Class2DState),
     "neighbours": Case(make=_neighbours, state=NeighboursState),
     "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),
@@ -231,6 +234,7 @@ ALGORITHMS: dict[str, Case] = {
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
     "reconstruct, art": Case(make=_art, state=ReconstructionState),
     "refine": Case(make=_refine, state=RefineState),
+    "refine, frealign": Case(make=lambda seed, threads: _refine(seed, threads, "frealign"), state=RefineState),
     "mixture": Case(make=_fit, state=FitState),
     "mixture, gibbs": Case(make=_sampling, state=SamplingState),
 }

@@ -48,6 +48,47 @@ def test_a_bar_on_a_terminal(monkeypatch):
     assert "24.1 Å" in text
 
 
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self):
+        self.seconds = 100.0
+
+    def __call__(self):
+        return self.seconds
+
+
+def test_what_a_job_foresees_is_said_and_runs_down(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    clock, out, seen = Clock(), io.StringIO(), []
+
+    def forecast(steps):
+        seen.append([step["iteration"] for step in steps])
+        return 30.0
+
+    before = [{"iteration": 1, "seconds": 6.0}]
+    with reporting("refining", total=25, first=1, forecast=forecast, before=before, now=clock, stdout=out) as reporter:
+        reporter.within(0.5)
+        assert "left" not in out.getvalue()  # a first pass says nothing of the others yet
+        clock.seconds += 4.0
+        reporter.step({"iteration": 2, "seconds": 4.0})
+        clock.seconds += 10.0
+        reporter.within(0.9)
+    assert seen == [[1, 2]]
+    text = out.getvalue()
+    assert "about 20 s left" in text
+    assert "50%" in text  # 6 + 4 + 10 s of 40, whatever the most passes are
+
+
+def test_without_a_forecast_all_iterations_cost_the_same():
+    clock, out = Clock(), io.StringIO()
+    with reporting("neighbours", total=10, first=2, now=clock, stdout=out) as reporter:
+        clock.seconds += 4.0
+        reporter.step({"iteration": 4, "seconds": 2.0})
+    assert out.getvalue().strip().endswith("about 12 s left")
+
+
 def test_durations():
     assert [describe_duration(s) for s in (0.2, 42, 185, 7805)] == ["0 s", "42 s", "3 min 5 s", "2 h 10 min"]
 

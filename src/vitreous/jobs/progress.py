@@ -1,7 +1,7 @@
 """Progress with the time left: a bar on a terminal, plain lines elsewhere, JSON lines for programs."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -13,7 +13,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from vitreous.jobs.history import to_json
 from vitreous.words import printable
 
-__all__ = ["Reporter", "describe_bytes", "describe_duration", "describe_step", "follow", "reporting"]
+__all__ = ["Forecast", "Reporter", "describe_bytes", "describe_duration", "describe_step", "follow", "reporting"]
+
+Forecast = Callable[[Sequence[Mapping[str, Any]]], float]  # what every step has said -> seconds left after the last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,36 +41,64 @@ class Reporter:
     def within(self, fraction: float) -> None:
         """How much of the iteration in progress is done, 0..1; moves the bar only."""
         if self.move is not None:
-            done = self.clock.done + min(max(fraction, 0.0), 1.0)
-            self.move(done, self._left(done), None)
+            seconds = self.clock.seconds_left(min(max(fraction, 0.0), 1.0), self.total)
+            self.move(self.clock.shown(fraction, self.total, seconds), _left(seconds), None)
 
     def step(self, info: Mapping[str, Any]) -> None:
         """One iteration is complete: the driver's ``on_step``."""
-        self.clock.done = int(info["iteration"])
-        left = self._left(self.clock.done)
+        self.clock.step(info)
+        seconds = self.clock.seconds_left(0.0, self.total)
         if self.move is not None:
-            self.move(self.clock.done, left, describe_step(info))
+            self.move(self.clock.shown(0.0, self.total, seconds), _left(seconds), describe_step(info))
         else:
-            text = f"iteration {info['iteration']}/{self.total}  {describe_step(info)}  {left}"
+            text = f"iteration {info['iteration']}/{self.total}  {describe_step(info)}  {_left(seconds)}"
             self.console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
-        self.emit("iteration", {**info, "seconds_left": self.clock.seconds_left(self.clock.done, self.total)})
+        self.emit("iteration", {**info, "seconds_left": seconds})
 
-    def _left(self, done: float) -> str:
-        seconds = self.clock.seconds_left(done, self.total)
-        return f"about {describe_duration(seconds)} left" if seconds else ""
+
+def _left(seconds: float | None) -> str:
+    return f"about {describe_duration(seconds)} left" if seconds else ""
 
 
 @dataclass
 class _Clock:
-    """When the counting began, what an earlier run had done by then, and what is done now (in iterations)."""
+    """When the counting began, what an earlier run had done by then, and what is done now (in iterations).
+
+    forecast: seconds left after the steps that there have been, where the job has one; without it, every iteration is
+    taken to cost what the mean one has.
+    """
 
     first: int
     done: int
-    start: float = field(default_factory=perf_counter)
+    now: Callable[[], float]
+    forecast: Forecast | None
+    steps: list[Mapping[str, Any]]
+    start: float = field(init=False)
+    stepped: float = field(init=False)
+    left: float | None = None
 
-    def seconds_left(self, done: float, total: int) -> float | None:
-        here = done - self.first
-        return max(total - done, 0) * (perf_counter() - self.start) / here if here > 0 else None
+    def __post_init__(self) -> None:
+        self.start = self.stepped = self.now()
+
+    def step(self, info: Mapping[str, Any]) -> None:
+        self.done, self.stepped = int(info["iteration"]), self.now()
+        self.steps.append(info)
+        if self.forecast is not None:
+            self.left = self.forecast(self.steps)
+
+    def seconds_left(self, fraction: float, total: int) -> float | None:
+        """With a fraction of the next iteration done."""
+        if self.forecast is not None:
+            return None if self.left is None else max(self.left - (self.now() - self.stepped), 0.0)
+        here = self.done + fraction - self.first
+        return max(total - self.done - fraction, 0) * (self.now() - self.start) / here if here > 0 else None
+
+    def shown(self, fraction: float, total: int, seconds: float | None) -> float:
+        """Where the bar is: at the share of iterations, or of the time where that is foreseen."""
+        if self.forecast is None or seconds is None:
+            return self.done + fraction
+        spent = sum(float(info["seconds"]) for info in self.steps) + self.now() - self.stepped
+        return total * spent / max(spent + seconds, 1e-9)
 
 
 @contextmanager
@@ -77,18 +107,23 @@ def reporting(
     *,
     total: int,
     first: int = 0,
+    forecast: Forecast | None = None,
+    before: Sequence[Mapping[str, Any]] = (),
+    now: Callable[[], float] = perf_counter,
     json: bool = False,
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> Iterator[Reporter]:
-    """A reporter for a job of about ``total`` iterations, ``first`` of them done by an earlier run.
+    """A reporter for a job of at most ``total`` iterations, ``first`` of them done by an earlier run.
 
+    forecast: says what time is left (:mod:`vitreous.jobs.forecasts`), from what the iterations have said, those
+    ``before`` in an earlier run included; now: the clock.
     Without ``json`` human text goes to standard output: a bar with the time left on a terminal, one plain line per
     iteration elsewhere. With ``json`` standard output carries JSON lines only and human text goes to standard error.
     """
     stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
     console = Console(file=stderr if json else stdout)
-    clock = _Clock(first=first, done=first)
+    clock = _Clock(first=first, done=first, now=now, forecast=forecast, steps=list(before))
     reporter = Reporter(console=console, json_stream=stdout if json else None, total=total, clock=clock)
     if not console.is_terminal:
         yield reporter

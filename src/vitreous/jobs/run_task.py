@@ -19,6 +19,7 @@ from vitreous.iterate import Interrupted, IterativeState, run
 from vitreous.jobs.digest import content_of
 from vitreous.jobs.distributed import processes_of_this_job
 from vitreous.jobs.folder import STORE, Job, JobFinished, JobFolderError, open_job
+from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, new_manifest
 from vitreous.jobs.options import RunOptions, chosen_device, processors, tell
 from vitreous.jobs.progress import Reporter, describe_duration, follow, reporting
@@ -218,7 +219,14 @@ def _iterate(job: Job, *, work: _Work) -> str:
     with (
         _scratch(job.path / STORE),
         prepared.during(job.path),
-        reporting(work.title, total=prepared.steps, first=done, json=work.options.json) as reporter,
+        reporting(
+            work.title,
+            total=prepared.steps,
+            first=done,
+            forecast=prepared.forecast,
+            before=read_history(job.path) if done else (),
+            json=work.options.json,
+        ) as reporter,
     ):
         _introduce(job, reporter, work, done)
         work.relay.to = follow(reporter)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from vitreous.iterate import Algorithm, IterativeState
 from vitreous.jobs.folder import Job
 from vitreous.jobs.options import RunOptions
+from vitreous.jobs.progress import Forecast
 from vitreous.jobs.report.page import Page
 from vitreous.processes import Processes
 
@@ -76,6 +77,7 @@ class Prepared(Generic[S, R]):
     iteration: Callable[[Path, S], None] | None = None  # files of every n-th iteration, written before its checkpoint
     forget: Callable[[Path, int], None] | None = None  # removes those of an earlier iteration
     remark: Callable[[Mapping[str, Any]], str | None] = lambda info: None  # what is said about a step
+    forecast: Forecast | None = None  # of the time that is left; None: all steps cost the same
     pixels: str = ""  # digest of the images, by which a resumed job notices that they have changed
     during: Callable[[Path], AbstractContextManager[Any]] = lambda folder: nullcontext()  # open while the job works
 

@@ -5,14 +5,16 @@ are refined. The measure is the correlation of the densities within a ball.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.optimize import minimize
-from scipy.spatial.transform import Rotation
 
 from vitreous.conventions import centre_index
 from vitreous.particles import Volume
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["MapAlignment", "align_maps", "other_hand", "resample_aligned"]
 
@@ -49,6 +51,9 @@ def align_maps(
 
     Raises ValueError for a map without positive density.
     """
+    from scipy.optimize import minimize  # here: both take a tenth of a second of every start, and few jobs align maps
+    from scipy.spatial.transform import Rotation
+
     maps = [_smooth(v, p, resolution_A) for v, p in ((moving, moving_pixel_A), (reference, reference_pixel_A))]
     centres = [_centre_of_mass(v, p) for v, p in zip(maps, (moving_pixel_A, reference_pixel_A), strict=True)]
     points, values = _points(maps[1], reference_pixel_A)

@@ -30,8 +30,10 @@ __all__ = [
     "insert_harmonics",
     "masked",
     "prepared",
+    "prior_share",
     "ring_means",
     "ring_slices",
+    "sinc_squared",
     "slice_power",
     "sphere",
     "symmetrised",
@@ -101,11 +103,16 @@ def density(sums: VolumeSums, basis: RingBasis, tau2: torch.Tensor) -> torch.Ten
     of zero in the shell at the rim of the mask. ``prepare_volume`` of it has slices in the units of the images.
     """
     n = 2 * (sums.rings + 1)
-    share = float(sphere(basis, n).square().sum()) / (PADDING * n) ** 3
-    prior = share / _on_grid(tau2.clamp_min(TINY), sums)
+    prior = prior_share(basis, sums.rings) / _on_grid(tau2.clamp_min(TINY), sums)
     numerator, denominator = _friedel(sums.numerator), _friedel(sums.denominator)
     solved = numerator / (denominator + prior).to(numerator.dtype)
     return masked(_real_space(solved, n), basis)
+
+
+def prior_share(basis: RingBasis, rings: int) -> float:
+    """``share`` in the prior of a volume of so many rings: mask power / N^3."""
+    n = 2 * (rings + 1)
+    return float(sphere(basis, n).square().sum()) / (PADDING * n) ** 3
 
 
 def prepared(volume: torch.Tensor) -> torch.Tensor:
@@ -203,9 +210,13 @@ def _real_space(half: torch.Tensor, n: int) -> torch.Tensor:
     full[keep[:, None, None], keep[:, None], torch.arange(h + 1, device=half.device)] = half[1:-1, 1:-1, :-1]
     space = torch.fft.irfftn(full, s=(big, big, big))
     box = (torch.arange(n, device=half.device) - n // 2) % big
-    position = (torch.arange(n, device=half.device) - n // 2) / big
-    gridding = torch.sinc(position) ** 2
-    return space[box[:, None, None], box[:, None], box] / (gridding[:, None, None] * gridding[:, None] * gridding)
+    return space[box[:, None, None], box[:, None], box] / sinc_squared(n).to(half.device)
+
+
+def sinc_squared(n: int) -> torch.Tensor:
+    """What trilinear interpolation on the grid of a prepared volume multiplies a map (n, n, n) by."""
+    gridding = torch.sinc((torch.arange(n) - n // 2) / (PADDING * n)) ** 2
+    return gridding[:, None, None] * gridding[:, None] * gridding
 
 
 def _samples(sums: VolumeSums) -> torch.Tensor:

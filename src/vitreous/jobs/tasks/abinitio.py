@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.jobs.forecast_abinitio import forecast_abinitio
 from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.abinitio import abinitio_page
@@ -72,6 +73,13 @@ def _prepare(
         steps=settings.starts * settings.iterations,
         write=partial(_write, run),
         remark=_remark,
+        forecast=partial(
+            forecast_abinitio,
+            starts=settings.starts,
+            most_rings=run.plan.rings,
+            particles=run.plan.n_particles,
+            passes=settings.iterations,
+        ),
         screen=_screen(run, resources.store.parent),
         notes=(*taken, *run.plan.notes),
         warnings=warnings,
@@ -88,6 +96,7 @@ def _screen(run: AbinitioRun, output: Path) -> tuple[str, ...]:
         "CTF corrected" if plan.has_ctf else "no CTF correction",
     ]
     chosen = [
+        {"em": "expectation maximisation", "sgd": "stochastic gradient ascent"}[settings.method],
         f"{plan.volumes} volume{'s' * (plan.volumes > 1)}",
         f"symmetry {plan.symmetry}",
         f"{plan.starts} start{'s' * (plan.starts > 1)}",

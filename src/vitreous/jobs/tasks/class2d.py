@@ -11,6 +11,7 @@ import numpy as np
 from vitreous.averages.class2d import Class2D, Class2DRun, prepare_run
 from vitreous.averages.class2d.em import Class2DState
 from vitreous.averages.result import Class2DResult
+from vitreous.jobs.forecasts import forecast_class2d
 from vitreous.jobs.function import function_of
 from vitreous.jobs.history import read_history
 from vitreous.jobs.progress import describe_bytes, describe_duration
@@ -25,6 +26,7 @@ from vitreous.jobs.results.class2d_relion import (
 )
 from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
 from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
+from vitreous.matching import FIRST_RINGS
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class2d"]
 
@@ -99,6 +101,12 @@ def _prepare(
         algorithm=run.algorithm,
         state=Class2DState,
         steps=settings.iterations,
+        forecast=partial(
+            forecast_class2d,
+            passes=settings.iterations,
+            most_rings=round(FIRST_RINGS * run.plan.start_resolution_A / run.plan.finest_resolution_A),
+            particles=run.plan.n_particles,
+        ),
         write=partial(_write, run),
         iteration=partial(_write_iteration, run),
         forget=remove_iteration,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.forecasts import forecast_refine
 from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
@@ -119,6 +120,7 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         algorithm=run.algorithm,
         state=RefineState,
         steps=settings.iterations,
+        forecast=partial(forecast_refine, passes=settings.iterations, most_rings=run.most_rings, particles=len(found)),
         write=partial(_write, run),
         screen=_screen(run, source, resources),
         notes=tuple(notes),
@@ -220,7 +222,8 @@ def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> 
     return (
         f"data     {particles.path}: {len(particles):,} particles, {particles.box_px} x {particles.box_px} pixels, "
         f"{particles.pixel_size_A:g} Å/pixel, {'CTF corrected' if run.ctf is not None else 'no CTF correction'}",
-        f"settings from {start} and {against} at {settings.initial_lowpass_A:g} Å, symmetry {settings.symmetry}, "
+        f"settings {'MAP' if settings.method == 'map' else 'FREALIGN'} from {start} and {against} at "
+        f"{settings.initial_lowpass_A:g} Å, symmetry {settings.symmetry}, "
         f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, at most {settings.iterations} passes, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "

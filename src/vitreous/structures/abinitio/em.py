@@ -42,6 +42,7 @@ from vitreous.matching import (
 from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
+from vitreous.structures.abinitio.ascent import Ascent
 from vitreous.structures.abinitio.directions import direction_step_deg, directions_for, slice_matrices
 from vitreous.structures.abinitio.schedule import Schedule, sharpness_of
 from vitreous.structures.abinitio.settings import Abinitio
@@ -61,8 +62,10 @@ __all__ = [
     "StartState",
     "match_fold",
     "new_start",
+    "next_state",
     "offset_sd_px",
     "one_pass",
+    "particles_of_pass",
     "poses_of",
     "search_at",
     "start_references",
@@ -96,6 +99,7 @@ class StartState:
     moved: float
     seen: int
     ended: bool
+    ascent: Ascent | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,10 +280,10 @@ def one_pass(
         progress=None if progress is None else lambda done: progress(done, batch),
     )
     most_particles = sum(map(len, folds))
-    return _next_state(state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles)
+    return next_state(state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles)
 
 
-def _next_state(
+def next_state(
     state: StartState,
     data: PreparedParticles,
     settings: Abinitio,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
 from vitreous.matching import (
@@ -178,6 +177,8 @@ def agreement_of(poses: Poses, others: Poses, search: Search) -> Agreement:
                 )
                 found[k, j] = rows, one
                 agreeing[k, j] = one.agrees.sum()
+    from scipy.optimize import linear_sum_assignment  # here: it takes a tenth of a second of every start
+
     pairs = [found[k, j] for k, j in zip(*linear_sum_assignment(-agreeing), strict=True) if (k, j) in found]
     agrees = np.zeros(len(poses), bool)
     for rows, one in pairs:

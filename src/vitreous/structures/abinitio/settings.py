@@ -1,8 +1,9 @@
 """What a user can say about an ab initio structure."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from vitreous.require import require_at_least, require_finite, require_positive
+from vitreous.require import require_at_least, require_finite, require_one_of, require_positive
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["Abinitio"]
@@ -14,6 +15,9 @@ class Abinitio:
 
     Parameters
     ----------
+    method
+        em: expectation maximisation, which solves for the volumes at every step. sgd: stochastic gradient ascent with
+        momentum and annealed noise.
     volumes
         Number of volumes K that the particles are shared by.
     symmetry
@@ -34,8 +38,10 @@ class Abinitio:
         Particles in the first pass, and in those where images decide their poses; more where single images decide
         little. None: half of them, 300 to 1,000 per volume.
     folds
-        The data are split in this many parts (at least 4); a particle is never compared with volumes that its own
-        part is in.
+        The data are split in this many parts (at least 4). With em a particle is never compared with volumes that its
+        own part is in; with sgd what a pass takes of a part is a mini-batch.
+    first_noise
+        Of sgd alone: what the noise power is multiplied by in the first pass; this factor approaches 1.
     seed
         Of everything random.
     ctf
@@ -46,6 +52,7 @@ class Abinitio:
         Set the background of every image to mean 0 and standard deviation 1 and remove its ramp.
     """
 
+    method: Literal["em", "sgd"] = "em"
     volumes: int = 1
     symmetry: str = "C1"
     starts: int = 3
@@ -56,6 +63,7 @@ class Abinitio:
     tau2_fudge: float = 1.0
     subset: int | None = None
     folds: int = 8
+    first_noise: float = 0.33
     seed: int = 0
     ctf: bool = True
     invert_contrast: bool = False
@@ -63,6 +71,8 @@ class Abinitio:
 
     def __post_init__(self) -> None:
         require_finite(self)
+        require_one_of(self, "method", ("em", "sgd"))
         require_at_least(self, {"volumes": 1, "starts": 1, "iterations": 1, "folds": 4})
         require_positive(self, ("tau2_fudge", "particle_diameter_A", "offset_range_A", "resolution_limit_A", "subset"))
+        require_positive(self, ("first_noise",))
         symmetry_matrices(self.symmetry)

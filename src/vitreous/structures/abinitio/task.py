@@ -25,6 +25,7 @@ from vitreous.structures.abinitio.final import finish
 from vitreous.structures.abinitio.result import AbinitioResult
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
 from vitreous.structures.abinitio.settings import Abinitio
+from vitreous.structures.abinitio.sgd import gradient_pass
 
 __all__ = ["AbinitioPlan", "AbinitioRun", "AbinitioState", "abinitio", "prepare_run"]
 
@@ -149,7 +150,8 @@ class AbinitioRun:
         starts = state.starts
         if starts[-1].ended:
             starts = (*starts, self._new_start(state.seed, len(starts)))
-        following, info = one_pass(
+        a_pass = gradient_pass if self.settings.method == "sgd" else one_pass
+        following, info = a_pass(
             starts[-1],
             self.data(),
             self.settings,

@@ -61,7 +61,11 @@ def following_state(
         still=state.still + 1 if settled else 0,
     )
     rescued = float(found.moved.sum() / max(found.searched.sum(), 1))
-    following = replace(reached, search="none", still=0) if work.unknown else _decided(reached, state.search, rescued)
+    following = (
+        replace(reached, search="none", still=0)
+        if work.unknown
+        else _decided(reached, state.search, rescued, work.method.spreads)
+    )
     field = window_A(data)
     info = {
         "log_likelihood": float(found.gain.mean()),
@@ -87,19 +91,19 @@ def _rings(state: RefineState, resolved: int) -> int:
     return max(min(wanted, rings + GROWTH, state.room), min(rings, state.room))
 
 
-def _decided(reached: RefineState, searched: str, rescued: float) -> RefineState:
+def _decided(reached: RefineState, searched: str, rescued: float, spreads: bool) -> RefineState:
     """With what is done next, after a pass in which none, a sample or all of the particles looked at all views."""
     if searched == "sample":
         if rescued > WORTH_SEARCHING:
             return replace(reached, search="all", looked=True, still=0)
-        return replace(reached, search="none", looked=True, spread=reached.still > 0, still=0)
+        return replace(reached, search="none", looked=True, spread=spreads and reached.still > 0, still=0)
     if searched == "all":
         return replace(reached, search="none", looked=True, still=0)
     if not reached.still:
         return reached
     if not reached.looked:
         return replace(reached, search="sample")
-    if not reached.spread:
+    if spreads and not reached.spread:
         return replace(reached, spread=True, still=0)
     return replace(reached, converged=True)
 

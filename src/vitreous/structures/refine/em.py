@@ -13,6 +13,7 @@ are spread over their posteriors (:mod:`.insertion`) for two passes, which weigh
 well its place is known.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
@@ -26,10 +27,9 @@ from vitreous.matching.workers import ordered_map
 from vitreous.structures.refine.course import apart_deg, following_state
 from vitreous.structures.refine.images import PointImages, point_images
 from vitreous.structures.refine.insertion import insert, posterior_points
-from vitreous.structures.refine.local import refine_locally
 from vitreous.structures.refine.search import SEARCH_RINGS, Search, best_of, prepare_search, starts
 from vitreous.structures.refine.state import Found, Pass, RefineState
-from vitreous.volumes import RingPoints, VolumeSums, cross_power, density, prepared, symmetrised, zero_volume_sums
+from vitreous.volumes import RingPoints, VolumeSums, cross_power, prepared, symmetrised, zero_volume_sums
 
 __all__ = ["half_sums", "inserted", "one_pass"]
 
@@ -91,7 +91,7 @@ def one_pass(
         if blind:
             assert work.initial is not None
             return _matched(work, state, points, work.initial, index)
-        map_of_others = density(symmetrised(others, work.group), points.basis, tau2)
+        map_of_others = work.method.reference(symmetrised(others, work.group), points.basis, tau2, state.resolved)
         if work.mask is not None:
             map_of_others = map_of_others * work.mask(len(map_of_others))
         return _matched(work, state, points, prepared(map_of_others), index)
@@ -147,12 +147,13 @@ def _climbed(
     work: Pass, state: RefineState, volume: torch.Tensor, search: Search | None, tile: np.ndarray, images: PointImages
 ) -> Found:
     """The nearest maximum of every particle; of those that look at all views the best one."""
-    known = refine_locally(volume, images, state.rotation[tile], state.origin_A[tile], offset_sd_A=state.offset_sd_A)
+    climb, sd = work.method.climb, state.offset_sd_A if work.method.priors else math.inf
+    known = climb(volume, images, state.rotation[tile], state.origin_A[tile], offset_sd_A=sd)
     moved = np.zeros(len(tile), bool)
     some = np.flatnonzero(work.searchers[tile])
     if search is not None and len(some):
         rotation, origin = starts(work.data, tile[some], search, state.noise_power)
-        elsewhere = best_of(volume, images.take(some), rotation, origin, state.offset_sd_A)
+        elsewhere = best_of(volume, images.take(some), rotation, origin, sd, climb)
         better = (elsewhere.gain > known.gain[some]) | work.unknown
         moved[some] = better & (apart_deg(elsewhere.rotation, known.rotation[some], work.group) > FAR_DEG)
         known = known.with_better(some[better], elsewhere.take(better))

@@ -35,6 +35,10 @@ class PointImages:
         """Some of the particles."""
         return replace(self, x=self.x[torch.from_numpy(index)], c=self.c[torch.from_numpy(index)])
 
+    def scaled(self, scale: np.ndarray) -> "PointImages":
+        """With slices that are scaled by (m,)."""
+        return replace(self, c=self.c * torch.from_numpy(scale).float()[:, None])
+
     def centred(self, origin_A: np.ndarray) -> torch.Tensor:
         """x of images shifted by their origins (m, 2): what a slice without shift is compared with."""
         shift = torch.from_numpy(origin_A).float() @ self.points.plane

@@ -6,6 +6,7 @@ so ``H^-1`` is the covariance of rotations and origin; see :mod:`vitreous.struct
 
 import math
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ import torch
 from vitreous.structures._kernels.local import ascend
 from vitreous.structures.refine.images import PointImages
 
-__all__ = ["LocalPoses", "refine_locally"]
+__all__ = ["Climb", "LocalPoses", "refine_locally"]
 
 STEPS, TOLERANCE_NATS = 5, 0.02
 
@@ -41,6 +42,21 @@ class LocalPoses:
         for name, values in new.items():
             values[index] = getattr(better, name)
         return LocalPoses(**new)
+
+
+class Climb(Protocol):
+    """From poses of particles to the nearest maxima."""
+
+    def __call__(
+        self,
+        volume_ft: torch.Tensor,
+        images: PointImages,
+        rotation: np.ndarray,
+        origin_A: np.ndarray,
+        *,
+        offset_sd_A: float,
+    ) -> LocalPoses:
+        """As :func:`refine_locally`."""
 
 
 def refine_locally(

@@ -17,7 +17,7 @@ from vitreous.matching.references import References
 from vitreous.matching.score import Rows
 from vitreous.rotations import fibonacci_directions, random_rotations
 from vitreous.structures.refine.images import PointImages
-from vitreous.structures.refine.local import LocalPoses, refine_locally
+from vitreous.structures.refine.local import Climb, LocalPoses, refine_locally
 from vitreous.volumes import RingPoints, ring_slices
 
 __all__ = ["SEARCH_RINGS", "Search", "best_of", "direction_matrices", "prepare_search", "starts"]
@@ -126,12 +126,17 @@ def _poses(rows: Rows, search: Search, m: int, pixel_size_A: float) -> tuple[np.
 
 
 def best_of(
-    volume_ft: torch.Tensor, images: PointImages, rotation: np.ndarray, origin_A: np.ndarray, offset_sd_A: float
+    volume_ft: torch.Tensor,
+    images: PointImages,
+    rotation: np.ndarray,
+    origin_A: np.ndarray,
+    offset_sd_A: float,
+    climb: Climb = refine_locally,
 ) -> LocalPoses:
     """The highest maximum that is reached from any of the poses (m, S, 3, 3), (m, S, 2)."""
-    best = refine_locally(volume_ft, images, rotation[:, 0], origin_A[:, 0], offset_sd_A=offset_sd_A)
+    best = climb(volume_ft, images, rotation[:, 0], origin_A[:, 0], offset_sd_A=offset_sd_A)
     for s in range(1, rotation.shape[1]):
-        other = refine_locally(volume_ft, images, rotation[:, s], origin_A[:, s], offset_sd_A=offset_sd_A)
+        other = climb(volume_ft, images, rotation[:, s], origin_A[:, s], offset_sd_A=offset_sd_A)
         better = np.flatnonzero(other.gain > best.gain)
         best = best.with_better(better, other.take(better))
     return best

@@ -1,8 +1,9 @@
 """What a user can say about a refinement."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from vitreous.require import require_at_least, require_finite, require_positive
+from vitreous.require import require_at_least, require_finite, require_one_of, require_positive
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["Refine"]
@@ -14,6 +15,9 @@ class Refine:
 
     Parameters
     ----------
+    method
+        map: poses and map of the highest posterior probability. frealign: every particle at the pose of its best
+        correlation, Wiener's filter with a constant.
     symmetry
         Point group of the particle: C1, C4, D7, T, O, I; its axes as RELION has them.
     particle_diameter_A
@@ -33,6 +37,8 @@ class Refine:
     folds
         The particles are split in this many parts, half of them for each half map; a particle is compared with the
         other parts of its half.
+    wiener_constant
+        Of frealign alone: the constant, in units of the mean of the sum of CTF^2 over the samples of the map.
     seed
         Of everything random.
     ctf
@@ -43,6 +49,7 @@ class Refine:
         Set the background of every image to mean 0 and standard deviation 1 and remove its ramp.
     """
 
+    method: Literal["map", "frealign"] = "map"
     symmetry: str = "C1"
     particle_diameter_A: float | None = None
     initial_lowpass_A: float = 40.0
@@ -51,6 +58,7 @@ class Refine:
     search: str = "auto"
     iterations: int = 25
     folds: int = 12
+    wiener_constant: float = 0.1
     seed: int = 0
     ctf: bool = True
     invert_contrast: bool = False
@@ -58,6 +66,8 @@ class Refine:
 
     def __post_init__(self) -> None:
         require_finite(self)
+        require_one_of(self, "method", ("map", "frealign"))
+        require_positive(self, ("wiener_constant",))
         require_positive(self, ("particle_diameter_A", "initial_lowpass_A", "resolution_limit_A", "offset_range_A"))
         require_at_least(self, {"iterations": 1, "folds": 4})
         if self.folds % 2:

@@ -9,7 +9,7 @@ import torch
 
 from vitreous.matching import RingBasis
 from vitreous.quality import shell_correlation
-from vitreous.volumes import PADDING, VolumeSums, density, ring_means, sphere
+from vitreous.volumes import VolumeSums, density, prior_share, ring_means
 
 __all__ = ["CLAIM", "half_fsc", "resolved_rings"]
 
@@ -23,9 +23,7 @@ def half_fsc(a: VolumeSums, b: VolumeSums, basis: RingBasis) -> torch.Tensor:
 
 
 def _map(sums: VolumeSums, basis: RingBasis) -> torch.Tensor:
-    side = 2 * (sums.rings + 1)
-    share = float(sphere(basis, side).square().sum()) / (PADDING * side) ** 3
-    return density(sums, basis, share / (_KNOWN * ring_means(sums)).clamp_min(1e-30))
+    return density(sums, basis, prior_share(basis, sums.rings) / (_KNOWN * ring_means(sums)).clamp_min(1e-30))
 
 
 def resolved_rings(fsc: torch.Tensor) -> int:

@@ -8,6 +8,7 @@ import torch
 
 from vitreous.matching import PreparedParticles
 from vitreous.processes import ALONE, Processes, by_process
+from vitreous.structures.refine.methods import Method
 
 __all__ = ["Found", "Pass", "RefineState"]
 
@@ -62,7 +63,8 @@ class Pass:
     """What a pass needs beside its state.
 
     initial: the prepared volume that the first pass compares with; group: (g, 3, 3); mask: (side,) -> mask of a map of
-    so many voxels, or None; searchers: (n,) bool, particles that look at all views; unknown: there are no poses yet.
+    so many voxels, or None; searchers: (n,) bool, particles that look at all views; unknown: there are no poses yet;
+    method: how poses are found, and maps made.
     """
 
     data: PreparedParticles
@@ -73,6 +75,7 @@ class Pass:
     searchers: np.ndarray
     unknown: bool
     offset_range_A: float
+    method: Method
     processes: Processes = ALONE
 
     @property

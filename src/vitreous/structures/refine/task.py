@@ -26,6 +26,7 @@ from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
+from vitreous.structures.refine.methods import method_of
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, from_poses, from_reference, initial_rings
@@ -249,6 +250,7 @@ class RefineRun:
             searchers=self._searchers(state, data),
             unknown=first and self.poses is None,
             offset_range_A=self.offset_range_A,
+            method=method_of(self.settings),
             processes=self.processes,
         )
 
