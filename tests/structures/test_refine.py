@@ -10,10 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from vitreous.iterate import state_from_arrays, state_to_arrays
 from vitreous.particles import Volume
-from vitreous.quality import shell_correlation
+from vitreous.quality import compare_maps, resolution_at, shell_correlation
 from vitreous.structures import Poses
+from vitreous.structures.abinitio import Abinitio, abinitio
 from vitreous.structures.refine import Refine, prepare_refinement, refine
 from vitreous.structures.refine.state import RefineState
+from vitreous.volumes import spherical_mask
 
 SETTINGS = Refine(particle_diameter_A=DIAMETER_A, folds=6, initial_lowpass_A=35.0)
 
@@ -44,6 +46,7 @@ def test_poses_and_map_are_found_again(made, result):
     fsc = agreement(result.full, made.map)
     assert fsc[1:8].min() > 0.9
     assert result.found_signal
+    assert result.same_view > 0.95
     assert 2 * PIXEL_A <= result.resolution_A < 18.0
     assert result.messages == []
 
@@ -115,6 +118,47 @@ def test_nothing_is_claimed_for_noise():
     assert not found.found_signal
     assert found.resolution_A == np.inf
     assert "No resolution is claimed" in found.messages[0]
+
+
+def test_nothing_is_claimed_from_views_that_are_not_those_of_the_particles(made):
+    """Halves that start from random poses agree on the map of these; particles match it, but in other views."""
+    found = refine(
+        made.particles, SETTINGS, poses=made.start(1.0, 1.0, lost=1.0), iterations=2, search="never", threads=1
+    )
+    assert found.in_sphere.certain_resolution_A < np.inf  # the halves do agree
+    assert found.same_view < 1 / 3
+    assert found.resolution_A == found.masked_resolution_A == np.inf
+    assert "find their view again" in found.messages[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", ["white", "coloured"])
+def test_nothing_is_claimed_for_noise_of_any_colour_or_start(colour):
+    """A reference, and poses that an ab initio run has found in the noise."""
+    noise = scene(300, snr=0.1, seed=4, signal=False)
+    if colour == "coloured":
+        k = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.rfftfreq(32)[None])
+        images = np.fft.irfft2(np.fft.rfft2(noise.particles.images) / np.sqrt(1 + (k / 0.06) ** 2), s=(32, 32))
+        noise = replace(noise, particles=replace(noise.particles, images=images.astype(np.float32)))
+    poses = abinitio(noise.particles, Abinitio(particle_diameter_A=DIAMETER_A, starts=1, iterations=3)).poses
+    for start in ({"reference": noise.map}, {"poses": poses}):
+        found = refine(noise.particles, SETTINGS, iterations=3, threads=1, **start)
+        assert found.resolution_A == np.inf
+        assert "No resolution is claimed" in found.messages[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_the_claim_is_no_finer_than_the_truth(seed):
+    """Of 1,500 particles of 50 nats: within the same sphere the map of both halves and the truth correlate by 0.5."""
+    made = scene(1500, snr=0.15, seed=seed)
+    found = refine(made.particles, SETTINGS, poses=made.start(6.0, 3.0), threads=1)
+    ball = spherical_mask(made.map, DIAMETER_A).data
+    aligned = compare_maps(found.post.mean, made.map)[1]
+    curve = shell_correlation(torch.from_numpy(aligned.data * ball), torch.from_numpy(made.map.data * ball))
+    truth = float(resolution_at(curve, 0.5, made.map.box_px, PIXEL_A))
+    assert np.isfinite(found.resolution_A)
+    assert truth * 0.98 <= found.resolution_A < truth * 1.25
 
 
 def test_a_run_goes_on_from_any_state_with_the_same_bits(made):

@@ -107,6 +107,37 @@ def test_chance_is_measured_in_its_own_standard_deviations():
     assert 0.5 < np.median(values) < 2.0  # the largest of 8 sums of mean 0 and standard deviation 1
 
 
+def test_the_lower_bound_holds_for_19_shells_of_20():
+    """White signal and white noise, so that the FSC that is expected is known: 1 / (1 + level^2)."""
+    held = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        signal, level = rng.normal(size=(16, 16, 16)), (0.7, 1.5)[seed % 2]
+        one, two = (Volume(data=signal + level * rng.normal(size=signal.shape), pixel_size_A=1.0) for _ in range(2))
+        found = half_map_fsc(one, two)
+        held += (found.certain < 1 / (1 + level**2))[1:].tolist()
+        assert (found.certain <= found.corrected)[1:].all()
+        assert found.certain_resolution_A >= found.resolution_A
+    assert np.mean(held) == pytest.approx(0.95, abs=0.03)  # of 320 shells; three standard errors
+
+
+def test_shells_hold_as_many_numbers_as_coefficients_and_a_mask_leaves_its_share():
+    one, two = (Volume(data=noise(i), pixel_size_A=PIXEL) for i in range(2))
+    count = np.bincount(shell_index_of_all().ravel(), minlength=N)[: N // 2 + 1]
+    whole = half_map_fsc(one, two).numbers
+    assert whole[0] == 0
+    assert whole[3:] == pytest.approx(count[3:], rel=0.25)
+    ball = half_map_fsc(one, two, spherical_mask(one, 90.0)).numbers
+    share = (spherical_mask(one, 90.0).data > 0.5).mean()
+    assert np.mean(ball[4:] / count[4:]) == pytest.approx(share, rel=0.6)  # its soft edge, and the window of power
+
+
+def shell_index_of_all() -> np.ndarray:
+    """Shell of every coefficient of the whole transform."""
+    axis = np.fft.fftfreq(N, 1 / N)
+    return np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)).astype(int)
+
+
 def test_maps_that_agree_to_the_last_shell_are_limited_by_their_pixels():
     one, two = halves(1e-4)
     found = half_map_fsc(one, two)

@@ -181,6 +181,21 @@ def test_weight_zero_nan_pose_and_bad_images_are_as_good_as_absent():
     assert (result.bad.tolist(), sum(result.particles)) == ([5], 21)
 
 
+def test_a_particle_at_several_poses_is_the_mean_of_particles_at_one():
+    particles = scene(12)
+    turns = random_rotations(12 * 3, seed=4).numpy().reshape(12, 3, 3, 3)
+    origins = np.random.default_rng(4).normal(size=(12, 3, 2))
+    spread, _ = all_sums(replace(particles, spread=lambda index: (turns[index], origins[index])))
+    each = [all_sums(replace(particles, rotations=turns[:, j], origins_A=origins[:, j]))[0] for j in range(3)]
+    for half in (0, 1):
+        for name in ("numerator", "denominator"):
+            mean = sum(getattr(sums[half], name) for sums in each) / 3
+            found = getattr(spread[half], name)
+            assert (found - mean).abs().max() < 1e-5 * mean.abs().max()
+        assert spread[half].particles == each[0][half].particles
+        assert spread[half].weight == each[0][half].weight
+
+
 def test_two_of_weight_one_are_one_of_weight_two():
     particles = scene(10)
     index = np.arange(10) % 5

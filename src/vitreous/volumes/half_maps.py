@@ -8,6 +8,9 @@ Chance. For two independent maps of noise the FSC of a shell has mean 0 and vari
 real numbers in it: the number of its coefficients times the share of the box that holds noise. A resolution is stated
 only where the first shells together correlate beyond chance without any mask, because a mask that was made from the
 mean of the halves has seen what they have in common.
+
+Where a curve falls slowly, chance decides where it crosses 0.143. Fisher's transform of a correlation has the standard
+error 1 / sqrt(m), so ``tanh(atanh FSC - 1.645 / sqrt(m))`` is what the FSC exceeds with a probability of 95 %.
 """
 
 from dataclasses import dataclass
@@ -28,6 +31,7 @@ CLAIM = 0.143  # of the FSC of halves, where the sum of both correlates with the
 _RANDOMISE_BELOW = 0.8  # of the unmasked FSC, as RELION has it
 _MARGIN_SHELLS = 2  # the soft edge of a mask carries over this far
 _SIGNIFICANT_SDS = 5.0
+_ONE_SIDED_95 = 1.645
 _SAME = 1e-10
 
 
@@ -43,6 +47,7 @@ class HalfMapFSC:
     corrected: np.ndarray
     randomised_from: int
     significance: float  # standard deviations by which the first unmasked shells correlate beyond chance, at the best
+    numbers: np.ndarray  # independent real numbers that each shell of the masked maps holds
 
     @property
     def frequency_per_A(self) -> np.ndarray:
@@ -58,6 +63,19 @@ class HalfMapFSC:
         if self.significance < _SIGNIFICANT_SDS:
             return float("inf")
         return self.resolution_of(self.corrected, CLAIM)
+
+    @property
+    def certain(self) -> np.ndarray:
+        """What the corrected FSC exceeds with a probability of 95 %, shell by shell."""
+        known = np.arctanh(np.clip(self.corrected, -0.999999, 0.999999))
+        return np.tanh(known - _ONE_SIDED_95 / np.sqrt(np.maximum(self.numbers, 1.0)))
+
+    @property
+    def certain_resolution_A(self) -> float:
+        """Where the lower bound ``certain`` first falls below 0.143; inf when nothing is resolved beyond chance."""
+        if self.significance < _SIGNIFICANT_SDS:
+            return float("inf")
+        return self.resolution_of(self.certain, CLAIM)
 
     @property
     def reaches_nyquist(self) -> bool:
@@ -83,10 +101,10 @@ def half_map_fsc(
     a, b = (torch.from_numpy(np.ascontiguousarray(half.data)) for half in (half1, half2))
     unmasked = _curve(a, b)
     start = _first_below(unmasked, _RANDOMISE_BELOW)
-    masked, randomised = unmasked, np.zeros_like(unmasked)
+    masked, randomised, numbers = unmasked, np.zeros_like(unmasked), _numbers(a, b)
     if mask is not None:
         weight = torch.from_numpy(check_mask(mask, half1).data)
-        masked = _curve(a * weight, b * weight)
+        masked, numbers = _curve(a * weight, b * weight), _numbers(a * weight, b * weight)
         if start < len(unmasked):
             random = (randomise_phases(half, start, seed=2 * seed + i) for i, half in enumerate((a, b)))
             randomised = _curve(*(half * weight for half in random))
@@ -102,7 +120,8 @@ def half_map_fsc(
         randomised=randomised,
         corrected=corrected,
         randomised_from=start,
-        significance=_significance(a, b),
+        significance=_significance(unmasked, _numbers(a, b)),
+        numbers=numbers,
     )
 
 
@@ -165,8 +184,16 @@ def _first_below(curve: np.ndarray, threshold: float) -> int:
     return int(below[0]) + 1 if len(below) else len(curve)
 
 
-def _significance(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The largest correlation of the first shells together, in its standard deviations under chance.
+def _significance(curve: np.ndarray, numbers: np.ndarray) -> float:
+    """The largest correlation of the first shells together, in its standard deviations under chance."""
+    alive = numbers > 0
+    curve, numbers = curve[alive], numbers[alive]
+    sums = np.cumsum(numbers * curve) / np.sqrt(np.cumsum(numbers))
+    return float(sums.max()) if len(sums) else 0.0
+
+
+def _numbers(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+    """Independent real numbers in every shell (n // 2 + 1); 0 in shell 0 and where a map has nothing.
 
     Whatever the amplitudes, products of coefficients with independent phases have mean 0 and variance |A|^2 |B|^2 / 2.
     Noise that fills only a share of the box has fewer independent coefficients; the share is
@@ -177,11 +204,9 @@ def _significance(a: torch.Tensor, b: torch.Tensor) -> float:
     cross, power_a, power_b = shell_products(ft_a, ft_b)
     products = (ft_a.abs().to(torch.float64) * ft_b.abs() * multiplicity(n)) ** 2
     variance = 0.5 * shell_sums(products, shell_index(n), n // 2 + 1)
-    alive = (fsc_of_products(cross, power_a, power_b) != 0)[1:]
-    norm = torch.sqrt(power_a * power_b)[1:][alive]
-    curve, spread = cross[1:][alive] / norm, variance[1:][alive] / norm**2
+    alive = fsc_of_products(cross, power_a, power_b) != 0
+    alive[0] = False
     local = gaussian_filter((a * a + b * b).numpy(), n / 16.0, mode="wrap").astype(np.float64)
     share = local.sum() ** 2 / (local.size * (local * local).sum())
-    numbers = share / spread
-    sums = torch.cumsum(numbers * curve, 0) / torch.sqrt(torch.cumsum(numbers, 0))
-    return float(sums.max()) if len(sums) else 0.0
+    norm = torch.where(alive, power_a * power_b, torch.ones_like(power_a))
+    return np.where(alive, share * norm / torch.where(alive, variance, torch.ones_like(variance)), 0.0)

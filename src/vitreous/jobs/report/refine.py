@@ -28,7 +28,7 @@ def refine_page(folder: Path) -> Page:
     found, manifest = read_refined(folder), read_manifest(folder)
     summary = manifest.summary if manifest else {}
     claimed = summary.get("resolution_A")
-    words = f"{claimed:.2f} Å where the FSC of the half maps is 0.143." if claimed else "No resolution."
+    words = f"The half maps agree to {claimed:.2f} Å." if claimed else "No resolution."
     return Page(
         kind="refinement",
         headline=f"A map of {len(found.half):,} particles. {words}",
@@ -39,10 +39,24 @@ def refine_page(folder: Path) -> Page:
 
 
 def _key_figures(found: RefineFolder, summary: dict[str, Any]) -> tuple[KeyFigure, ...]:
-    claimed = summary.get("resolution_A")
+    claimed, masked = summary.get("resolution_A"), summary.get("resolution_masked_A")
     halves = np.bincount(found.half, minlength=2)
     return (
-        ("resolution", f"{claimed:.2f} Å" if claimed else "none", "FSC 0.143, masked, corrected for the mask"),
+        (
+            "resolution",
+            f"{claimed:.2f} Å" if claimed else "none",
+            "FSC 0.143 within the sphere of the particle, with a probability of 95%",
+        ),
+        (
+            "in the mask",
+            f"{masked:.2f} Å" if masked else "none",
+            "FSC 0.143, corrected for the mask: what other programs report",
+        ),
+        (
+            "the same view",
+            f"{summary.get('same_view', float('nan')):.0%}",
+            "of the particles, in the map of the other half: nearly all where the map is right",
+        ),
         ("particles", f"{len(found.half):,}", f"{halves[0]:,} and {halves[1]:,} in the halves, which never met"),
         (
             "poses",

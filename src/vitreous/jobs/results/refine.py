@@ -42,11 +42,11 @@ class RefineFolder:
 def write_refined(folder: str | Path, result: RefineResult, particles: ParticleSet) -> None:
     """Write a result into a folder.
 
-    ``refined.mrc`` (sharpened, filtered by the FSC) and what else :func:`write_postprocessed` writes, the half maps and
-    their mean without any filter, ``refined_data.star``: all columns of the input, poses, half (rlnRandomSubset),
-    standard deviations of in-plane angle and viewing direction in degrees and of the origin in Angstrom (per axis),
-    log likelihood above that of an empty image. Particles that had no part are in ``refined_excluded.star``, as the
-    input has them: angles of theirs would look like results.
+    ``refined.mrc`` (all particles, filtered and sharpened) and what else :func:`write_postprocessed` writes, the half
+    maps and their mean without any filter, ``refined_data.star``: all columns of the input, poses, half
+    (rlnRandomSubset), standard deviations of in-plane angle and viewing direction in degrees and of the origin in
+    Angstrom (per axis), log likelihood above that of an empty image. Particles that had no part are in
+    ``refined_excluded.star``, as the input has them: angles of theirs would look like results.
     """
     path = Path(folder)
     write_postprocessed(path, result.post, stem=STEM)

@@ -66,7 +66,7 @@ def _of_map(run: Path, simulated: Path) -> tuple[list[str], PoseTruth]:
     """What is said of the refined map, and of its poses against the true ones."""
     refined, found = read_refined(run / "refine"), read_agreement(run)
     claimed = refined.post.resolution_A
-    lines = [f"half maps that never met agree to {claimed:.1f} Å (FSC 0.143)"]
+    lines = [f"half maps that never met agree to {claimed:.1f} Å in their mask (FSC 0.143)"]
     if found is not None:
         lines += agreement_lines(found[0], names=REFINED_NAMES)
     poses, true = (

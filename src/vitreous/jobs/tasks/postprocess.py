@@ -206,6 +206,7 @@ def postprocess_figures(result: PostProcessed) -> dict[str, Any]:
         local = {f"local_resolution_{name}_A": figure(result.local.quantile(q)) for name, q in QUANTILES.items()}
     return {
         "resolution_A": figure(fsc.resolution_A),
+        "resolution_certain_A": figure(fsc.certain_resolution_A),
         "resolution_unmasked_A": figure(fsc.resolution_of(fsc.unmasked, 0.143)) if fsc.resolution_A < np.inf else None,
         "reaches_nyquist": fsc.reaches_nyquist,
         "significance": figure(fsc.significance),

@@ -239,6 +239,9 @@ def _write(run: RefineRun, folder: Path, result: RefineResult, state: RefineStat
     summary: dict[str, Any] = {
         **postprocess_figures(result.post),
         "resolution_A": round(resolution, 2) if claimed else None,
+        "resolution_masked_A": _figure(result.masked_resolution_A),
+        "resolution_in_sphere_A": _figure(result.in_sphere.resolution_A),
+        "same_view": round(result.same_view, 4),
         "found_signal": result.found_signal,
         "passes": state.iteration,
         "converged": state.converged,
@@ -246,7 +249,11 @@ def _write(run: RefineRun, folder: Path, result: RefineResult, state: RefineStat
         "sigma_direction_deg": round(float(np.median(result.sigma_direction_deg[result.half >= 0])), 3),
         "sigma_psi_deg": round(float(np.median(result.sigma_psi_deg[result.half >= 0])), 3),
     }
-    words = f"{resolution:.2f} Å after {state.iteration} passes" if claimed else "no resolution is claimed"
+    words = "no resolution is claimed"
+    if claimed:
+        words = f"{resolution:.2f} Å within the sphere of the particle, 95 % certain; after {state.iteration} passes"
+    if np.isfinite(result.masked_resolution_A):
+        words += f"\nmasked   {result.masked_resolution_A:.2f} Å where the corrected FSC within the mask is 0.143"
     doubts = (*result.messages, *(postprocess_doubts(result.post) if claimed else ()))
     return Outcome(
         words="\n".join([words, *(f"note     {text}" for text in doubts)]),
@@ -254,6 +261,10 @@ def _write(run: RefineRun, folder: Path, result: RefineResult, state: RefineStat
         summary=summary,
         messages=doubts,
     )
+
+
+def _figure(value: float) -> float | None:
+    return round(value, 2) if np.isfinite(value) else None
 
 
 TASK = Task(

@@ -6,7 +6,7 @@ import numpy as np
 
 from vitreous.particles import Volume
 from vitreous.structures.poses import Poses
-from vitreous.volumes import AngularDistribution, PostProcessed, ViewSampling
+from vitreous.volumes import AngularDistribution, HalfMapFSC, PostProcessed, ViewSampling
 
 __all__ = ["RefineResult"]
 
@@ -27,16 +27,26 @@ class RefineResult:
     sigma_origin_A: np.ndarray
     log_likelihood: np.ndarray
     halves: tuple[Volume, Volume]  # unfiltered, original pixels
-    full: Volume  # of all particles, filtered by the signal-to-noise ratio of the halves within the sphere
+    full: Volume  # of all particles, by least squares in the sphere, filtered by the SNR of the halves
     post: PostProcessed
+    in_sphere: HalfMapFSC  # of the halves within the sphere of the particle
     views: AngularDistribution
     sampling: ViewSampling
     noise_power: np.ndarray  # (groups, L // 2 + 1) of images normalised to background sd 1
     noise_group: np.ndarray  # (n,)
     found_signal: bool
+    same_view: float  # share of particles that find their view again in the map of the other half
     messages: list[str] = field(default_factory=list)
 
     @property
     def resolution_A(self) -> float:
-        """Of the halves, corrected for the mask, at 0.143; inf where nothing is claimed."""
+        """Of the halves within the sphere of the particle: 95 % certain at 0.143; inf where nothing is claimed."""
+        return self.in_sphere.certain_resolution_A if self.found_signal else float("inf")
+
+    @property
+    def masked_resolution_A(self) -> float:
+        """Of the halves within the mask, corrected for it, at 0.143; inf where nothing is claimed.
+
+        What other programs report; it is to be compared with a truth in the same mask.
+        """
         return self.post.resolution_A if self.found_signal else float("inf")

@@ -104,7 +104,7 @@ def _residual(
         part = index[start : start + preparation.batch]
         pixels = np.ascontiguousarray(particles.read(part), dtype=np.float32)
         images, _ = preparation.clean(torch.from_numpy(pixels).to(volume_ft.device))
-        values, power = points.weighted(particles, part, images)
+        values, power = points.weighted(particles, part, images, particles.origins_A[part])
         rotations = torch.from_numpy(particles.rotations[part]).to(torch.float64)
         seen = slice_points(volume_ft, rotations.float().to(volume_ft.device), points.plane)
         for copy in coset_matrices(group):

@@ -36,6 +36,9 @@ class PosedParticles:
         (n,) not negative; None: 1. A weight of 0 is as good as absence: the image is not read.
     noise_group, noise_power
         (n,) int and (groups, L // 2 + 1): sigma^2 per pixel and ring, relative between groups and rings; None: 1.
+    spread
+        Indices (m,) -> poses (m, J, 3, 3) and origins (m, J, 2) of equal weight that stand for the posteriors of
+        particles; None: each at its pose. ART takes the poses.
     """
 
     read: Callable[[np.ndarray], np.ndarray]
@@ -47,6 +50,7 @@ class PosedParticles:
     weights: np.ndarray | None = None
     noise_group: np.ndarray | None = None
     noise_power: torch.Tensor | None = None
+    spread: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rotations)
@@ -85,6 +89,12 @@ class PosedParticles:
     def half_of(self) -> np.ndarray:
         """(n,) 0 or 1."""
         return np.arange(len(self)) % 2 if self.half is None else np.asarray(self.half)
+
+    def poses(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rotations (m, J, 3, 3) and origins (m, J, 2) that particles are inserted at, with equal weights."""
+        if self.spread is None:
+            return self.rotations[index][:, None], self.origins_A[index][:, None]
+        return self.spread(index)
 
     @property
     def used(self) -> np.ndarray:

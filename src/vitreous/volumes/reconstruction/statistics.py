@@ -119,10 +119,13 @@ def _accumulate(
         good = part[~wrong.cpu().numpy()]
         if len(good) == 0:
             continue
-        values, power = points.weighted(particles, good, images[~wrong])
-        rotations = torch.from_numpy(particles.rotations[good]).to(torch.float64)
-        for copy in copies:
-            insert_points(numerator, denominator, values, power, (copy @ rotations).float().to(device), points.plane)
+        rotations, origins_A = particles.poses(good)
+        for j in range(rotations.shape[1]):
+            values, power = points.weighted(particles, good, images[~wrong], origins_A[:, j])
+            values, power = values / rotations.shape[1], power / rotations.shape[1]
+            turns = torch.from_numpy(np.ascontiguousarray(rotations[:, j])).to(torch.float64)
+            for copy in copies:
+                insert_points(numerator, denominator, values, power, (copy @ turns).float().to(device), points.plane)
         weight += float(particles.weight[good].sum())
     unusable = np.concatenate(bad) if bad else index[:0]
     total = ReconstructionSums(
@@ -159,11 +162,11 @@ class DiscPoints:
         )
 
     def weighted(
-        self, particles: PosedParticles, index: np.ndarray, images: torch.Tensor
+        self, particles: PosedParticles, index: np.ndarray, images: torch.Tensor, origins_A: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(w C conj(S) X / sigma^2, w C^2 / sigma^2), both (b, P), of images (b, n, n)."""
+        """(w C conj(S) X / sigma^2, w C^2 / sigma^2), both (b, P), of images (b, n, n) with origins (b, 2)."""
         device = images.device
-        centred = self.centred(particles, index, images)
+        centred = self.centred(images, origins_A)
         weight = torch.from_numpy(particles.weight[index]).float().to(device)[:, None] * self.once
         if particles.noise_power is not None and particles.noise_group is not None:
             group = torch.from_numpy(particles.noise_group[index]).to(device)
@@ -173,10 +176,10 @@ class DiscPoints:
         ctf = ctf_at(particles.ctf.take(index), *self.k_per_A)
         return centred * (ctf * weight), ctf.square() * weight
 
-    def centred(self, particles: PosedParticles, index: np.ndarray, images: torch.Tensor) -> torch.Tensor:
-        """Transforms of images (b, n, n) with their origins moved to the centre, (b, P)."""
+    def centred(self, images: torch.Tensor, origins_A: np.ndarray) -> torch.Tensor:
+        """Transforms of images (b, n, n) with their origins (b, 2) moved to the centre, (b, P)."""
         ft = centred_rfft2(images).reshape(len(images), -1)[:, self.inside]
-        origin_A = torch.from_numpy(particles.origins_A[index]).float().to(images.device)
+        origin_A = torch.from_numpy(np.ascontiguousarray(origins_A)).float().to(images.device)
         turns = origin_A @ self.k_per_A
         angle = (turns - turns.round()) * (-2 * torch.pi)
         return ft * torch.complex(torch.cos(angle), torch.sin(angle))
