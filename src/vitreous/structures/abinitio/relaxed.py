@@ -36,6 +36,7 @@ __all__ = [
     "words_of",
 ]
 
+SURE = 0.9  # whatever larger groups have; a start looks again before it ends
 CLEAR = 0.6  # merit at which a group is imposed at once
 FIRST_LOOK = 3  # passes before the map shows anything
 DOUBTFUL = 0.5  # of the merit: a larger group that has more may turn out to be the right one
@@ -87,7 +88,8 @@ def is_clear(found: FoundGroup, settings: Abinitio, symmetry: str, *, passes: in
             for name, merit in zip(found.rivals, found.rival_merits, strict=True)
             if len(symmetry_matrices(name)) > order
         ]
-        return found.merit >= CLEAR and max(larger, default=0.0) < DOUBTFUL * found.merit
+        doubt = max(larger, default=0.0) >= DOUBTFUL * found.merit
+        return found.merit >= (SURE if doubt else CLEAR)
     return found.merit >= CLEAR or last
 
 
