@@ -18,7 +18,10 @@ def forecast_abinitio(infos: Sequence[Info], *, starts: int, most_rings: int, pa
     last = infos[-1]
     done = [(i["seconds"], _abinitio_units(i["rings"], i["batch_size"])) for i in infos]
     running = [i for i in infos if i["start"] == last["start"]]
-    here, rest = sum(i["seconds"] for i in running), seconds_of(done, _rest_of_start(running, most_rings, passes))
+    here, rest = (
+        sum(i["seconds"] for i in running),
+        seconds_of(done, _rest_of_start(running, most_rings, particles, passes)),
+    )
     ended = [i["seconds"] for i in infos if i["start"] < last["start"]]
     one = sum(ended) / (last["start"] - 1) if ended else here + rest
     if ended and one > here:
@@ -31,10 +34,11 @@ def _abinitio_units(rings: int, batch: float) -> float:
     return (batch + ABINITIO_MAPS) * rings**2
 
 
-def _rest_of_start(running: Sequence[Info], most_rings: int, passes: int) -> list[float]:
+def _rest_of_start(running: Sequence[Info], most_rings: int, particles: int, passes: int) -> list[float]:
     """Units of the passes that a start will usually still make."""
     last, evidence, moved = running[-1], running[-1]["log_likelihood"], running[-1]["moved_fraction"]
-    batch = running[0]["batch_size"] * min(MOST, max(1.0, ENOUGH_NATS / max(evidence, 1e-3)))
+    wanted = running[0]["batch_size"] * min(MOST, max(1.0, ENOUGH_NATS / max(evidence, 1e-3)))
+    batch = min(float(particles), wanted)
     rings, here, units = int(last["rings"]), passes_at_rings(running), []
     while rings < most_rings:
         rings, here = (rings + 1, 1) if here >= PATIENCE else (rings, here + 1)
