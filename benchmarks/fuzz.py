@@ -400,6 +400,7 @@ def table(figures: dict[str, Any]) -> str:
         f"| {name} | {r['inputs']:,} | {r['unclean']} | {r['cpu_s']:.0f} |" for name, r in figures["readers"].items()
     ]
     head = f"{figures['inputs']:,} inputs ({figures['engine']}), {figures['unclean']} unclean ends.\n\n"
+    head += f"{figures['note']}\n\n" if "note" in figures else ""
     return head + "| reader | inputs | unclean | CPU s |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
 
 

@@ -220,4 +220,5 @@ def table(figures: dict[str, Any]) -> str:
         f"{cut['cuts']} jobs whose stack was cut short as they ran: {cut['ended_well']} had read it, "
         f"{len(cut['mute'])} ended without a word.",
     ]
+    lines += [figures["note"]] if "note" in figures else []
     return "\n\n".join([*lines, *wrong, *full["mute"], *cut["mute"]]) + "\n"
