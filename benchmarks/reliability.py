@@ -86,7 +86,7 @@ SITUATIONS = (  # what was a defect once, what happens now, the test
         "`tests/cli/test_stopped_and_changed.py`",
     ),
     (
-        "RELION's `--continue`, with more iterations",
+        "RELION's way to continue, with more iterations",
         "goes on without `--i`",
         "`tests/cli/test_stopped_and_changed.py`",
     ),
