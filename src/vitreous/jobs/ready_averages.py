@@ -44,9 +44,11 @@ def ready_averages(
     dark, notes = is_dark(average_contrast(images), contrast)
     if not dark and (images >= 0).all() and (level <= _GREY * images.max(axis=(1, 2))).all():
         return ReadyAverages(images=images, signed=False, notes=notes)
+    grey = np.count_nonzero(np.abs(level) > _GREY * np.ptp(images, axis=(1, 2)))
+    if not dark and not grey and not mask:
+        return ReadyAverages(images=images, signed=bool((_negative(images) > _ROUNDING).any()), notes=notes)
     ready = images.astype(np.float64) - level[:, None, None]
     ready = -ready if dark else ready
-    grey = np.count_nonzero(np.abs(level) > _GREY * np.ptp(images, axis=(1, 2)))
     if grey:
         low, high = np.quantile(level, [0.1, 0.9])
         notes = (

@@ -59,7 +59,8 @@ class Averages:
         Whether particles are white or dark on their background, where the averages do not show it clearly. Dark ones
         are turned over.
     mask
-        Whether what is beside the particle is masked, in averages that have negative pixels and no mask yet.
+        Whether what is beside the particle is masked, in averages that have negative pixels and no mask yet. With
+        --method gmm-gaussian it never is.
     """
 
     averages: Path
@@ -90,7 +91,8 @@ def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prep
     try:
         # What the CTF has spread out says little about the contrast.
         stated = source.contrast or ("white" if uncorrected else None)
-        ready = ready_averages(images, found.pixel_size_A, stated, mask=source.mask and not uncorrected)
+        mask = source.mask and not uncorrected and isinstance(settings, InitialModel)
+        ready = ready_averages(images, found.pixel_size_A, stated, mask=mask)
         settings, chosen = _suited(settings, ready.signed, uncorrected)
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from error
