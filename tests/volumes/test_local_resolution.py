@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from vitreous.particles import Volume
-from vitreous.volumes import apply_b_factor, half_map_fsc, local_filter, local_resolution, low_pass, spherical_mask
+from vitreous.volumes import (
+    apply_b_factor,
+    half_map_fsc,
+    local_filter,
+    local_resolution,
+    low_pass,
+    postprocess,
+    spherical_mask,
+)
 
 N, PIXEL, LEVEL = 48, 2.0, 0.15
 AXIS = (np.arange(N) - N // 2) * PIXEL
@@ -44,6 +52,15 @@ def test_two_regions_have_their_own_resolution(halves):
     outside = found.volume.data[~found.inside]
     assert np.allclose(outside, found.tested_A[0])  # the coarsest
     assert found.tested_A[-1] == pytest.approx(2 * PIXEL)
+
+
+@pytest.mark.parametrize(("sixth_of_the_box", "is_local"), [(0.9, True), (1.1, False)])
+def test_what_the_box_has_no_room_for_is_left_out(halves, sixth_of_the_box, is_local):
+    """Images that held nothing finer than a sixth of the box still give a map."""
+    found = postprocess(*halves, spherical_mask(halves[0], 80.0), finest_A=sixth_of_the_box * N * PIXEL / 6)
+    assert found.fsc.resolution_A < np.inf
+    assert (found.local is not None) == is_local
+    assert (found.locally_filtered is not None) == is_local
 
 
 def test_noise_is_nowhere_resolved():

@@ -112,6 +112,11 @@ def local_filter(volume: Volume, resolution: Volume, *, steps: int = 16) -> Volu
     return volume.with_data(out)
 
 
+def has_local_bands(volume: Volume, finest_A: float) -> bool:
+    """Whether anything lies between the coarsest resolution that can be local in a box, and ``finest_A``."""
+    return finest_A < _COARSEST_BOXES * volume.box_px * volume.pixel_size_A
+
+
 def _bands(volume: Volume, coarsest_A: float | None, finest_A: float | None) -> np.ndarray:
     """Centres of the bands in 1/Angstrom, rising in equal steps of at least one Fourier pixel."""
     field = volume.box_px * volume.pixel_size_A

@@ -9,7 +9,7 @@ from vitreous.particles import Volume
 from vitreous.volumes.cones import ConeFSC, cone_fsc
 from vitreous.volumes.filters import apply_b_factor
 from vitreous.volumes.half_maps import HalfMapFSC, check_halves, half_map_fsc, mean_of_halves
-from vitreous.volumes.local_resolution import LocalResolution, local_filter, local_resolution
+from vitreous.volumes.local_resolution import LocalResolution, has_local_bands, local_filter, local_resolution
 from vitreous.volumes.masks import automatic_mask, check_mask
 from vitreous.volumes.sharpening import Guinier, guinier, sharpen
 
@@ -58,9 +58,10 @@ def postprocess(
 
     ``mask``: None makes one of the mean (:func:`vitreous.volumes.automatic_mask`), first without knowing the resolution
     and then again with it. ``b_factor_A2``: None takes that of the Guinier plot, 0 where it has no line (coarser than
-    about 9 A). ``local``: whether to compute the local resolution. ``finest_A``: nothing finer is
-    claimed, because the images did not hold it. ``seed``: of the random phases. ``say`` is told what
-    comes next. Raises ValueError for halves or a mask that do not belong together, and where no mask can be made.
+    about 9 A). ``local``: whether to compute the local resolution, where the box has room for what is resolved.
+    ``finest_A``: nothing finer is claimed, because the images did not hold it. ``seed``: of the random phases. ``say``
+    is told what comes next. Raises ValueError for halves or a mask that do not belong together, and where no mask can
+    be made.
     """
     check_halves(half1, half2)
     mean = mean_of_halves(half1, half2)
@@ -77,9 +78,10 @@ def postprocess(
     say("FSC by direction")
     cones = cone_fsc(half1, half2, fsc, mask)
     found = filtered = None
-    if local and resolved:
+    finest_local_A = max(0.75 * fsc.resolution_A, finest_A or 0.0)
+    if local and resolved and has_local_bands(half1, finest_local_A):
         say("local resolution")
-        found = local_resolution(half1, half2, mask, finest_A=max(0.75 * fsc.resolution_A, finest_A or 0.0))
+        found = local_resolution(half1, half2, mask, finest_A=finest_local_A)
         filtered = local_filter(apply_b_factor(mean, b), found.volume)
     return PostProcessed(
         mean=mean,

@@ -80,11 +80,14 @@ def stacked(x: np.ndarray, layers: np.ndarray, *, names: Sequence[str], x_label:
     return drawing(frame, "".join(body), title=title)
 
 
-def histogram(values: np.ndarray, *, horizontal: Axis, title: str, bins: int = 36) -> str:
-    """How many values fall into each of ``bins`` intervals of the axis; values that are not finite are left out."""
+def histogram(values: np.ndarray, *, horizontal: Axis, title: str, bins: int = 36, of: str = "particles") -> str:
+    """How many values fall into each of ``bins`` intervals of the axis; values that are not finite are left out.
+
+    of: what is counted.
+    """
     values = np.asarray(values, dtype=np.float64)
     counts, edges = np.histogram(values[np.isfinite(values)], bins=bins, range=(horizontal.low, horizontal.high))
-    frame = Frame(x=horizontal, y=axis(0, max(int(counts.max()), 1), "particles", count=4, whole=True))
+    frame = Frame(x=horizontal, y=axis(0, max(int(counts.max()), 1), of, count=4, whole=True))
     body = []
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if count:

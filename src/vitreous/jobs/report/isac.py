@@ -71,5 +71,7 @@ def _generations(found: ISACFolder) -> Rows:
 
 def _errors(found: ISACFolder, pixel: float) -> tuple[str, str]:
     error = found.error_A / pixel
-    chart = histogram(error, horizontal=axis(0.0, max(float(error.max()), 0.1), "pixel error (px)"), title="Errors")
+    chart = histogram(
+        error, horizontal=axis(0.0, max(float(error.max()), 0.1), "pixel error (px)"), title="Errors", of="classes"
+    )
     return "Pixel errors of the classes", chart
