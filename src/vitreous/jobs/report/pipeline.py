@@ -6,8 +6,9 @@ from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
 from vitreous.jobs.report.page import Gallery, KeyFigure, Links, Page, Section, Tile, picture
-from vitreous.jobs.report.postprocess import half_map_key_figures, half_map_sections
+from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
+from vitreous.jobs.report.refine import refined_key_figures
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
@@ -53,7 +54,7 @@ def _headline(classes: Class2DFolder, manifest: Manifest, done: list[str]) -> st
     said, start = manifest.summary, f"From {int(classes.population.sum()):,} particles to "
     if "refine" in done:
         claimed = said.get("refine_resolution_A")
-        return start + (f"a map of {claimed:.2f} Å (FSC 0.143 of half maps)." if claimed else "a map of no resolution.")
+        return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of no resolution.")
     agreeing = said.get("initial_restarts_agreeing", said.get("abinitio_starts_agreeing", "?"))
     return start + f"an initial model; {agreeing} random starts agree."
 
@@ -62,7 +63,7 @@ def _refined(folder: Path, done: list[str]) -> tuple[tuple[KeyFigure, ...], tupl
     if "refine" not in done:
         return (), ()
     found, manifest = read_refined(folder / "refine"), read_manifest(folder / "refine")
-    return half_map_key_figures(found.post, manifest.summary if manifest else {}), half_map_sections(found.post)
+    return refined_key_figures(found, manifest.summary if manifest else {}), half_map_sections(found.post)
 
 
 def _models(folder: Path, done: list[str]) -> Section | None:

@@ -1,5 +1,6 @@
 """The report of a refinement: the map and its half maps, poses and views, and how it came about."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from vitreous.jobs.report.sphere import sphere_chart
 from vitreous.jobs.results.refine import RefineFolder, read_refined
 from vitreous.volumes import angular_distribution
 
-__all__ = ["refine_page"]
+__all__ = ["refine_page", "refined_key_figures"]
 
 NOTHING = (
     "No resolution is claimed: what the messages say is the reason.",
@@ -32,13 +33,14 @@ def refine_page(folder: Path) -> Page:
     return Page(
         kind="refinement",
         headline=f"A map of {len(found.half):,} particles. {words}",
-        key_figures=(*_key_figures(found, summary), *half_map_key_figures(found.post, summary)[1:]),
+        key_figures=refined_key_figures(found, summary),
         sections=(*half_map_sections(found.post), _poses(found), *_course(read_history(folder))),
         nothing_found=() if claimed else NOTHING,
     )
 
 
-def _key_figures(found: RefineFolder, summary: dict[str, Any]) -> tuple[KeyFigure, ...]:
+def refined_key_figures(found: RefineFolder, summary: Mapping[str, Any]) -> tuple[KeyFigure, ...]:
+    """What is claimed of a refined map, its poses, and what half maps say by direction and place."""
     claimed, masked = summary.get("resolution_A"), summary.get("resolution_masked_A")
     halves = np.bincount(found.half, minlength=2)
     return (
@@ -64,6 +66,7 @@ def _key_figures(found: RefineFolder, summary: dict[str, Any]) -> tuple[KeyFigur
             f"median standard deviation of a direction, per axis; in the plane {np.median(found.sigma_psi_deg):.2f}°",
         ),
         ("views", f"{summary.get('view_efficiency', float('nan')):.0%}", "efficiency: 100% where views are even"),
+        *half_map_key_figures(found.post, summary)[1:],
     )
 
 
