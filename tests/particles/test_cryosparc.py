@@ -203,3 +203,14 @@ def test_the_likeliest_of_several_classes(exported, tmp_path):
     assert p.table["rlnClassNumber"].tolist() == (best + 1).tolist()
     assert p.table["rlnAnglePsi"] == pytest.approx(np.rad2deg(0.5) * best, abs=1e-4)
     assert p.origin_A[:, 0] == pytest.approx(6.0 * best)
+
+
+def test_numbers_in_nested_forms_are_the_same_numbers(exported, tmp_path):
+    main = np.load(exported[0])
+    forms = {"ctf/cs_mm": ("<f4", (1,)), "blob/shape": ("<u4", (2, 1))}
+    nested = np.zeros(N, dtype=[(name, *forms.get(name, (main.dtype[name],))) for name in main.dtype.names or ()])
+    for name in main.dtype.names:
+        nested[name] = main[name].reshape(nested[name].shape)
+    found, same = (read_particles(file).table for file in (save(tmp_path / "nested.cs", nested), exported[0]))
+    for name in ("rlnImageName", "rlnOpticsGroup", "rlnDefocusU"):
+        assert list(found[name]) == list(same[name])

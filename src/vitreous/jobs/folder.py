@@ -276,7 +276,9 @@ def _matching(path: Path, patterns: Iterable[str]) -> set[Path]:
 
 
 def _inside(pattern: str) -> bool:
-    return bool(pattern.strip("/. ")) and not Path(pattern).is_absolute() and ".." not in Path(pattern).parts
+    parts = Path(pattern).parts
+    stars = any("**" in part and part != "**" for part in parts)  # which no folder matches, and glob refuses
+    return bool(pattern.strip("/. ")) and not Path(pattern).is_absolute() and ".." not in parts and not stars
 
 
 def _left_by_a_killed_writer(path: Path, manifest: Manifest) -> set[Path]:

@@ -155,7 +155,10 @@ def _checked(path: Path, name: str, values: np.ndarray) -> np.ndarray:
             values = np.char.encode(values, "utf-8")
         except ValueError as error:
             raise ParticleFileError(f"{path}: field {name} is not text: {error}") from error
-    return values.reshape(len(values)) if components == 1 else values
+    if not components:
+        return values
+    # A form such as (1,) or (2, 1) holds the same numbers.
+    return values.reshape((len(values), components) if components > 1 else len(values))
 
 
 def _join(path: Path, fields: dict[str, np.ndarray], other: Path, more: dict[str, np.ndarray]) -> None:
