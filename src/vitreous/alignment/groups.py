@@ -59,9 +59,13 @@ class Groups:
         Start s of label k is group ``s K + k``; rows are in the order of the starts, then of the particles.
         """
         particle = np.flatnonzero(label >= 0)
-        labels = int(label.max(initial=-1)) + 1
-        group = label[particle][None, :] + labels * np.arange(starts)[:, None]
-        return cls(particle=np.tile(particle, starts), group=group.ravel().astype(np.int64), count=starts * labels)
+        group = label[particle].astype(np.int64)
+        return cls(particle=particle, group=group, count=int(label.max(initial=-1)) + 1).repeated(starts)
+
+    def repeated(self, starts: int) -> "Groups":
+        """The same rows ``starts`` times over: start s of group k is group ``s K + k``."""
+        group = self.group[None, :] + self.count * np.arange(starts)[:, None]
+        return Groups(particle=np.tile(self.particle, starts), group=group.ravel(), count=starts * self.count)
 
     def folds(self, number: int, seed: int) -> tuple[np.ndarray, ...]:
         """Rows dealt into folds at random, every group evenly; within a fold in the order of the groups."""

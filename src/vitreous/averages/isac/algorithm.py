@@ -215,8 +215,7 @@ def _tested(
 ) -> tuple[Stability, np.ndarray]:
     """Figures of stability, and residuals (m,), of the members of matches."""
     matching, seed, starts = Matching(offset_range_A=offset_range_A), _own_seed(state), settings.starts
-    again = np.concatenate([groups.group + s * groups.count for s in range(starts)])
-    every = Groups(particle=np.tile(groups.particle, starts), group=again, count=starts * groups.count)
+    every = groups.repeated(starts)
     ends = begin_stability(data, every, state.noise_power, matching, seed)
     for _ in range(STABILITY_PASSES):
         ends = stability_pass(ends, data, every, state.noise_power, matching, state.rings, seed)

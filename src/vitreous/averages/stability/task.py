@@ -114,10 +114,8 @@ class StabilityRun:
         return label
 
     def _groups(self, seed: int) -> Groups:
-        label, starts = self._tested(seed), self.settings.starts
-        made = Groups.of_labels(label, 1)
-        rows = np.concatenate([made.group + s * self.classes for s in range(starts)])
-        return Groups(particle=np.tile(made.particle, starts), group=rows, count=starts * self.classes)
+        # The last classes may have no member that is tested, and still have their places.
+        return replace(Groups.of_labels(self._tested(seed)), count=self.classes).repeated(self.settings.starts)
 
     def _init(self, seed: int) -> StabilityRunState:
         data, groups = self.data, self._groups(seed)
