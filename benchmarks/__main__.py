@@ -37,6 +37,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "reconstruct": False,
     "refine": False,
     "complexity3d": False,
+    "isac": False,
     "class2d-quality": False,
     "perfect-classes": False,
     "relion-peer": False,

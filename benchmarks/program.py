@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.child import Cost, run_child
 from vitreous.particles import read_star
 
-__all__ = ["class2d", "class_figures", "history", "simulate"]
+__all__ = ["class2d", "class_figures", "history", "job", "simulate"]
 
 PROGRAM = (sys.executable, "-m", "vitreous.cli")
 
@@ -27,10 +27,15 @@ def simulate(folder: Path, **settings: Any) -> Path:
 
 def class2d(particles: Path, folder: Path, *, threads: int = 1, **settings: Any) -> Cost:
     """``vitreous class2d particles -o folder --name value ...`` in a new folder, with its cost."""
+    return job("class2d", particles, folder, threads=threads, **settings)
+
+
+def job(name: str, particles: Path, folder: Path, *, threads: int = 1, **settings: Any) -> Cost:
+    """``vitreous name particles -o folder --name value ...`` in a new folder, with its cost."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     options = _options({"threads": threads, **settings})
-    command: list[str | Path] = [*PROGRAM, "class2d", particles, "-o", folder, *options]
+    command: list[str | Path] = [*PROGRAM, name, particles, "-o", folder, *options]
     return run_child(command, folder.with_suffix(".log"), threads=threads)
 
 

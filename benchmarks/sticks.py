@@ -14,7 +14,17 @@ from typing import Any
 from benchmarks.child import run_child
 from benchmarks.record import REPOSITORY
 
-__all__ = ["DEFAULT", "REPORTED", "NotAvailable", "make_data", "ribosomes", "score_class2d", "stick_module"]
+__all__ = [
+    "DEFAULT",
+    "REPORTED",
+    "NotAvailable",
+    "make_data",
+    "make_mixture",
+    "ribosomes",
+    "score_accepted",
+    "score_class2d",
+    "stick_module",
+]
 
 DEFAULT = Path(os.path.relpath(REPOSITORY.parent / "shared" / "bench", REPOSITORY))
 REPORTED = (20240701, 20240702, 20240703)  # seeds of the data that nothing was tuned on; 20240501 is the tuning seed
@@ -40,6 +50,28 @@ def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -
 def ribosomes(sticks: Path, work: Path, seed: int) -> Path:
     """The 70S data of one seed, in a folder beside ``work`` that the measurements share."""
     return make_data(sticks, work.parent / "70s" / f"s{seed}", seed=seed)
+
+
+def make_mixture(sticks: Path, folder: Path, **settings: Any) -> Path:
+    """Particles with junk or of a few views (``mixed.py make``), made once. Raises NotAvailable without the script."""
+    script = REPOSITORY / sticks / "mixed.py"
+    if not script.is_file():
+        raise NotAvailable(f"the measuring sticks are not at {sticks} (mixed.py); give --sticks")
+    if not (folder / "truth.star").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        run_child([sys.executable, script, "make", folder, *options], folder / "make.log")
+    return folder
+
+
+def score_accepted(sticks: Path, data: Path, star: Path) -> dict[str, Any]:
+    """Score what was accepted of a mixture (``mixed.py score``): class 0 in the file means not accepted."""
+    log = star.with_name("score.log")
+    script = REPOSITORY / sticks / "mixed.py"
+    run_child([sys.executable, script, "score", "--truth", data / "truth.star", "--data", star], log)
+    text = log.read_text()
+    score = json.loads(text[text.index("{") :])
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in score.items()}
 
 
 def stick_module(sticks: Path, name: str) -> ModuleType:
