@@ -137,7 +137,7 @@ def initial_state(
         max_probability=np.zeros(n),
         log_evidence=np.zeros(n),
         changed=1.0,
-        contenders=np.zeros((n, -(-n_classes // 8)), np.uint8),
+        contenders=np.full((n, -(-n_classes // 8)), 255, np.uint8),
     )
 
 
@@ -217,9 +217,8 @@ def _narrow(state: Class2DState, settings: Class2D, seen: Sequence[np.ndarray]) 
 
 
 def _close(state: Class2DState, settings: Class2D, index: np.ndarray) -> np.ndarray:
-    """(m, K) bool, the contenders of particles; all classes where there are none yet."""
-    close = np.unpackbits(state.contenders[index], axis=1, count=settings.classes).astype(bool)
-    return close | ~close.any(1, keepdims=True)
+    """(m, K) bool, the contenders of particles; all classes of those that were not seen yet."""
+    return np.unpackbits(state.contenders[index], axis=1, count=settings.classes).astype(bool)
 
 
 def _sharpness(iteration: int) -> float:
