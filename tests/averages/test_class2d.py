@@ -20,7 +20,7 @@ from sets import (
 )
 
 from vitreous.averages.class2d import class2d, prepare_run
-from vitreous.averages.class2d.em import Class2DState
+from vitreous.averages.class2d.em import FULL_EVERY, NARROW_FROM_RINGS, NARROW_SHARE, Class2DState
 from vitreous.averages.result import Class2DResult
 from vitreous.conventions import in_plane_matrix
 from vitreous.fourier import resize_images
@@ -324,3 +324,21 @@ def test_a_run_that_needs_more_rings_prepares_them_and_resumes_with_the_same_bit
         kept = state_from_arrays(Class2DState, state_to_arrays(state))
         resumed, _ = run(prepare_run(particles, settings(**options)).algorithm, seed=99, state=kept)
     assert same(result, resumed)
+
+
+def test_every_other_pass_meets_the_contenders_only():
+    particles, _ = simulate(N, 0.5, 7)
+    prepared = prepare_run(particles, settings(classes=8))
+    algorithm = prepared.algorithm
+    state = algorithm.init(3)
+    assert (state.contenders == 255).all()
+    shares = []
+    for _ in range(12):
+        before, (state, info) = state, algorithm.step(state)
+        close = np.unpackbits(before.contenders, axis=1, count=8).astype(bool)
+        turn = before.iteration % FULL_EVERY != 0 and before.march.rings >= NARROW_FROM_RINGS
+        if turn and close.mean() < NARROW_SHARE and info["moved_classes"] == 0:
+            assert (state.contenders == before.contenders).all()  # only a pass over all classes renews them
+            assert close[np.arange(N), state.alignments.reference].all()
+            shares.append(close.mean())
+    assert shares
