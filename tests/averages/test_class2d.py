@@ -19,7 +19,7 @@ from sets import (
     simulate,
 )
 
-from vitreous.averages.class2d import class2d, prepare_run
+from vitreous.averages.class2d import class2d, em, prepare_run
 from vitreous.averages.class2d.em import Class2DState
 from vitreous.averages.result import Class2DResult
 from vitreous.conventions import in_plane_matrix
@@ -324,3 +324,20 @@ def test_a_run_that_needs_more_rings_prepares_them_and_resumes_with_the_same_bit
         kept = state_from_arrays(Class2DState, state_to_arrays(state))
         resumed, _ = run(prepare_run(particles, settings(**options)).algorithm, seed=99, state=kept)
     assert same(result, resumed)
+
+
+def test_every_other_pass_meets_the_contenders_only(monkeypatch):
+    monkeypatch.setattr(em, "NARROW_SHARE", 0.5)  # four classes of distinct shapes: 0.4 of them are close
+    particles, _ = simulate(N, 1.0, 7)
+    algorithm = prepare_run(particles, settings()).algorithm
+    state, narrow = algorithm.init(3), 0
+    assert (state.contenders == 255).all()  # of particles that were not seen yet
+    while not algorithm.done(state):
+        before, (state, _) = state, algorithm.step(state)
+        close = np.unpackbits(before.contenders, axis=1, count=4).astype(bool)
+        turn = before.iteration % em.FULL_EVERY != 0 and before.march.rings >= em.NARROW_FROM_RINGS
+        if turn and close.mean() < 0.5:
+            narrow += 1
+            assert (state.contenders == before.contenders).all()  # only a pass over all classes renews them
+            assert close[np.arange(N), state.alignments.reference].all()
+    assert narrow > 0

@@ -251,6 +251,7 @@ def outcome_of(reference: np.ndarray, own: np.ndarray, following: np.ndarray) ->
         entropy=zero,
         significant=zero,
         log_evidence=zero,
+        contenders=np.zeros((n, 0), np.uint8),
     )
 
 

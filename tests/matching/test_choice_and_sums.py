@@ -1,5 +1,6 @@
 """Choices, accumulated sums and the pruned search."""
 
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -24,6 +25,8 @@ from vitreous.matching import (
     find_rows,
     merge_sums,
     plan_search,
+    row_maxima,
+    search_tiles,
     soft,
     stochastic,
     tile_sums,
@@ -263,6 +266,32 @@ def test_few_rings_are_searched_exhaustively():
         best_rows(scene.tile, whole(references[1]), 5.0),
     )
     assert torch.equal(a.log_weight, b.log_weight)
+
+
+@pytest.mark.parametrize("in_two_passes", [False, True])
+def test_contenders_are_the_references_that_were_close(in_two_passes):
+    scene = make_scene(box_px=32, rings=10, n=24, n_references=8, noise_sd=1.0, seed=5)
+    plan = replace(plan_search(PoseGrid.for_rings(scene.basis, 10, 2.0), 2.0), contend=8.0)
+    assert plan.coarse is not None
+    plan = plan if in_two_passes else replace(plan, coarse=None)
+    references = plan.references(
+        scene.reference_harmonics(), ctf_harmonics=1, log_class_prior=torch.zeros(8), offset_sd_px=1.0
+    )
+    (found,) = search_tiles([scene.tile], plan, plan.blocks(references, 24))
+    highest = row_maxima(scene.tile, whole(references[1])).amax(2)
+    close = highest >= (highest.amax(1) - 8.0)[:, None]
+    if in_two_passes:  # the coarse pass only bounds them; all that may win are among them
+        assert found.contenders[torch.arange(24), highest.argmax(1)].all()
+    else:
+        assert torch.equal(found.contenders, close)
+    assert 24 < int(found.contenders.sum()) < 24 * 8
+    # A pass that meets contenders only finds what the pass over everything found of them.
+    (again,) = search_tiles(
+        [scene.tile], replace(plan, coarse=None, contend=None), plan.blocks((None, references[1]), 24),
+        allowed=[found.contenders],
+    )  # fmt: skip
+    assert again.contenders is None
+    torch.testing.assert_close(again.best, found.best, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("choice", [soft, best])

@@ -33,7 +33,7 @@ from vitreous.matching.restore import Averages, aligned_images, mirrored, restor
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
 from vitreous.matching.score import ImageTile, Rows, best_poses, best_rows, row_maxima
-from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search
+from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search, search_tiles
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
 from vitreous.matching.table import ScoreTable, score_table
@@ -117,6 +117,7 @@ __all__ = [
     "row_maxima",
     "rows_at",
     "score_table",
+    "search_tiles",
     "shifted_bytes",
     "signal_power",
     "soft",

@@ -15,7 +15,7 @@ from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import SHIFTED_SHARE, PreparedParticles
 from vitreous.matching.references import References
 from vitreous.matching.score import ImageTile, Rows
-from vitreous.matching.search import SearchPlan, find_rows
+from vitreous.matching.search import Searched, SearchPlan, search_tiles
 from vitreous.matching.workers import ordered_map
 from vitreous.processes import joined
 
@@ -49,9 +49,10 @@ class Outcome:
     entropy: np.ndarray
     significant: np.ndarray
     log_evidence: np.ndarray
+    contenders: np.ndarray  # (n, bytes) uint8, a bit for every reference; no bytes where the plan remembers none
 
     @classmethod
-    def of_none(cls) -> "Outcome":
+    def of_none(cls, contender_bytes: int = 0) -> "Outcome":
         """Of no particles: a process may have none of a small fold."""
         none = np.zeros(0, np.float32)
         return cls(
@@ -64,6 +65,7 @@ class Outcome:
             entropy=none,
             significant=np.zeros(0, np.int64),
             log_evidence=none,
+            contenders=np.zeros((0, contender_bytes), np.uint8),
         )
 
     def alignments(self, particle: np.ndarray, pixel_size_A: float) -> Alignments:
@@ -108,23 +110,23 @@ def expect_into(
     tile: int | None = None,
 ) -> Outcome:
     """As :func:`expect`, with the sums of every tile added to ``sums``, in the order of the tiles."""
-    if len(index) == 0:
-        return Outcome.of_none()
     n_references = references[1].count
+    if len(index) == 0:
+        return Outcome.of_none(0 if plan.contend is None else -(-n_references // 8))
     places = tiles_of(np.arange(len(index)), tile or _tile(plan, n_references, restricted=candidates is not None))
     blocks = plan.blocks(references, len(places[0]), int(SHIFTED_SHARE * particles.memory_bytes))
 
-    def finish(found: tuple[ImageTile, Rows]) -> tuple[TileSums, Outcome]:
-        images, rows = found
+    def finish(found: tuple[ImageTile, Searched]) -> tuple[TileSums, Outcome]:
+        images, rows = found[0], found[1].rows
         chosen = choice(rows, len(images))
         new = tile_sums(images, plan.fine, rows, chosen, n_references)
-        return new, _outcome(rows, chosen, plan.fine, len(images), n_references)
+        return new, _outcome(rows, chosen, plan.fine, len(images), n_references, found[1].contenders)
 
     def match(group: list[np.ndarray], threads: int) -> list[tuple[TileSums, Outcome]]:
         tiles = [particles.tile(index[part], plan.fine.rings, noise_power) for part in group]
         allowed = None if candidates is None else [_mask(candidates, part, particles.device) for part in group]
-        rows = find_rows(tiles, plan, blocks, allowed=allowed, threads=threads)
-        return list(ordered_map(finish, zip(tiles, rows, strict=True), threads))
+        searched = search_tiles(tiles, plan, blocks, allowed=allowed, threads=threads)
+        return list(ordered_map(finish, zip(tiles, searched, strict=True), threads))
 
     outcomes = []
     for tiles_done in by_groups(match, places, plan, particles, n_references, resident=blocks.resident):
@@ -177,7 +179,9 @@ def tiles_of(index: np.ndarray, most: int) -> list[np.ndarray]:
     return np.array_split(index, max(1, -(-len(index) // most)))
 
 
-def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: int) -> Outcome:
+def _outcome(
+    rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: int, contenders: torch.Tensor | None
+) -> Outcome:
     device = chosen.weight.device
     top, psi = chosen.weight.max(1)
     best = torch.full((n,), -1.0, device=device).scatter_reduce_(0, rows.image, top, "amax")
@@ -198,4 +202,5 @@ def _outcome(rows: Rows, chosen: Chosen, grid: PoseGrid, n: int, n_references: i
         entropy=torch.special.entr(posterior).sum(1).cpu().numpy(),
         significant=torch.zeros(n, dtype=torch.long, device=device).index_add_(0, rows.image, close).cpu().numpy(),
         log_evidence=chosen.log_evidence.cpu().numpy(),
+        contenders=np.zeros((n, 0), np.uint8) if contenders is None else np.packbits(contenders.cpu().numpy(), axis=1),
     )

@@ -226,13 +226,15 @@ def best_rows(
     *,
     known: torch.Tensor | None = None,
     allowed: torch.Tensor | None = None,
+    highest: torch.Tensor | None = None,
     tile_scores: int = TILE_SCORES,
 ) -> Rows:
     """All rows of every image within ``keep`` nats of its best one, evaluated at all rotations, sorted by image.
 
     The references of the rows are counted over all blocks. known: (n,) a log posterior that is known to be reached
     by some hypothesis of each image (among other references, say); it only spares work. allowed: (n, K) bool, the
-    references of the block that an image may show.
+    references of the block that an image may show. highest: (n, K), is given the highest log posterior of every
+    reference of the block.
     """
     empty = torch.full((len(tile),), -torch.inf, device=tile.data.device)
     best = empty if known is None else known.clone()
@@ -241,6 +243,8 @@ def best_rows(
         if allowed is not None:
             other = ~allowed[piece.images, piece.references]
             piece.maxima.masked_fill_(other.repeat_interleave(shifts, 1), -torch.inf)
+        if highest is not None:
+            highest[piece.images, piece.references] = piece.maxima.reshape(len(piece.maxima), -1, shifts).amax(2)
         reached = torch.maximum(best[piece.images], piece.maxima.amax(1))
         best[piece.images] = reached
         near = piece.maxima >= (reached - keep)[:, None]

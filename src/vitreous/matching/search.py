@@ -15,6 +15,10 @@ Everything within ``keep`` nats of the best after the fine pass is returned: wha
 Both passes go through the references block by block; several tiles of images then share the work of shifting a block,
 and the best score so far spares work in the next block. Where the references of an image are restricted, both passes
 meet these only.
+
+A pass over everything may remember the references that are close for every image (*contenders*: the survivors of a
+coarse pass; those within ``contend`` nats of the best where there is none), so that following passes meet only these:
+while averages change little, what was far behind stays behind.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +39,7 @@ from vitreous.matching.references import (
 from vitreous.matching.score import ImageTile, Rows, best_rows, reference_maxima, reference_norms
 from vitreous.matching.workers import ordered_map
 
-__all__ = ["KEEP_NATS", "SearchBlocks", "SearchPlan", "find_rows", "plan_search"]
+__all__ = ["KEEP_NATS", "SearchBlocks", "SearchPlan", "find_rows", "plan_search", "search_tiles"]
 
 KEEP_NATS = 10.0  # hypotheses with less than exp(-10) of the best one's weight are dropped
 COARSE_FROM_RINGS = 10  # with fewer rings the exhaustive pass costs less than the bookkeeping of two
@@ -62,6 +66,7 @@ class SearchPlan:
     """The grids of the two passes; ``coarse`` is None where the fine grid is searched exhaustively.
 
     keep: nats below the best hypothesis of an image that are returned; coarse_keep, spread: of the module docstring;
+    contend: of the module docstring (None: nothing is remembered);
     tile_scores: scores that exist at once (a few of this many floats stay in the processor's cache).
     """
 
@@ -70,6 +75,7 @@ class SearchPlan:
     keep: float = KEEP_NATS
     coarse_keep: float = 6.0
     spread: float = 1.0
+    contend: float | None = None
     tile_scores: int = TILE_SCORES
 
     @property
@@ -134,39 +140,61 @@ def find_rows(
 
     allowed: for every tile the references (n, K) bool that its images may show. Tiles are shared by the threads.
     """
+    return [found.rows for found in search_tiles(tiles, plan, blocks, allowed=allowed, threads=threads)]
+
+
+def search_tiles(
+    tiles: Sequence[ImageTile],
+    plan: SearchPlan,
+    blocks: SearchBlocks,
+    *,
+    allowed: Sequence[torch.Tensor] | None = None,
+    threads: int = 1,
+) -> list["Searched"]:
+    """The rows of :func:`find_rows`, with the contenders that the plan asks for."""
     searched = [
-        _Searched.of(t.truncated(plan.fine), None if allowed is None else allowed[i]) for i, t in enumerate(tiles)
+        Searched.of(t.truncated(plan.fine), None if allowed is None else allowed[i]) for i, t in enumerate(tiles)
     ]
     if blocks.coarse is not None:
-        for found, survivors in zip(searched, _survivors(searched, plan, blocks, threads), strict=True):
-            found.survivors = survivors
+        _coarse_pass(searched, plan, blocks, threads)
+    elif plan.contend is not None:
+        for found in searched:
+            found.highest = found.best.new_full((len(found.tile), blocks.fine.references.count), -torch.inf)
     for block in blocks.fine:
         for _ in ordered_map(partial(_search_block, plan=plan, block=block), searched, threads):
             pass
         del block  # else two blocks would be in memory while the next one is made
-    return [found.rows for found in searched]
+    for found in searched:
+        if found.highest is not None and plan.contend is not None:
+            found.contenders = found.highest >= (found.best - plan.contend)[:, None]
+            found.highest = None
+    return searched
 
 
 @dataclass(kw_only=True)
-class _Searched:
+class Searched:
     """A tile and what has been found so far: best (n,) log posterior, rows within reach of it.
 
-    allowed: (n, K) bool, references that its images may show; survivors: those that may still win (None: all).
+    allowed: (n, K) bool, references that its images may show; survivors: those that may still win (None: all);
+    contenders: those that are remembered; highest: (n, K) log posteriors of a pass over everything.
     """
 
     tile: ImageTile
     best: torch.Tensor
     allowed: torch.Tensor | None
     survivors: torch.Tensor | None
+    contenders: torch.Tensor | None = None
+    highest: torch.Tensor | None = None
     found: list[Rows] = field(default_factory=list)
 
     @classmethod
-    def of(cls, tile: ImageTile, allowed: torch.Tensor | None) -> "_Searched":
+    def of(cls, tile: ImageTile, allowed: torch.Tensor | None) -> "Searched":
         best = torch.full((len(tile),), -torch.inf, device=tile.data.device)
         return cls(tile=tile, best=best, allowed=allowed, survivors=allowed)
 
     @property
     def rows(self) -> Rows:
+        """Of the tile, sorted by image."""
         return self.found[0]
 
     def add(self, rows: list[Rows], keep: float) -> None:
@@ -177,13 +205,16 @@ class _Searched:
         self.found = everything if len(everything) == 1 else [_joined(everything, self.best - keep)]
 
 
-def _search_block(searched: _Searched, plan: SearchPlan, block: ReferenceBlock) -> None:
+def _search_block(searched: Searched, plan: SearchPlan, block: ReferenceBlock) -> None:
     """The fine pass of a tile over one block."""
     here = slice(block.first, block.first + block.references.count)
     tile, best = searched.tile, searched.best
     if searched.survivors is None or searched.survivors.float().mean() > CROWDED:
         allowed = None if searched.allowed is None else searched.allowed[:, here]
-        rows = best_rows(tile, block, plan.keep, known=best, allowed=allowed, tile_scores=plan.tile_scores)
+        highest = None if searched.highest is None else searched.highest[:, here]
+        rows = best_rows(
+            tile, block, plan.keep, known=best, allowed=allowed, highest=highest, tile_scores=plan.tile_scores
+        )
         searched.add([rows], plan.keep)
         return
     rows_of = []
@@ -209,10 +240,8 @@ def _joined(found: list[Rows], floor: torch.Tensor) -> Rows:
     return rows.take(kept[torch.argsort(rows.image[kept], stable=True)])
 
 
-def _survivors(
-    searched: list[_Searched], plan: SearchPlan, blocks: SearchBlocks, threads: int
-) -> Iterator[torch.Tensor]:
-    """(n, K) bool for every tile: references that may still win."""
+def _coarse_pass(searched: list[Searched], plan: SearchPlan, blocks: SearchBlocks, threads: int) -> None:
+    """Find the references that may still win, and the contenders."""
     assert blocks.coarse is not None
     coarse, fine = blocks.coarse.references, blocks.fine.references
     scores = [torch.empty(len(s.tile), coarse.count, device=s.best.device) for s in searched]
@@ -228,10 +257,12 @@ def _survivors(
         inner = part.tile.truncated(coarse.grid)
         outer = 2 * (reference_norms(part.tile, fine, everyone, best) - reference_norms(inner, coarse, everyone, best))
         margin = plan.coarse_keep + plan.spread * outer.clamp_min(0).sqrt()
-        yield all_scores >= (top - margin)[:, None]
+        part.survivors = all_scores >= (top - margin)[:, None]
+        if plan.contend is not None:
+            part.contenders = part.survivors
 
 
-def _coarse_scores(searched: _Searched, plan: SearchPlan, block: ReferenceBlock) -> torch.Tensor:
+def _coarse_scores(searched: Searched, plan: SearchPlan, block: ReferenceBlock) -> torch.Tensor:
     """Highest log posterior of every image with every reference of a block, (n, K); -inf where not allowed."""
     tile = searched.tile.truncated(block.references.grid)
     if searched.allowed is None:

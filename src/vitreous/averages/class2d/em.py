@@ -13,11 +13,14 @@ probabilities come from the plain posterior of the final pass.
 Classes move: one that has nearly died, or whose particles another class explains as well, takes half of the folds of
 the largest class (:mod:`vitreous.averages.class2d.moves`).
 
+Every other pass meets only the classes that were close for a particle in the pass before (*contenders*), and those that
+have moved since; what was far behind does not win one pass later. The final pass meets all of them again.
+
 Resolution marches ring by ring: a ring is added when the classification has settled at the present resolution, and
 never beyond what the averages resolve (SSNR of a class of average size above 1) plus two rings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -31,6 +34,7 @@ from vitreous.matching import (
     CONVERGED,
     KEEP_NATS,
     Alignments,
+    Candidates,
     March,
     Outcome,
     PreparedParticles,
@@ -64,6 +68,10 @@ __all__ = [
 
 PER_CLASS, FEWEST = 100, 5000  # particles in the first pass
 MOVES_FROM_RINGS = 7  # before, the averages are too alike to tell which ones are redundant
+FULL_EVERY = 2  # passes; the others meet contenders only
+NARROW_FROM_RINGS = 7  # before, averages change too much from pass to pass
+NARROW_SHARE = 0.25  # of the classes; more contenders than that save nothing
+CONTEND_NATS = 12.0  # below the best class of a particle, in a pass without a coarse one
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
@@ -81,6 +89,7 @@ class Class2DState:
     max_probability: np.ndarray  # (n,)
     log_evidence: np.ndarray  # (n,)
     changed: float
+    contenders: np.ndarray  # (n, bytes) uint8, a bit for every class that was close in the last pass over all of them
 
     @property
     def room(self) -> int:
@@ -128,6 +137,7 @@ def initial_state(
         max_probability=np.zeros(n),
         log_evidence=np.zeros(n),
         changed=1.0,
+        contenders=np.full((n, -(-n_classes // 8)), 255, np.uint8),
     )
 
 
@@ -179,11 +189,15 @@ def one_pass(
     sharpness = _sharpness(state.iteration)
     plan = data.search(state.march.rings, offset_range_A, keep=KEEP_NATS / sharpness)
     offset_sd, seen = offset_sd_px(state, data, offset_range_A), _seen(folds, settings, state.iteration)
+    narrow = _narrow(state, settings, seen)
+    plan = replace(plan, coarse=None) if narrow else replace(plan, contend=CONTEND_NATS)
     batch = sum(len(index) for index in seen)
 
     def match(others: Sums, parts: tuple[Sums, ...], index: np.ndarray) -> tuple[Sums, Outcome]:
         references = class_references(others, parts, plan, data, settings, offset_sd)
-        return expect(data, index, plan, references, state.noise_power, choice=partial(soft, sharpness=sharpness))
+        candidates = Candidates.from_mask(_close(state, settings, index)) if narrow else None
+        choice = partial(soft, sharpness=sharpness)
+        return expect(data, index, plan, references, state.noise_power, choice=choice, candidates=candidates)
 
     parts, index, outcome = visit(
         seen,
@@ -193,6 +207,18 @@ def one_pass(
         progress=None if progress is None else lambda done: progress(done, batch),
     )
     return _next_state(state, data, settings, plan, parts, index, outcome)
+
+
+def _narrow(state: Class2DState, settings: Class2D, seen: Sequence[np.ndarray]) -> bool:
+    """Whether a pass meets contenders only: every other one, where these are few."""
+    if state.iteration % FULL_EVERY == 0 or state.march.rings < NARROW_FROM_RINGS:
+        return False
+    return bool(np.mean([_close(state, settings, index).mean() for index in seen]) < NARROW_SHARE)
+
+
+def _close(state: Class2DState, settings: Class2D, index: np.ndarray) -> np.ndarray:
+    """(m, K) bool, the contenders of particles; all classes of those that were not seen yet."""
+    return np.unpackbits(state.contenders[index], axis=1, count=settings.classes).astype(bool)
 
 
 def _sharpness(iteration: int) -> float:
@@ -217,6 +243,7 @@ def _next_state(
     march = state.march.next(changed=changed, resolved=resolved, most=ring_limit(data, settings.resolution_limit_A))
     free = _free_classes(state, settings, march, parts, outcome, changed)
     parts = move_classes(parts, free) if free else parts
+    contenders = state.contenders if plan.contend is None else _put(state.contenders, index, outcome.contenders)
     offset_sd_A = _offset_sd(parts) * data.pixel_size_A
     following = replace(
         state,
@@ -229,6 +256,7 @@ def _next_state(
         max_probability=_put(state.max_probability, index, outcome.max_probability),
         log_evidence=_put(state.log_evidence, index, outcome.log_evidence),
         changed=changed,
+        contenders=contenders | np.packbits(np.isin(np.arange(settings.classes), free)),
     )
     window_A = data.basis.window_px * data.pixel_size_A
     info = {
