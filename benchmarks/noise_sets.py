@@ -21,7 +21,7 @@ from benchmarks.record import commit
 
 __all__ = ["SETS", "add_options", "claim", "measure", "noise_images", "table"]
 
-BOX, PIXEL_A, MOST_3D = 32, 8.0, 300
+BOX, PIXEL_A, MOST_3D = 32, 8.0, 150
 KINDS = ("white", "coloured", "low-passed", "denoised", "outliers")
 SIZES = (300, 400, 600, 800)  # of the sets of a kind
 LARGE = {("white", 3): 5000, ("coloured", 3): 5000, ("outliers", 2): 2000}
@@ -91,13 +91,13 @@ COMMANDS: dict[str, Sequence[str]] = {  # in an order in which each finds what t
     "neighbours": ("neighbours", "particles.star", "--runs", "1", "--averages", "6"),
     "align": ("align", "few.star", "--starts", "3", "--iterations", "12"),
     "stability": ("stability", "class2d", "--starts", "3"),
-    "isac": ("isac", "few.star", "--img-per-grp", "50", "--generations", "1", "--runs", "3", "--starts", "3"),
+    "isac": ("isac", "few.star", "--img-per-grp", "30", "--generations", "1", "--runs", "3", "--starts", "3"),
     "deconvolve": ("deconvolve", "class2d/run_data.star"),
     "initial": ("initial", "deconvolve"),
-    "abinitio": ("abinitio", "few.star", "--starts", "2", "--iterations", "6"),
+    "abinitio": ("abinitio", "few.star", "--starts", "2", "--iterations", "4"),
     "reconstruct": ("reconstruct", "posed.star"),
     "postprocess": ("postprocess", "reconstruct", "--no-local"),
-    "refine": ("refine", "few_posed.star", "--iterations", "4"),
+    "refine": ("refine", "few_posed.star", "--iterations", "3"),
     "mixture": ("mixture", "reconstruct/reconstruction.mrc", "--components", "40", "--steps", "30"),
     "run": ("run", "few.star", "--classes", "6", "--starts", "1"),
 }
