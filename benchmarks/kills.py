@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.forks import in_a_fork, in_this_process
 
-__all__ = ["COMMANDS", "add_options", "differing", "measure", "table"]
+__all__ = ["COMMANDS", "add_options", "differing", "limited", "measure", "table"]
 
 SET = ("--particles", "160", "--box", "24", "--pixel-size-A", "12", "--snr", "0.5", "--defocus-groups", "2")
 QUICK = ("--burn-in-steps", "10", "--fine-components", "60", "--rounds-annealed", "20")
@@ -143,14 +143,16 @@ def full_disks(given: dict[str, str], work: Path, names: Sequence[str]) -> dict[
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         words = [given.get(word, word) for word in COMMANDS[name][1]]
-        ended = in_a_fork([*words, *END, *_threads(name)], folder, first=_limited(size))
+        ended = in_a_fork([*words, *END, *_threads(name)], folder, first=limited(size))
         ended_well += ended.status == 0
         if not ended.clean:
             mute.append(f"{name}, {size} bytes: {ended.status} {ended.said}")
     return {"disks": len(jobs), "ended_well": ended_well, "mute": mute}
 
 
-def _limited(size: int) -> Callable[[], None]:
+def limited(size: int) -> Callable[[], None]:
+    """What a process does to itself so that its files may have ``size`` bytes at most."""
+
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as on a full disk, the call returns an error
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -8,7 +8,7 @@ from benchmarks.record import Record
 
 __all__ = ["RELIABILITY", "reliability_page"]
 
-RELIABILITY = ("fuzz", "kills", "noise-sets", "million")  # none of them is quick
+RELIABILITY = ("cases", "fuzz", "kills", "noise-sets", "filters", "million")  # none of them is quick
 
 HEAD = """# Reliability
 

@@ -43,6 +43,7 @@ app = cyclopts.App(
 )
 OTHERS = {
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
+    "copy": "Copy particles with their images: one stack of float32 and a table in RELION 3.1's form.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
