@@ -33,7 +33,16 @@ def test_an_empty_name_is_no_folder(vitreous, simulated, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     ended = vitreous("class2d", simulated / "particles.star", option, "")
     assert (ended.code, "the name of the folder is empty" in ended.err) == (2, True)
+    attached = vitreous("class2d", simulated / "particles.star", f"{option}=")
+    assert (attached.code, "the name of the folder is empty" in attached.err) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["abinitio", "project", "check"])
+def test_an_empty_name_is_no_input(vitreous, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    ended = vitreous(command, "", "-o", "out")
+    assert (ended.code, "the name of its input is empty" in ended.err) == (2, True)
 
 
 def bomb(path):

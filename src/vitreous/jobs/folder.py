@@ -102,7 +102,11 @@ def require_kind(folder: str | Path, task: str) -> None:
         raise JobFolderError(f"{path} {what}; expected the folder of a finished `vitreous {task}`")
     manifest = read_manifest(path)
     if manifest is not None and manifest.task != task:
-        raise JobFolderError(f"{path} is the folder of a {manifest.task} job; expected that of a `vitreous {task}`")
+        raise JobFolderError(f"{path} is the folder of {_a(manifest.task)} job; expected that of a `vitreous {task}`")
+
+
+def _a(task: str) -> str:
+    return f"{'an' if task[0] in 'aeiou' else 'a'} {task}"
 
 
 def clear_job(folder: str | Path) -> None:
@@ -202,7 +206,7 @@ def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, 
     finished = earlier
     if earlier.task != manifest.task:
         raise JobFolderError(
-            f"{path} is the folder of a {earlier.task} job ({status}); choose another one for {manifest.task}, or "
+            f"{path} is the folder of {_a(earlier.task)} job ({status}); choose another one for {manifest.task}, or "
             "remove that job with --overwrite"
         )
     if resume:
