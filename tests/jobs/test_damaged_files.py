@@ -56,6 +56,15 @@ def test_a_manifest_of_other_kinds_is_named(tmp_path, change):
         read_manifest(tmp_path)
 
 
+def test_line_breaks_in_a_manifest_are_not_in_the_message(tmp_path):
+    write_manifest(tmp_path, new_manifest("class2d", {}, seed=1).started("vitreous class2d"))
+    path = tmp_path / "job.json"
+    path.write_text(path.read_text().replace('"command"', '"comm\\nd"'))
+    with pytest.raises(ValueError, match="job.json is damaged") as raised:
+        read_manifest(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize("pattern", ["/etc/*", "../*", "", "..", "*/../../*", "a**b"])
 def test_patterns_of_a_manifest_do_not_lead_out_of_its_folder(tmp_path, pattern):
     folder = tmp_path / "job"
