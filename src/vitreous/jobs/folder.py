@@ -145,7 +145,11 @@ def open_job(
     path = Path(folder)
     if path.is_file():
         raise JobFolderError(f"{path} is a file; a job needs a folder")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise JobFolderError(f"{path} cannot be made ({why.lower()}); choose another folder for the results") from error
     with locked(path):
         resumed = _prepare(path, manifest, resume=resume, overwrite=overwrite)
         earlier = _with_more_iterations(read_manifest(path), manifest) if resumed else None
