@@ -60,7 +60,7 @@ def test_line_breaks_in_a_manifest_are_not_in_the_message(tmp_path):
     write_manifest(tmp_path, new_manifest("class2d", {}, seed=1).started("vitreous class2d"))
     path = tmp_path / "job.json"
     path.write_text(path.read_text().replace('"command"', '"comm\\nd"'))
-    with pytest.raises(ValueError, match="job.json is damaged") as raised:
+    with pytest.raises(ValueError, match=r"job\.json is damaged") as raised:
         read_manifest(tmp_path)
     assert "\n" not in str(raised.value)
 
