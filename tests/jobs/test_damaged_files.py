@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -149,3 +150,19 @@ def test_atoms_without_a_place(tmp_path):
         with pytest.raises(ValueError, match=name) as error:
             read_points(tmp_path / name)
         assert "\n" not in str(error.value)
+
+
+def test_a_job_on_a_full_disk_ends_with_the_file_and_without_tracebacks(tmp_path):
+    """A process whose files may have two kilobytes: the log, the history and the checkpoint do not fit."""
+    script = (
+        "import resource, signal, sys; from vitreous.cli import main; from vitreous.particles import *;"
+        "import numpy as np; v = np.zeros((16, 16, 16)); v[5:11, 5:11, 5:11] = 1;"
+        "write_volume('m.mrc', Volume(data=v, pixel_size_A=4.0));"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048));"
+        "sys.exit(main(['project', 'm.mrc', '--views', '5', '-o', 'o', '--threads', '1']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "File too large: 'o/" in ended.stderr
+    assert (tmp_path / "o" / "RELION_JOB_EXIT_FAILURE").exists()
