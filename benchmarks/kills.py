@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.forks import in_a_fork, in_this_process
 
-__all__ = ["COMMANDS", "add_options", "differing", "measure", "table"]
+__all__ = ["COMMANDS", "add_options", "differing", "limited", "measure", "table"]
 
 SET = ("--particles", "160", "--box", "24", "--pixel-size-A", "12", "--snr", "0.5", "--defocus-groups", "2")
 QUICK = ("--burn-in-steps", "10", "--fine-components", "60", "--rounds-annealed", "20")
@@ -39,9 +39,12 @@ COMMANDS: dict[str, tuple[int, Sequence[str]]] = {  # name -> share of 100 kills
     "postprocess": (4, ("postprocess", "R", "--no-local")),
     "abinitio": (8, ("abinitio", "P", "--starts", "1", "--iterations", "4", "--resolution-limit-A", "60")),
     "refine": (8, ("refine", "T", "--iterations", "3")),
+    "align": (6, ("align", "P", "--starts", "2", "--iterations", "6")),
+    "stability": (4, ("stability", "C", "--starts", "2", "--iterations", "4")),
+    "isac": (4, ("isac", "P", "--img-per-grp", "24", "--runs", "2", "--starts", "2", "--generations", "1")),
     "run": (2, ("run", "P", "--classes", "4", "--starts", "1", "--no-refine")),
 }
-SLOW = frozenset({"initial", "run"})
+SLOW = frozenset({"initial", "isac", "run"})
 SIZES = (16 << 10, 32 << 10, 128 << 10, 512 << 10)  # bytes that a file may have
 END = ("-o", "job")
 VOLATILE = ("job.json", "run.log", "note.txt", "report.html", "history.jsonl", ".lock")  # times of day, seconds
@@ -143,14 +146,16 @@ def full_disks(given: dict[str, str], work: Path, names: Sequence[str]) -> dict[
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         words = [given.get(word, word) for word in COMMANDS[name][1]]
-        ended = in_a_fork([*words, *END, *_threads(name)], folder, first=_limited(size))
+        ended = in_a_fork([*words, *END, *_threads(name)], folder, first=limited(size))
         ended_well += ended.status == 0
         if not ended.clean:
             mute.append(f"{name}, {size} bytes: {ended.status} {ended.said}")
     return {"disks": len(jobs), "ended_well": ended_well, "mute": mute}
 
 
-def _limited(size: int) -> Callable[[], None]:
+def limited(size: int) -> Callable[[], None]:
+    """What a process does to itself so that its files may have ``size`` bytes at most."""
+
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as on a full disk, the call returns an error
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -161,7 +166,7 @@ def _limited(size: int) -> Callable[[], None]:
 def cut_inputs(given: dict[str, str], work: Path, count: int, seed: int) -> dict[str, Any]:
     """A stack that is cut short while a job reads it: it ends well, or with a sentence that names the stack."""
     draw, mute, ended_well = random.Random(seed), [], 0
-    jobs = ("class2d", "denoise", "neighbours", "abinitio", "refine")
+    jobs = ("class2d", "denoise", "neighbours", "abinitio", "refine", "align")
     for i in range(count):
         folder = work / "cut"
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["REPOSITORY", "Record", "new_record", "read_records", "write_record"]
+__all__ = ["REPOSITORY", "Record", "commit", "new_record", "read_records", "write_record"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,7 @@ def new_record(name: str, arguments: list[str], figures: dict[str, Any], seconds
         name=name,
         command=shlex.join(["python", "-m", "benchmarks", name, *arguments]),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        commit=_commit(),
+        commit=commit(),
         machine=_machine(),
         versions=_versions(),
         seconds=round(seconds, 1),
@@ -58,13 +58,15 @@ def read_records(folder: Path) -> dict[str, Record]:
     return {record.name: record for record in records}
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the working tree, with "+ changes" where it differs from it."""
+
     def git(*arguments: str) -> str:
         found = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
         return found.stdout.strip()
 
-    commit = git("rev-parse", "--short=10", "HEAD") or "unknown"
-    return f"{commit} + changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+    found = git("rev-parse", "--short=10", "HEAD") or "unknown"
+    return f"{found} + changes" if git("status", "--porcelain", "--untracked-files=no") else found
 
 
 def _machine() -> dict[str, Any]:

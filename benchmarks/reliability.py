@@ -8,7 +8,7 @@ from benchmarks.record import Record
 
 __all__ = ["RELIABILITY", "reliability_page"]
 
-RELIABILITY = ("fuzz", "kills", "noise-sets", "million")  # none of them is quick
+RELIABILITY = ("cases", "fuzz", "kills", "noise-sets", "filters", "million")  # none of them is quick
 
 HEAD = """# Reliability
 
@@ -57,7 +57,7 @@ SITUATIONS = (  # what was a defect once, what happens now, the test
     ),
     (
         "dark particles in `run`",
-        "turned over, and that is said in the report",
+        "turned over, and that is said at once and in the report",
         "`tests/cli/test_run_command.py`",
     ),
     (
@@ -99,6 +99,21 @@ SITUATIONS = (  # what was a defect once, what happens now, the test
         "damaged files of a job; archives and headers that promise too much",
         "one sentence that names the file, or the state before",
         "`tests/jobs/test_damaged_files.py`",
+    ),
+    (
+        "particles that a median filter has been over",
+        "noticed by pixels that are equal; nothing is compared or claimed beyond what is left",
+        "`tests/particles/test_finest_detail.py`",
+    ),
+    (
+        "stacks of half precision for RELION 3.1",
+        "named, and `copy` writes float32",
+        "`tests/particles/test_copying.py`",
+    ),
+    (
+        "a name that is empty, a folder that cannot be made",
+        "one sentence, before anything is read or written",
+        "`tests/cli/test_limits_and_words.py`",
     ),
     (
         "a density as a mask, a mask of a few voxels",

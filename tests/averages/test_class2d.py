@@ -265,6 +265,9 @@ def test_settings_that_do_not_fit_are_refused_in_plain_words():
         class2d(particles, settings(particle_diameter_A=200.0))
     with pytest.raises(ValueError, match="fewer than 8 pixels"):
         class2d(particles, settings(particle_diameter_A=20.0))
+    tiny = ArrayParticles(images=particles.images[:, :8, :8], pixel_size_A=PIXEL_A)
+    with pytest.raises(ValueError, match="images of 8 pixels are too small"):
+        class2d(tiny, settings(particle_diameter_A=None))
 
 
 def test_memory_that_does_not_hold_one_class_is_said_and_changes_nothing():

@@ -65,7 +65,7 @@ def test_identical_images_end():
 
 def test_groups_larger_than_the_set_are_refused():
     particles, _ = simulate(60, 0.5, 25)
-    with pytest.raises(ValueError, match="60 usable particles make fewer than two groups of img_per_grp = 40"):
+    with pytest.raises(ValueError, match="60 usable particles make fewer than two groups of 40"):
         prepare_isac(particles, SETTINGS)
     with pytest.raises(ValueError, match="img_per_grp: expected at least 24, found 1"):
         ISAC(img_per_grp=1)

@@ -33,7 +33,23 @@ def test_an_empty_name_is_no_folder(vitreous, simulated, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     ended = vitreous("class2d", simulated / "particles.star", option, "")
     assert (ended.code, "the name of the folder is empty" in ended.err) == (2, True)
+    attached = vitreous("class2d", simulated / "particles.star", f"{option}=")
+    assert (attached.code, "the name of the folder is empty" in attached.err) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(vitreous, simulated, tmp_path):
+    (tmp_path / "file").write_text("of the user")
+    ended = vitreous("class2d", simulated / "particles.star", "-o", tmp_path / "file" / "out")
+    assert (ended.code, f"{tmp_path}/file/out cannot be made" in ended.err) == (1, True)
+    assert (tmp_path / "file").read_text() == "of the user"
+
+
+@pytest.mark.parametrize("command", ["abinitio", "project", "check"])
+def test_an_empty_name_is_no_input(vitreous, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    ended = vitreous(command, "", "-o", "out")
+    assert (ended.code, "the name of its input is empty" in ended.err) == (2, True)
 
 
 def bomb(path):

@@ -17,7 +17,7 @@ from vitreous.jobs.results.reference import agreement_lines, read_agreement
 from vitreous.jobs.tasks import pipeline
 from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
-from vitreous.particles import read_star, read_volume, write_volume
+from vitreous.particles import read_particles, read_star, read_volume, write_mrc_stack, write_volume
 from vitreous.quality import compare_maps, other_hand
 from vitreous.rotations import random_rotations
 
@@ -52,6 +52,19 @@ def test_stages_selection_and_report(folder):
     assert "selected" in manifest.messages[0]
     page = (folder / "report.html").read_text()
     assert [link for link in ("class2d", "deconvolve", "initial") if f'href="{link}/report.html"' not in page] == []
+
+
+def test_dark_particles_are_turned_over_and_that_is_said_at_once(vitreous, simulated, tmp_path):
+    particles = read_particles(simulated / "particles.star").subset(np.arange(60))
+    write_mrc_stack(tmp_path / "dark.mrcs", -particles.read(slice(None)), 12.0)
+    names = [f"{i + 1}@{tmp_path}/dark.mrcs" for i in range(60)]
+    particles.with_columns(rlnImageName=names).write(tmp_path / "dark.star")
+    words = ("--classes", 2, "--no-refine", "--worst-resolution-A", 1)  # which none has: it ends after the classes
+    ended = vitreous("run", tmp_path / "dark.star", "-o", tmp_path / "o", *words)
+    for said in (ended.out, (tmp_path / "o" / "run.log").read_text()):
+        assert "dark on light" in said
+        assert "were turned over" in said
+    assert read_manifest(tmp_path / "o" / "class2d").settings["invert_contrast"] is True
 
 
 def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):

@@ -133,3 +133,13 @@ def test_check_finds_what_is_wrong(vitreous, tmp_path):
 def test_check_refuses_an_empty_sample(vitreous, simulated, sample):
     ended = vitreous("check", simulated / "particles.star", "--sample", sample)
     assert ended.code in (1, 2)
+
+
+def test_copy_is_not_made_over_other_files(vitreous, simulated, tmp_path):
+    star = tmp_path / "a b" / "copied.star"
+    ended = vitreous("copy", simulated / "particles.star", "-o", star)
+    assert (ended.code, "300 particles" in ended.out) == (0, True)
+    assert vitreous("check", star).code == 0
+    again = vitreous("copy", simulated / "particles.star", "-o", star)
+    assert (again.code, "--overwrite" in again.err) == (1, True)
+    assert vitreous("copy", simulated / "particles.star", "-o", star, "--overwrite").code == 0

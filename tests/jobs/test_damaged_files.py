@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_a_manifest_of_other_kinds_is_named(tmp_path, change):
     (tmp_path / "job.json").write_text(json.dumps(content | change))
     with pytest.raises(ValueError, match=r"job.json is damaged, or not a job manifest of this program"):
         read_manifest(tmp_path)
+
+
+def test_line_breaks_in_a_manifest_are_not_in_the_message(tmp_path):
+    write_manifest(tmp_path, new_manifest("class2d", {}, seed=1).started("vitreous class2d"))
+    path = tmp_path / "job.json"
+    path.write_text(path.read_text().replace('"command"', '"comm\\nd"'))
+    with pytest.raises(ValueError, match=r"job\.json is damaged") as raised:
+        read_manifest(tmp_path)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("pattern", ["/etc/*", "../*", "", "..", "*/../../*", "a**b"])
@@ -140,3 +150,19 @@ def test_atoms_without_a_place(tmp_path):
         with pytest.raises(ValueError, match=name) as error:
             read_points(tmp_path / name)
         assert "\n" not in str(error.value)
+
+
+def test_a_job_on_a_full_disk_ends_with_the_file_and_without_tracebacks(tmp_path):
+    """A process whose files may have two kilobytes: the log, the history and the checkpoint do not fit."""
+    script = (
+        "import resource, signal, sys; from vitreous.cli import main; from vitreous.particles import *;"
+        "import numpy as np; v = np.zeros((16, 16, 16)); v[5:11, 5:11, 5:11] = 1;"
+        "write_volume('m.mrc', Volume(data=v, pixel_size_A=4.0));"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048));"
+        "sys.exit(main(['project', 'm.mrc', '--views', '5', '-o', 'o', '--threads', '1']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "File too large: 'o/" in ended.stderr
+    assert (tmp_path / "o" / "RELION_JOB_EXIT_FAILURE").exists()

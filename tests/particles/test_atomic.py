@@ -1,9 +1,10 @@
+import errno
 import os
 import stat
 
 import pytest
 
-from vitreous.particles import atomic_path, write_bytes_atomic, write_text_atomic
+from vitreous.particles import append_text, atomic_path, write_bytes_atomic, write_text_atomic
 
 
 def test_success_replaces_and_leaves_nothing_behind(tmp_path):
@@ -30,6 +31,22 @@ def test_failure_keeps_the_old_file(tmp_path):
         fail_half_way()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_to_be_written(tmp_path):
+    path = tmp_path / "a.npz"
+
+    def fail(error):
+        with atomic_path(path):
+            raise error
+
+    for error in (OSError(errno.ENOSPC, "No space left on device"), OSError("half of it")):
+        with pytest.raises(OSError, match=r"No space|half of it") as raised:
+            fail(error)
+        assert str(path) in str(raised.value)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(OSError, match=r"none/b\.jsonl"):
+        append_text(tmp_path / "none" / "b.jsonl", "x")
 
 
 def test_permissions_follow_the_umask_and_the_replaced_file(tmp_path):

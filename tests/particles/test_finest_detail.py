@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from vitreous.fourier import shell_index_rfft2
 from vitreous.optics import colour_noise
@@ -37,6 +38,12 @@ def eight_bits(stack: np.ndarray) -> np.ndarray:
     return np.round(255 * (stack - low) / (high - low)).astype(np.float32)
 
 
+def disc(stack: np.ndarray) -> np.ndarray:
+    """Zero beyond a disc, as masked particles are."""
+    axis = np.arange(BOX) - BOX // 2
+    return np.where(np.hypot(axis[:, None], axis) < 0.47 * BOX, stack, 0)
+
+
 def total_variation(stack: np.ndarray, weight: float = 1.5, steps: int = 40) -> np.ndarray:
     """Chambolle 2004, with reflecting borders."""
     py, px = np.zeros_like(stack), np.zeros_like(stack)
@@ -59,11 +66,27 @@ def total_variation(stack: np.ndarray, weight: float = 1.5, steps: int = 40) -> 
         images(0.02),  # film, and detectors that were binned badly
         images(contrast=5.0),  # stain
         eight_bits(images()),
+        np.round(images(0.05) / 0.7),  # counts in few steps
+        eight_bits(np.round(images(0.05) / 0.15)),  # rounded twice, so that steps beat
+        np.random.default_rng(0).poisson(1.0, (N, BOX, BOX)).astype(np.float32),
+        disc(images(0.05)),
         1e4 + 300 * images(),
         np.repeat(particle()[None], N, axis=0),  # a simulation without noise
         images()[:4],
     ],
-    ids=["white", "falling", "strong", "8 bits", "scaled", "clean", "few"],
+    ids=[
+        "white",
+        "falling",
+        "strong",
+        "8 bits",
+        "steps",
+        "rounded twice",
+        "counts",
+        "masked",
+        "scaled",
+        "clean",
+        "few",
+    ],
 )
 def test_what_nobody_filtered_is_left_alone(stack):
     assert finest_detail(stack, PIXEL) is None
@@ -91,6 +114,16 @@ def test_plateaus_are_recognised():
     assert not found.gaussian
     assert 20 < found.finest_A < 60
     assert "not Gaussian" in found.words
+
+
+@pytest.mark.parametrize("last", [lambda v: v, eight_bits], ids=["float", "8 bits"])
+@pytest.mark.parametrize("falls", [1.0, 0.3, 0.05])
+def test_a_median_over_three_pixels_is_recognised_by_equal_neighbours(falls, last):
+    found = finest_detail(last(ndimage.median_filter(images(falls), (1, 3, 3))), PIXEL)
+    assert found is not None
+    assert found.tied
+    assert "neighbouring pixels are equal" in found.words
+    assert 3 * PIXEL <= found.finest_A <= 5 * PIXEL  # a mean over three pixels has its zero at three
 
 
 def test_it_is_said_by_check_and_goes_with_the_set(tmp_path):

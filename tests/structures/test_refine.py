@@ -14,8 +14,9 @@ from vitreous.quality import compare_maps, resolution_at, shell_correlation
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, abinitio
 from vitreous.structures.refine import Refine, prepare_refinement, refine
+from vitreous.structures.refine.final import _postprocessed
 from vitreous.structures.refine.state import RefineState
-from vitreous.volumes import spherical_mask
+from vitreous.volumes import postprocess, spherical_mask
 
 SETTINGS = Refine(particle_diameter_A=DIAMETER_A, folds=6, initial_lowpass_A=35.0)
 
@@ -207,3 +208,16 @@ def test_what_cannot_be_refined_is_said(made):
     for wrong, words in (({"folds": 5}, "an even number"), ({"search": "x"}, "auto"), ({"symmetry": "Q2"}, "C1")):
         with pytest.raises(ValueError, match=words):
             Refine(**wrong)
+
+
+def test_a_map_that_fills_its_box_is_still_a_result():
+    """No mask can be made from such a map, which is found out after all passes; the sphere stands in for it."""
+    draw, axis = np.random.default_rng(0), np.arange(15) - 7
+    blob = np.exp(-(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) / 32)
+    halves = tuple(Volume(data=blob + 0.02 * draw.normal(size=blob.shape), pixel_size_A=19.0) for _ in range(2))
+    ball = spherical_mask(halves[0], 250.0)
+    with pytest.raises(ValueError, match="mask"):
+        postprocess(*halves)
+    post, said = _postprocessed(halves, None, ball, None, 0)
+    assert np.array_equal(post.mask.data, ball.data)
+    assert "the sphere of the particle" in said[0]

@@ -29,6 +29,9 @@ EPILOGUE = """\
 Every job is a folder with its settings, log, results and report. --debug shows where an error comes from.
 Exit codes: 0 fine, 1 wrong input or settings, 2 wrong command line, 130 interrupted."""
 
+OUTPUT = ("-o", "--o", "--output")
+OUTPUT_ATTACHED = tuple(f"{name}=" for name in OUTPUT)
+
 _SETTING = re.compile(r"^([a-z][a-zA-Z0-9_]*)(: (?:expected|\S+ A (?:leads|does|is)) )")  # a setting's name, in Python
 
 app = cyclopts.App(
@@ -43,6 +46,7 @@ app = cyclopts.App(
 )
 OTHERS = {
     "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
+    "copy": "Copy particles with their images: one stack of float32 and a table in RELION 3.1's form.",
     "select": "Keep the particles of good classes.",
     "report": "Write the report of a finished job again.",
     "simulate": "Make particles with known truth.",
@@ -100,8 +104,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refuse_no_folder(words: Sequence[str]) -> None:
     """An empty name, which a variable that is not set leaves behind, would mean the current folder."""
-    for option, value in pairwise(words):
-        if option in ("-o", "--o", "--output") and not value.strip():
+    if len(words) > 1 and not words[1].strip():
+        raise relion.OptionError(f"{words[0]}: the name of its input is empty; expected a file or folder")
+    attached = [tuple(word.split("=", 1)) for word in words if word.startswith(OUTPUT_ATTACHED)]
+    for option, value in (*pairwise(words), *attached):
+        if option in OUTPUT and not value.strip():
             raise relion.OptionError(f"{option}: the name of the folder is empty; expected the folder for the results")
 
 

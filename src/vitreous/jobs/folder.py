@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -12,6 +12,7 @@ from vitreous.jobs.checkpoints import load_newest, save_checkpoint
 from vitreous.jobs.history import append_history, rewind_history
 from vitreous.jobs.lock import holder, locked
 from vitreous.jobs.manifest import Manifest, differing_settings, now, read_manifest, write_manifest
+from vitreous.particles import append_text
 from vitreous.version import __version__
 
 __all__ = ["Job", "JobFinished", "JobFolderError", "Status", "clear_job", "job_status", "open_job", "require_kind"]
@@ -102,7 +103,11 @@ def require_kind(folder: str | Path, task: str) -> None:
         raise JobFolderError(f"{path} {what}; expected the folder of a finished `vitreous {task}`")
     manifest = read_manifest(path)
     if manifest is not None and manifest.task != task:
-        raise JobFolderError(f"{path} is the folder of a {manifest.task} job; expected that of a `vitreous {task}`")
+        raise JobFolderError(f"{path} is the folder of {_a(manifest.task)} job; expected that of a `vitreous {task}`")
+
+
+def _a(task: str) -> str:
+    return f"{'an' if task[0] in 'aeiou' else 'a'} {task}"
 
 
 def clear_job(folder: str | Path) -> None:
@@ -141,12 +146,16 @@ def open_job(
     path = Path(folder)
     if path.is_file():
         raise JobFolderError(f"{path} is a file; a job needs a folder")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise JobFolderError(f"{path} cannot be made ({why.lower()}); choose another folder for the results") from error
     with locked(path):
         resumed = _prepare(path, manifest, resume=resume, overwrite=overwrite)
         earlier = _with_more_iterations(read_manifest(path), manifest) if resumed else None
         write_manifest(path, (earlier or manifest).started(command))
-        _append(path / "note.txt", f" ++++ {now()}\n{command}\n\n")
+        append_text(path / "note.txt", f" ++++ {now()}\n{command}\n\n")
         with _logging_to(path / "run.log"), _marked(path):
             job = Job(path=path, resumed=resumed)
             before = "" if earlier is None else earlier.versions.get("vitreous", "")
@@ -202,7 +211,7 @@ def _refuse_unless_resumable(path: Path, earlier: Manifest, manifest: Manifest, 
     finished = earlier
     if earlier.task != manifest.task:
         raise JobFolderError(
-            f"{path} is the folder of a {earlier.task} job ({status}); choose another one for {manifest.task}, or "
+            f"{path} is the folder of {_a(earlier.task)} job ({status}); choose another one for {manifest.task}, or "
             "remove that job with --overwrite"
         )
     if resume:
@@ -292,14 +301,11 @@ def _remove(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
-
-
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
+    # Where the log cannot be written, the disk is full: the job says so, in one sentence and not in tracebacks.
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -309,7 +315,8 @@ def _logging_to(path: Path) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 @contextmanager
@@ -323,15 +330,25 @@ def _marked(path: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         logger.exception("failed: %s", error)
-        _end(path, "failed")
+        for told in (_record_end, _mark):  # what ended the job is worth more than that this cannot be written
+            with suppress(OSError):
+                told(path, "failed")
         raise
     logger.info("finished")
     _end(path, "finished")
 
 
 def _end(path: Path, status: str) -> None:
+    _record_end(path, status)
+    _mark(path, status)
+
+
+def _record_end(path: Path, status: str) -> None:
     manifest = read_manifest(path)
     if manifest is not None:
         write_manifest(path, manifest.ended(status))
+
+
+def _mark(path: Path, status: str) -> None:
     (path / ABORT_NOW).unlink(missing_ok=True)
     (path / MARKERS[status]).touch()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.particles import write_text_atomic
+from vitreous.particles import append_text, write_text_atomic
 
 __all__ = ["append_history", "read_history", "rewind_history", "to_json"]
 
@@ -17,8 +17,7 @@ NAME = "history.jsonl"
 
 def append_history(folder: str | Path, info: Mapping[str, Any]) -> None:
     """Add one iteration's figures."""
-    with (Path(folder) / NAME).open("a", encoding="utf-8") as file:
-        file.write(to_json(info) + "\n")
+    append_text(Path(folder) / NAME, to_json(info) + "\n")
 
 
 def read_history(folder: str | Path) -> list[dict[str, Any]]:

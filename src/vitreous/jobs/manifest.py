@@ -113,9 +113,9 @@ def read_manifest(folder: str | Path) -> Manifest | None:
             content[name] = tuple(map(_text, content.get(name, ())))
         return _checked(Manifest(**content, runs=runs), KINDS)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__  # names in the file may hold line breaks
         raise ValueError(
-            f"{path} is damaged, or not a job manifest of this program ({str(error) or type(error).__name__}); choose "
-            "another folder"
+            f"{path} is damaged, or not a job manifest of this program ({why}); choose another folder"
         ) from error
 
 

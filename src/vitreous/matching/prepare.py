@@ -83,6 +83,10 @@ class ImagePreparation:
                 f"expected at most {LARGEST_DIAMETER * side:.0f}"
             )
         if diameter < FEWEST_PX * pixel_size_A:
+            if particle_diameter_A is None:
+                raise ValueError(
+                    f"images of {box_px} pixels are too small: the particle, 7/8 of the box, has fewer than {FEWEST_PX}"
+                )
             raise ValueError(
                 f"particle_diameter_A: {diameter:g} A is fewer than {FEWEST_PX} pixels of {pixel_size_A:g} A"
             )

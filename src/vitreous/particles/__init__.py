@@ -1,8 +1,9 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
 
 from vitreous.particles.arrays import read_array, read_arrays
-from vitreous.particles.atomic import atomic_path, write_bytes_atomic, write_text_atomic
+from vitreous.particles.atomic import append_text, atomic_path, write_bytes_atomic, write_text_atomic
 from vitreous.particles.check import CheckReport, check_particles
+from vitreous.particles.copying import copy_particles
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.finest_detail import finest_held
 from vitreous.particles.image_survey import Readable, find_readable
@@ -41,9 +42,11 @@ __all__ = [
     "Table",
     "Usable",
     "Volume",
+    "append_text",
     "atomic_path",
     "check_particles",
     "complete_optics",
+    "copy_particles",
     "find_readable",
     "finest_held",
     "image_name",

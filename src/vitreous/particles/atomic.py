@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "write_bytes_atomic", "write_text_atomic"]
+__all__ = ["append_text", "atomic_path", "write_bytes_atomic", "write_text_atomic"]
 
 
 @contextmanager
@@ -14,7 +14,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; on success it is synchronised to disk and renamed to ``path``.
 
     On an exception the temporary file is removed and an older file at ``path`` is left as it was. The folder must
-    exist (FileNotFoundError otherwise).
+    exist (FileNotFoundError otherwise). An OSError of the writing, which as a rule does not know what it was about (the
+    disk is full), names ``path``.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
@@ -23,6 +24,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _finish(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        if error.filename in (None, str(temporary), temporary):
+            error.filename = str(path)
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -37,6 +45,16 @@ def write_bytes_atomic(path: str | Path, data: bytes) -> None:
     """Write ``data``, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Add ``text`` as UTF-8 to the end of a file, which is made when it is not there; an OSError names it."""
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _finish(temporary: Path, path: Path) -> None:

@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from vitreous.particles.copying import HALF, half_precision
 from vitreous.particles.duplicates import repeated
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.finest_detail import FinestDetail, finest_detail
@@ -229,6 +230,8 @@ def _warnings(particles: ParticleSet, readable: Readable, contrast: Contrast | N
         warnings.append(f"the table says {pixel:g} A/pixel, the header of the first readable stack {header:g}")
     if pixel == 1.0 and particles.path.suffix.lower() not in (".star", ".cs"):
         warnings.append("the header says 1 A/pixel, which programs write where they do not know; --angpix says better")
+    if half_precision(particles):
+        warnings.append(f"{HALF}; `vitreous copy` writes them as float32")
     sizes = numbers_of(particles, "rlnImagePixelSize")
     if pixel is not None and sizes is not None and np.ptp(sizes) > 1e-4 * pixel:
         warnings.append(f"pixel sizes from {sizes.min():g} to {sizes.max():g} A are taken as {pixel:g} A, their mean")

@@ -3,6 +3,7 @@
 import mmap
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -183,15 +184,21 @@ class MrcStackWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        failure = error
         try:
             if kind is None:
                 self._finish()
-        except BaseException as failure:
+                self._file.close()
+        except BaseException as raised:  # noqa: BLE001 raised again below
+            failure = raised
+        with suppress(OSError):  # what is left in the buffer of a file that is removed
             self._file.close()
-            self._context.__exit__(type(failure), failure, failure.__traceback__)
-            raise
-        self._file.close()
-        self._context.__exit__(kind, error, trace)
+        if failure is None:
+            self._context.__exit__(None, None, None)
+            return
+        self._context.__exit__(type(failure), failure, failure.__traceback__)
+        if failure is not error:
+            raise failure
 
     def _finish(self) -> None:
         if self.count == 0:

@@ -144,8 +144,8 @@ def prepare_isac(
     usable = int(np.count_nonzero(~found.bad))
     if usable < 2 * settings.img_per_grp:
         raise ValueError(
-            f"{found.path}: {usable} usable particles make fewer than two groups of img_per_grp = "
-            f"{settings.img_per_grp}; ask for smaller groups"
+            f"{found.path}: {usable} usable particles make fewer than two groups of "
+            f"{settings.img_per_grp}; ask for fewer images per group (--img-per-grp)"
         )
     preparation = ImagePreparation.for_box(
         found.box_px,

@@ -172,7 +172,7 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
         notes=first.notes,
         warnings=(*turned, *first.warnings),
         plan=first.plan,
-        work=partial(_stages, source, settings),
+        work=partial(_stages, source, settings, turned),
     )
 
 
@@ -193,8 +193,16 @@ def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[class
     return particles, chosen
 
 
-def _stages(source: ParticlesToModel, settings: Pipeline, job: Job, options: RunOptions, command: str) -> str:
-    """Every stage is a job of its own with its report; one that has finished before is not done again."""
+def _stages(
+    source: ParticlesToModel, settings: Pipeline, said: tuple[str, ...], job: Job, options: RunOptions, command: str
+) -> str:
+    """Every stage is a job of its own with its report; one that has finished before is not done again.
+
+    said: what no stage says on its own.
+    """
+    for text in said:
+        job.log(text)
+        tell(options, f"note     {text}", "note", {"text": text})
     if options.overwrite:
         for name in STAGES:  # or a stage that has finished before would be taken for that of this run
             clear_job(job.path / name)

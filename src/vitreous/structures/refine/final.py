@@ -77,8 +77,9 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
     halves = tuple(_named(volume, run.settings.symmetry) for volume in found.halves)
     full = _named(_best_map(found, run.preparation.radius_px), run.settings.symmetry)
     finest_A = run.preparation.finest_A
-    post = _with_map(_postprocessed(halves, run.mask, finest_A, state.seed), full)
     ball = spherical_mask(halves[0], run.preparation.particle_diameter_A)
+    post, of_mask = _postprocessed(halves, run.mask, ball, finest_A, state.seed)
+    post = _with_map(post, full)
     in_sphere = half_map_fsc(halves[0], halves[1], ball, finest_A=finest_A, seed=state.seed)
     radius = _radius(in_sphere, run.preparation.box_px, run.preparation.pixel_size_A)
     sd = _sigmas(state, used)
@@ -99,7 +100,7 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         noise_group=work.data.noise_group,
         found_signal=said.found_signal,
         same_view=said.same_view,
-        messages=[*_messages(run, state, in_sphere, said, used), *_without_group(run, work, parts)],
+        messages=[*_messages(run, state, in_sphere, said, used), *_without_group(run, work, parts), *of_mask],
     )
 
 
@@ -142,12 +143,19 @@ def _named(volume: Volume, symmetry: str) -> Volume:
     return replace(volume, symmetry=symmetry)
 
 
-def _postprocessed(halves: tuple[Volume, ...], mask: Volume | None, finest_A: float | None, seed: int) -> PostProcessed:
-    on_grid = None
+def _postprocessed(
+    halves: tuple[Volume, ...], mask: Volume | None, ball: Volume, finest_A: float | None, seed: int
+) -> tuple[PostProcessed, list[str]]:
+    """Within the mask, or one from the map; and what is said where none can be made, so that it is the ball."""
     if mask is not None:
         same = resample(mask, halves[0].box_px, halves[0].pixel_size_A)
         on_grid = same.with_data(np.clip(same.data, 0.0, 1.0))
-    return postprocess(halves[0], halves[1], on_grid, finest_A=finest_A, seed=seed)
+        return postprocess(halves[0], halves[1], on_grid, finest_A=finest_A, seed=seed), []
+    try:
+        return postprocess(halves[0], halves[1], None, finest_A=finest_A, seed=seed), []
+    except ValueError as error:  # after all passes, a map without a mask is worth more than none
+        said = f"No mask can be made from the map ({error}): the sphere of the particle is taken as the mask."
+        return postprocess(halves[0], halves[1], ball, finest_A=finest_A, seed=seed), [said]
 
 
 def _radius(fsc: HalfMapFSC, box_px: int, pixel_size_A: float) -> int:
