@@ -42,6 +42,7 @@ from vitreous.mixtures import (
     sampling_algorithm,
 )
 from vitreous.mixtures.poisson_poses import PoissonState
+from vitreous.optics import CTFParameters
 from vitreous.particles import Volume
 from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
@@ -248,6 +249,33 @@ def _refine(seed: int, threads: int, method: Literal["map", "frealign"] = "map")
     return prepare_refinement(posed()[0], settings, poses=posed()[1], threads=threads).algorithm
 
 
+def _refine_imaging(seed: int, threads: int) -> Algorithm[Any, Any]:
+    """Defocus and contrast of every particle as well; images that have no CTF are said to have been far from focus."""
+    particles, start = posed()
+    one = np.ones(N)
+    ctf = CTFParameters(
+        defocus_u_A=1.2e4 * one,
+        defocus_v_A=1.2e4 * one,
+        defocus_angle_deg=0 * one,
+        voltage_kV=300 * one,
+        cs_mm=2.7 * one,
+        amplitude_contrast=0.1 * one,
+        phase_shift_deg=60 * one,
+        b_factor_A2=0 * one,
+    )
+    settings = Refine(
+        particle_diameter_A=100.0,
+        folds=4,
+        iterations=4,
+        initial_lowpass_A=30.0,
+        refine_defocus="particles",
+        refine_scale="particles",
+        seed=seed,
+    )
+    given = replace(particles, ctf=ctf)
+    return prepare_refinement(given, settings, poses=start, threads=threads).algorithm
+
+
 ALGORITHMS: dict[str, Case] = {
     "abinitio": Case(make=_abinitio, state=AbinitioState),
     "abinitio, sgd": Case(make=lambda seed, threads: _abinitio(seed, threads, "sgd"), state=AbinitioState),
@@ -268,6 +296,7 @@ ALGORITHMS: dict[str, Case] = {
     "isac": Case(make=_isac, state=ISACState),
     "stability": Case(make=_stability, state=StabilityRunState),
     "refine": Case(make=_refine, state=RefineState),
+    "refine, imaging": Case(make=_refine_imaging, state=RefineState),
     "refine, frealign": Case(make=lambda seed, threads: _refine(seed, threads, "frealign"), state=RefineState),
     "mixture": Case(make=_fit, state=FitState),
     "mixture, gibbs": Case(make=_sampling, state=SamplingState),

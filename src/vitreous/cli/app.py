@@ -18,6 +18,7 @@ from itertools import pairwise
 import cyclopts
 
 from vitreous.cli import relion
+from vitreous.cli.handed_over import hand_over
 from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.version import __version__
 from vitreous.words import SaidElsewhereError, first_process, printable
@@ -70,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         _refuse_no_folder(words)
+        words, notes = hand_over(words)
+        for note in notes:
+            _complain(f"note: {note}")
         if words[:1] == ["class2d"]:
             translated = relion.translate(words[1:])
             words = ["class2d", *translated.words]

@@ -11,10 +11,11 @@ from vitreous.optics import ctf_2d
 from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
 from vitreous.particles.particle_set import assemble
 
-__all__ = ["ctf_of_averages", "find_averages", "read_averages"]
+__all__ = ["ctf_of_averages", "find_averages", "read_averages", "refuse_averages", "refuse_particles"]
 
 DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
 CLASSES = ("class_averages.star", "run_model.star")  # of a class2d folder: the selection, where there is one, or all
+FEW, MOST = 200, 1000  # images: so many with micrographs, or of any kind, are no averages
 REFERENCE = "rlnReferenceImage"  # names the average in a table of classes
 
 
@@ -62,6 +63,31 @@ def read_averages(
         return found, images, []
     numbers = ", ".join(str(i + 1) for i in np.flatnonzero(flat))
     return found.subset(~flat), images[~flat], [f"empty (one value everywhere) and left out: average {numbers}"]
+
+
+def refuse_particles(averages: ParticleSet) -> None:
+    """ValueError for a file of particles, where class averages are expected: they are few, and of no micrograph."""
+    of_micrographs = "rlnMicrographName" in averages.table and len(averages) >= FEW
+    if not of_micrographs and len(averages) < MOST:
+        return
+    why = "each of a micrograph" if of_micrographs else f"and class averages are fewer than {MOST:,}"
+    raise ValueError(
+        f"{averages.path}: {len(averages):,} images, {why}: these are particles, and a model from class averages is "
+        "wanted. Classify them (`vitreous class2d`) and give the folder, or make the model from the particles: "
+        "`vitreous initial --method em`, which is `vitreous abinitio`"
+    )
+
+
+def refuse_averages(path: Path) -> None:
+    """ValueError for class averages, where particles are expected: a table of them, or a folder of deconvolved ones."""
+    table = _table_of_classes(path)
+    if table is None and not (path / DECONVOLVED).is_file():
+        return
+    what = "the folder of deconvolved averages" if table is None else f"a table of {len(table)} class averages"
+    raise ValueError(
+        f"{path} is {what}, and particles are expected. Make a model from averages by `vitreous initial` (with its own "
+        "methods, gmm or gmm-gaussian), or give the particles that were classified"
+    )
 
 
 def ctf_of_averages(averages: ParticleSet) -> np.ndarray:

@@ -1,5 +1,6 @@
 """How good is it: FRC, FSC, resolution, comparison of maps, classes against their truth, which views there are."""
 
+from vitreous.quality.align_finely import align_finely
 from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
 from vitreous.quality.background import AverageContrast, average_contrast, background_levels
 from vitreous.quality.class_truth import (
@@ -32,6 +33,7 @@ __all__ = [
     "MapAlignment",
     "PoseTruth",
     "UnseenCone",
+    "align_finely",
     "align_maps",
     "along_one_axis",
     "average_contrast",

@@ -5,7 +5,6 @@ are refined. The measure is the correlation of the densities within a ball.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -13,15 +12,12 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from vitreous.conventions import centre_index
 from vitreous.particles import Volume
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["MapAlignment", "align_maps", "other_hand", "resample_aligned"]
+__all__ = ["FLIP", "MapAlignment", "align_maps", "back_to_moving", "other_hand", "resample_aligned"]
 
 _SIDE = 20  # points across the box of the coarse grid
 _ROTATIONS = 1500  # of each hand: about 15 degrees between neighbours
 _REFINED = 4
-_FLIP = np.array([1.0, 1.0, -1.0])
+FLIP = np.array([1.0, 1.0, -1.0])  # what makes the other hand
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +59,7 @@ def align_maps(
         return float(np.corrcoef(found, values)[0, 1])
 
     def shift_for(turn: Rotation, hand: bool) -> np.ndarray:
-        return centres[1] - turn.as_matrix() @ (centres[0] * (_FLIP if hand else 1.0))
+        return centres[1] - turn.as_matrix() @ (centres[0] * (FLIP if hand else 1.0))
 
     turns = Rotation.random(_ROTATIONS, rng=np.random.default_rng(seed))
     tried = [(correlation(t, shift_for(t, hand), hand), i, hand) for hand in hands for i, t in enumerate(turns)]
@@ -95,8 +91,9 @@ def resample_aligned(
     axis = (np.arange(box_px) - centre_index(box_px)) * pixel_size_A
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
     points = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
-    back = _back(points, alignment.rotation, alignment.shift_A, alignment.other_hand)
-    return _sample(moving, moving_pixel_A, back, 3).reshape((box_px,) * 3).astype(np.float32)
+    return (
+        _sample(moving, moving_pixel_A, back_to_moving(points, alignment), 3).reshape((box_px,) * 3).astype(np.float32)
+    )
 
 
 def other_hand(volume: Volume) -> Volume:
@@ -107,8 +104,13 @@ def other_hand(volume: Volume) -> Volume:
     return volume.with_data(np.ascontiguousarray(mirrored))
 
 
+def back_to_moving(points_A: np.ndarray, alignment: MapAlignment) -> np.ndarray:
+    """Where points (m, 3) of the reference lie in the map that was aligned with it: x, y, z in A from its centre."""
+    return _back(points_A, alignment.rotation, alignment.shift_A, alignment.other_hand)
+
+
 def _back(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray, hand: bool) -> np.ndarray:
-    return ((points - shift) @ rotation) * (_FLIP if hand else 1.0)
+    return ((points - shift) @ rotation) * (FLIP if hand else 1.0)
 
 
 def _sample(volume: np.ndarray, pixel_A: float, points: np.ndarray, order: int) -> np.ndarray:

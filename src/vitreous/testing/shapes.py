@@ -100,6 +100,11 @@ class ArrayParticles:
         return np.zeros(len(self), np.int64)
 
     @property
+    def micrograph(self) -> np.ndarray:
+        """All particles are of one micrograph."""
+        return np.zeros(len(self), np.int64)
+
+    @property
     def origin_A(self) -> np.ndarray:
         """(n, 2) shifts that centre the images."""
         return np.zeros((len(self), 2)) if self.shift_A is None else self.shift_A

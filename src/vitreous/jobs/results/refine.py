@@ -24,6 +24,7 @@ STEM, DATA, EXCLUDED = "refined", "refined_data.star", "refined_excluded.star"
 HALVES = ("refined_half1_unfil.mrc", "refined_half2_unfil.mrc")
 UNFILTERED = "refined_unfil.mrc"
 REFINE_FILES = (DATA, EXCLUDED, *HALVES, UNFILTERED, *postprocess_files(STEM))
+IMAGING = ("vtrDefocusUGiven", "vtrDefocusVGiven", "vtrSigmaDefocus", "vtrScale", "vtrSigmaScale")
 SIGMA = ("vtrSigmaPsi", "vtrSigmaDirection", "vtrSigmaOrigin")
 
 
@@ -45,7 +46,8 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     ``refined.mrc`` (all particles, filtered and sharpened) and what else :func:`write_postprocessed` writes, the half
     maps and their mean without any filter, ``refined_data.star``: all columns of the input, poses, half
     (rlnRandomSubset), standard deviations of in-plane angle and viewing direction in degrees and of the origin in
-    Angstrom (per axis), log likelihood above that of an empty image. Particles that had no part are in
+    Angstrom (per axis), log likelihood above that of an empty image; where they were refined, defocus (with that of
+    the input beside it) and contrast. Particles that had no part are in
     ``refined_excluded.star``, as the input has them: angles of theirs would look like results.
     """
     path = Path(folder)
@@ -55,6 +57,7 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     write_volume(path / UNFILTERED, result.post.mean)
     columns = {name: np.round(values, 4) for name, values in result.poses.columns().items()}
     sigmas = (result.sigma_psi_deg, result.sigma_direction_deg, result.sigma_origin_A)
+    columns |= _imaging_columns(result, particles)
     had_part = result.half >= 0
     in_relion_form(
         particles,
@@ -65,6 +68,18 @@ def write_refined(folder: str | Path, result: RefineResult, particles: ParticleS
     ).subset(np.flatnonzero(had_part)).write(path / DATA)
     if not had_part.all():
         particles.subset(np.flatnonzero(~had_part)).write(path / EXCLUDED)
+
+
+def _imaging_columns(result: RefineResult, particles: ParticleSet) -> dict[str, np.ndarray]:
+    """Defocus and contrast, where they were refined; the defocus of the input under another name."""
+    found, given = result.imaging, particles.ctf_for(True)
+    columns: dict[str, np.ndarray] = {}
+    if found.defocus_sd_A.any() and result.ctf is not None and given is not None:
+        columns["rlnDefocusU"], columns["rlnDefocusV"] = result.ctf.defocus_u_A, result.ctf.defocus_v_A
+        columns |= dict(zip(IMAGING[:3], (given.defocus_u_A, given.defocus_v_A, found.defocus_sd_A), strict=True))
+    if found.scale_sd.any():
+        columns |= dict(zip(IMAGING[3:], (found.scale, found.scale_sd), strict=True))
+    return {name: np.round(values, 4) for name, values in columns.items()}
 
 
 def read_refined(folder: str | Path) -> RefineFolder:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.jobs.averages import refuse_averages
 from vitreous.jobs.forecast_abinitio import forecast_abinitio
 from vitreous.jobs.function import function_of
 from vitreous.jobs.progress import describe_bytes
@@ -57,6 +58,7 @@ class ParticlesOfAnyPose:
 def _prepare(
     source: ParticlesOfAnyPose, settings: Abinitio, resources: Resources
 ) -> Prepared[AbinitioState, AbinitioResult]:
+    refuse_averages(source.particles)
     path = classified(source.particles)
     settings, taken = inherited(settings, path)
     found = Particles(**{**vars(source), "particles": path}).open(ctf=settings.ctf, poses=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.iterate import Algorithm
-from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages
+from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages, refuse_particles
 from vitreous.jobs.function import function_of
 from vitreous.jobs.ready_averages import AverageContrastName, ready_averages
 from vitreous.jobs.report.initial import initial_page
@@ -87,6 +87,7 @@ def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prep
     found, images, notes = read_averages(
         find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
     )
+    refuse_particles(found)
     uncorrected = source.ctf_uncorrected
     try:
         # What the CTF has spread out says little about the contrast.
@@ -257,7 +258,8 @@ TASK = Task(
     title="initial model",
     about="The averages may be those of any program: a background is taken off, and dark particles are turned over. "
     "Averages that are nowhere negative, such as `vitreous deconvolve` makes, are taken for counts of matter (gmm); "
-    "all others go to gmm-gaussian, whatever --method says. The hand is not determined by averages; both are written.",
+    "all others go to gmm-gaussian, whatever --method says. The hand is not determined by averages; both are written. "
+    "From particles: --method em or sgd, which is `vitreous abinitio`, with its options.",
     source=Averages,
     methods={"gmm": InitialModel, "gmm-gaussian": GaussianInitialModel},
     about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling; averages with negative "

@@ -13,6 +13,7 @@ import torch
 from vitreous.matching import PreparedParticles, residual_noise
 from vitreous.rotations import rotation_distance_deg
 from vitreous.structures.refine.images import window_A
+from vitreous.structures.refine.imaging import with_priors
 from vitreous.structures.refine.spectra import half_fsc, resolved_rings
 from vitreous.structures.refine.state import Found, Pass, RefineState
 from vitreous.volumes import VolumeSums, cross_power
@@ -59,6 +60,9 @@ def following_state(
         best_resolved=max(resolved, state.best_resolved),
         offset_sd_A=_offset_sd(found.origin_A, data),
         still=state.still + 1 if settled else 0,
+        imaging=with_priors(
+            state.imaging, found.imaged, index, work.imaging_group[index], defocus=work.defocus, scale=work.scale
+        ),
     )
     rescued = float(found.moved.sum() / max(found.searched.sum(), 1))
     following = (
@@ -80,6 +84,8 @@ def following_state(
         "rescued": int(found.moved.sum()),
         "spread": state.spread,
         "converged": following.converged,
+        **({"defocus_spread_A": following.imaging.defocus_spread_A} if work.defocus != "none" else {}),
+        **({"scale_spread": following.imaging.scale_spread} if work.scale != "none" else {}),
     }
     return following, info
 

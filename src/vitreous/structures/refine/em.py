@@ -15,7 +15,7 @@ well its place is known.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from vitreous.matching.expect import tiles_of
 from vitreous.matching.workers import ordered_map
 from vitreous.structures.refine.course import apart_deg, following_state
 from vitreous.structures.refine.images import PointImages, point_images
+from vitreous.structures.refine.imaging import Imaged, image_anew
 from vitreous.structures.refine.insertion import insert, posterior_points
 from vitreous.structures.refine.search import SEARCH_RINGS, Search, best_of, prepare_search, starts
 from vitreous.structures.refine.state import Found, Pass, RefineState
@@ -49,7 +50,9 @@ def inserted(work: Pass, state: RefineState, rings: int) -> tuple[VolumeSums, ..
     parts = []
     for mine in work.mine:
         sums = zero_volume_sums(rings)
-        for tile, images in _ahead(work, mine, lambda i: point_images(work.data, i, points, state.inserted_noise)):
+        for tile, images in _ahead(
+            work, mine, lambda i: point_images(work.data, i, points, state.inserted_noise, *state.imaging.of(i))
+        ):
             _add(sums, images, tile, state, spread=state.inserted_spread, at=tile)
         parts.append(work.processes.add(sums))
     return tuple(parts)
@@ -108,17 +111,33 @@ def _matched(
     search = _search(work, state, volume, points.rings) if work.searchers[index].any() else None
 
     def climb(tile: np.ndarray) -> tuple[PointImages, Found]:
-        images = point_images(work.data, tile, points, state.noise_power)
-        return images, _climbed(work, state, volume, search, tile, images)
+        images = point_images(work.data, tile, points, state.noise_power, *state.imaging.of(tile))
+        found = _climbed(work, state, volume, search, tile, images)
+        if work.defocus == "none" and work.scale == "none":
+            return images, found
+        found = _imaged(work, state, volume, tile, images, found)
+        anew = (found.defocus_A, found.scale)
+        return point_images(work.data, tile, points, state.noise_power, *anew), found
 
-    sums, parts = zero_volume_sums(points.rings), [_nobody()]
+    sums, parts = zero_volume_sums(points.rings), [_nobody(state)]
     for tile, (images, found) in _ahead(work, index, climb):
         _add(sums, images, tile, found, spread=state.spread)
         parts.append(found)
     return sums, Found(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Found)})
 
 
-def _nobody() -> Found:
+def _imaged(
+    work: Pass, state: RefineState, volume: torch.Tensor, tile: np.ndarray, images: PointImages, found: Found
+) -> Found:
+    """With defocus and contrast at the poses that were found."""
+    imaged = image_anew(
+        work.data, tile, images, volume, found.rotation, found.origin_A, state.noise_power, state.imaging,
+        defocus=work.defocus != "none", scale=work.scale != "none",
+    )  # fmt: skip
+    return replace(found, **vars(imaged))
+
+
+def _nobody(state: RefineState) -> Found:
     """A process may have none of a small fold."""
     return Found(
         rotation=np.zeros((0, 3, 3)),
@@ -127,6 +146,7 @@ def _nobody() -> Found:
         information=np.zeros((0, 5, 5)),
         searched=np.zeros(0, bool),
         moved=np.zeros(0, bool),
+        **vars(Imaged.unchanged(state.imaging, np.zeros(0, np.int64))),
     )
 
 
@@ -164,4 +184,5 @@ def _climbed(
         information=known.information,
         searched=work.searchers[tile],
         moved=moved,
+        **vars(Imaged.unchanged(state.imaging, tile)),
     )

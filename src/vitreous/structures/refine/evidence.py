@@ -103,7 +103,8 @@ def _look(
     """The best of all views of each of the particles, and whether it is the one that they have."""
     if len(index) == 0:
         return _Sample(gain=np.zeros(0), same=np.zeros(0, bool))
-    images = point_images(data, index, RingPoints(basis=data.basis.truncated(rings)), state.noise_power)
+    points = RingPoints(basis=data.basis.truncated(rings))
+    images = point_images(data, index, points, state.noise_power, *state.imaging.of(index))
     best = _best_view(work, state, data, volume, images, index)
     own = refine_locally(
         volume, images, state.rotation[index], state.origin_A[index], offset_sd_A=state.offset_sd_A

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from vitreous.matching import PreparedParticles, total
+from vitreous.optics import CTFParameters
 from vitreous.particles import Volume
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.copies import coarsest_detail, wrong_group
@@ -98,6 +99,8 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         sampling=view_sampling(state.rotation[used], radius, symmetry=run.settings.symmetry),
         noise_power=noise,
         noise_group=work.data.noise_group,
+        ctf=_ctf(run, state),
+        imaging=state.imaging,
         found_signal=said.found_signal,
         same_view=said.same_view,
         messages=[*_messages(run, state, in_sphere, said, used), *_without_group(run, work, parts), *of_mask],
@@ -111,17 +114,26 @@ def _reconstructed(run: "RefineRun", state: RefineState, half: np.ndarray, noise
     particles = PosedParticles(
         read=run.particles.read,
         preparation=run.preparation,
-        ctf=run.ctf,
+        ctf=_ctf(run, state),
         rotations=state.rotation,
         origins_A=state.origin_A,
         half=np.maximum(half, 0),
         weights=used.astype(np.float64),
+        scale=state.imaging.scale,
         noise_group=run.data(state.room).noise_group,
         noise_power=torch.from_numpy(noise).float(),
         spread=lambda index: posterior_points(index, state.rotation[index], state.origin_A[index], known[index]),
     )
     settings = Gridding(symmetry=run.settings.symmetry)
     return reconstruct(particles, settings, threads=run.threads, processes=run.processes)
+
+
+def _ctf(run: "RefineRun", state: RefineState) -> CTFParameters | None:
+    """With the defocus that was found."""
+    if run.ctf is None:
+        return None
+    change = state.imaging.defocus_A
+    return replace(run.ctf, defocus_u_A=run.ctf.defocus_u_A + change, defocus_v_A=run.ctf.defocus_v_A + change)
 
 
 def _best_map(found: Reconstruction, radius_px: float) -> Volume:

@@ -11,7 +11,7 @@ from vitreous.matching import PreparedParticles
 from vitreous.optics import ctf_at
 from vitreous.volumes import PADDING, RingPoints
 
-__all__ = ["PointImages", "point_images", "window_A"]
+__all__ = ["PointImages", "point_images", "point_quadratures", "window_A"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +55,51 @@ def window_A(data: PreparedParticles) -> float:
 
 
 def point_images(
-    data: PreparedParticles, index: np.ndarray, points: RingPoints, noise_power: torch.Tensor
+    data: PreparedParticles,
+    index: np.ndarray,
+    points: RingPoints,
+    noise_power: torch.Tensor,
+    defocus_A: np.ndarray | None = None,
+    scale: np.ndarray | None = None,
 ) -> PointImages:
-    """Particles ``index`` (m,) at the points of ``points``; noise_power (G, >= R) is sigma^2 of the noise groups."""
+    """Particles ``index`` (m,) at the points of ``points``; noise_power (G, >= R) is sigma^2 of the noise groups.
+
+    defocus_A: (m,) added to both defoci of the file; scale: (m,) contrast, which slices are multiplied by.
+    """
     rings = points.rings
     packed = torch.from_numpy(np.ascontiguousarray(data.packed[index]))
     values = points.to_points(data.basis.unpack(packed, rings))
-    inverse = 1 / noise_power[torch.from_numpy(data.noise_group[index]), :rings]
-    weight = (inverse[:, points.ring] * points.weight).sqrt()
+    weight = _weight(data, index, points, noise_power)
     field = window_A(data)
+    c = weight
+    if data.ctf is not None:
+        ctf = data.ctf.take(index)
+        if defocus_A is not None and defocus_A.any():
+            ctf = replace(ctf, defocus_u_A=ctf.defocus_u_A + defocus_A, defocus_v_A=ctf.defocus_v_A + defocus_A)
+        k = points.plane / (PADDING * field)
+        c = weight * ctf_at(ctf, k[0], k[1])
+    found = PointImages(x=values * weight, c=c, points=points, window_A=field)
+    return found.scaled(scale) if scale is not None and (scale != 1).any() else found
+
+
+def point_quadratures(
+    data: PreparedParticles, index: np.ndarray, points: RingPoints, noise_power: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sine and cosine of the phase whose sine is the CTF of the file, with the weights of :func:`point_images`.
+
+    Each (m, P). ValueError for particles without CTF, and for those whose phases were flipped, which have lost it.
+    """
     if data.ctf is None:
-        return PointImages(x=values * weight, c=weight, points=points, window_A=field)
-    k = points.plane / (PADDING * field)
-    ctf = ctf_at(data.ctf.take(index), k[0], k[1])
-    return PointImages(x=values * weight, c=weight * ctf, points=points, window_A=field)
+        raise ValueError("particles without CTF have no defocus")
+    ctf = data.ctf.take(index)
+    if np.any(ctf.phase_flipped):
+        raise ValueError("of images whose phases were flipped the defocus cannot be refined")
+    weight = _weight(data, index, points, noise_power)
+    k = points.plane / (PADDING * window_A(data))
+    ahead = replace(ctf, phase_shift_deg=ctf.phase_shift_deg + 90.0)
+    return weight * ctf_at(ctf, k[0], k[1]), weight * ctf_at(ahead, k[0], k[1])
+
+
+def _weight(data: PreparedParticles, index: np.ndarray, points: RingPoints, noise_power: torch.Tensor) -> torch.Tensor:
+    inverse = 1 / noise_power[torch.from_numpy(data.noise_group[index]), : points.rings]
+    return (inverse[:, points.ring] * points.weight).sqrt()

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitreous.optics import CTFParameters
 from vitreous.particles import Volume
 from vitreous.structures.poses import Poses
+from vitreous.structures.refine.imaging import Imaging
 from vitreous.volumes import AngularDistribution, HalfMapFSC, PostProcessed, ViewSampling
 
 __all__ = ["RefineResult"]
@@ -34,6 +36,8 @@ class RefineResult:
     sampling: ViewSampling
     noise_power: np.ndarray  # (groups, L // 2 + 1) of images normalised to background sd 1
     noise_group: np.ndarray  # (n,)
+    ctf: CTFParameters | None  # of the particles, with the defocus that was found
+    imaging: Imaging  # what was found of defocus and contrast
     found_signal: bool
     same_view: float  # share of particles that find their view again in the map of the other half
     messages: list[str] = field(default_factory=list)

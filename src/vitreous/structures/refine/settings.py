@@ -37,6 +37,11 @@ class Refine:
     folds
         The particles are split in this many parts, half of them for each half map; a particle is compared with the
         other parts of its half.
+    refine_defocus
+        groups: one change of the defocus for all particles of a micrograph; particles: one for each, spread about that
+        of its micrograph by as much as the particles show; none: as the file has it.
+    refine_scale
+        Whose contrast is refined, in the same way: groups, particles, or none.
     wiener_constant
         Of frealign alone: the constant, in units of the mean of the sum of CTF^2 over the samples of the map.
     seed
@@ -58,6 +63,8 @@ class Refine:
     search: str = "auto"
     iterations: int = 25
     folds: int = 12
+    refine_defocus: Literal["none", "groups", "particles"] = "none"
+    refine_scale: Literal["none", "groups", "particles"] = "none"
     wiener_constant: float = 0.1
     seed: int = 0
     ctf: bool = True
@@ -68,6 +75,10 @@ class Refine:
         require_finite(self)
         require_one_of(self, "method", ("map", "frealign"))
         require_positive(self, ("wiener_constant",))
+        for name in ("refine_defocus", "refine_scale"):
+            require_one_of(self, name, ("none", "groups", "particles"))
+        if self.method == "frealign" and self.refine_scale != "none":
+            raise ValueError("refine_scale: frealign's correlation does not depend on the contrast; leave it out")
         require_positive(self, ("particle_diameter_A", "initial_lowpass_A", "resolution_limit_A", "offset_range_A"))
         require_at_least(self, {"iterations": 1, "folds": 4})
         if self.folds % 2:

@@ -1,13 +1,14 @@
 """What a refinement remembers, finds in a pass, and needs for one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 
 from vitreous.matching import PreparedParticles
 from vitreous.processes import ALONE, Processes, by_process
+from vitreous.structures.refine.imaging import Imaged, Imaging
 from vitreous.structures.refine.methods import Method
 
 __all__ = ["Found", "Pass", "RefineState"]
@@ -20,7 +21,7 @@ class RefineState:
     rings: that the next pass uses; room: rings that are prepared; search: "none", "sample" or "all" of the particles
     look at all views in the next pass; looked: a sample has done so since poses stood still; spread: whether particles
     are inserted over their posteriors in the next pass; inserted_...: how they were in the last one (rings 0: the sums
-    have to be made again); still: passes since something moved.
+    have to be made again); still: passes since something moved; imaging: defocus and contrast of the particles.
     """
 
     iteration: int
@@ -44,11 +45,15 @@ class RefineState:
     inserted_spread: bool
     still: int
     converged: bool
+    imaging: Imaging
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """What a pass finds of m particles; searched: looked at all views; moved: and found a better one elsewhere."""
+    """What a pass finds of m particles; searched: looked at all views; moved: and found a better one elsewhere.
+
+    The last six are those of :class:`vitreous.structures.refine.imaging.Imaged`.
+    """
 
     rotation: np.ndarray
     origin_A: np.ndarray
@@ -56,6 +61,17 @@ class Found:
     information: np.ndarray
     searched: np.ndarray
     moved: np.ndarray
+    defocus_A: np.ndarray
+    defocus_score: np.ndarray
+    defocus_information: np.ndarray
+    scale: np.ndarray
+    scale_score: np.ndarray
+    scale_information: np.ndarray
+
+    @property
+    def imaged(self) -> Imaged:
+        """What was found of defocus and contrast."""
+        return Imaged(**{f.name: getattr(self, f.name) for f in fields(Imaged)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +80,8 @@ class Pass:
 
     initial: the prepared volume that the first pass compares with; group: (g, 3, 3); mask: (side,) -> mask of a map of
     so many voxels, or None; searchers: (n,) bool, particles that look at all views; unknown: there are no poses yet;
-    method: how poses are found, and maps made.
+    method: how poses are found, and maps made; defocus, scale: "none", "groups" or "particles": whose are refined in
+    this pass; imaging_group: (n,) from 0, whose defoci and contrasts are alike.
     """
 
     data: PreparedParticles
@@ -76,6 +93,9 @@ class Pass:
     unknown: bool
     offset_range_A: float
     method: Method
+    defocus: str
+    scale: str
+    imaging_group: np.ndarray
     processes: Processes = ALONE
 
     @property

@@ -20,6 +20,7 @@ from vitreous.matching import (
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
+from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, Volume, finest_held, require_particles
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
@@ -27,6 +28,7 @@ from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
+from vitreous.structures.refine.imaging import Imaging
 from vitreous.structures.refine.methods import method_of
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
@@ -39,6 +41,7 @@ __all__ = ["RefineRun", "prepare_refinement", "refine"]
 DEFAULT_OFFSET = 0.06  # of the box
 RINGS_AT_START = 24
 RING_GROWTH = 1.5
+IMAGED_FROM = 2  # passes, before which the map says little about how particles were imaged
 SAMPLE = 400  # particles that try whether a search of all views is worth its time
 FEWEST_PER_FOLD, FEWEST_FOLDS = 5, 4
 BYTES_PER_SAMPLE = 12  # of the sums of a fold: a complex and a real number
@@ -82,6 +85,7 @@ class RefineRun:
             finest_A=finest_held(particles),
         )
         self.ctf = particles.ctf_for(settings.ctf)
+        _require_defocus(particles, self.ctf, settings)
         self.group = symmetry_matrices(settings.symmetry).float()
         self.fold_count = self._folds_in_memory()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
@@ -223,6 +227,7 @@ class RefineRun:
             inserted_spread=False,
             still=0,
             converged=False,
+            imaging=Imaging.as_given(n, self.settings.refine_defocus, self.settings.refine_scale),
         )
 
     def _searchers(self, state: RefineState, data: PreparedParticles) -> np.ndarray:
@@ -242,7 +247,7 @@ class RefineRun:
     def work(self, state: RefineState) -> Pass:
         """What a pass from a state needs."""
         data = self.data(state.room)
-        first = state.iteration == 0
+        first, imaged = state.iteration == 0, state.iteration >= IMAGED_FROM
         return Pass(
             data=data,
             folds=self.folds(data, state.seed),
@@ -253,8 +258,20 @@ class RefineRun:
             unknown=first and self.poses is None,
             offset_range_A=self.offset_range_A,
             method=method_of(self.settings),
+            defocus=self.settings.refine_defocus if imaged else "none",
+            scale=self.settings.refine_scale if imaged else "none",
+            imaging_group=self._imaging_group(data, state.seed),
             processes=self.processes,
         )
+
+    def _imaging_group(self, data: PreparedParticles, seed: int) -> np.ndarray:
+        """(n,) the micrograph of every particle, apart for the two halves, which have nothing to do with each other."""
+        if self.settings.refine_defocus == "none" and self.settings.refine_scale == "none":
+            return np.zeros(len(data), np.int64)
+        second = np.zeros(len(data), np.int64)
+        for fold in self.folds(data, seed)[1::2]:
+            second[fold] = 1
+        return 2 * self.particles.micrograph + second
 
     def _window_mask(self, side: int) -> torch.Tensor:
         assert self.mask is not None
@@ -313,6 +330,20 @@ class RefineRun:
 
     def _finalise(self, state: RefineState) -> RefineResult:
         return finish(self, state)
+
+
+def _require_defocus(particles: ParticleSet, ctf: CTFParameters | None, settings: Refine) -> None:
+    """ValueError where defoci are to be refined, and there are none that could be."""
+    if settings.refine_defocus == "none" and settings.refine_scale == "none":
+        return
+    name = "refine_defocus" if settings.refine_defocus != "none" else "refine_scale"
+    if ctf is None:
+        raise ValueError(f"{name}: {particles.path} has no CTF, or it is ignored; leave {name} out")
+    if np.any(ctf.phase_flipped):
+        raise ValueError(
+            f"{name}: the phases of the images of {particles.path} were flipped, with the defocus that they had; give "
+            "the images as they were, or leave it out"
+        )
 
 
 def prepare_refinement(

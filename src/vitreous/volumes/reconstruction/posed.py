@@ -34,6 +34,8 @@ class PosedParticles:
         (n,) 0 or 1, the half-set of each particle (:func:`random_halves`); None: particles take turns.
     weights
         (n,) not negative; None: 1. A weight of 0 is as good as absence: the image is not read.
+    scale
+        (n,) contrast, which the CTF is multiplied by; None: 1.
     noise_group, noise_power
         (n,) int and (groups, L // 2 + 1): sigma^2 per pixel and ring, relative between groups and rings; None: 1.
     spread
@@ -51,10 +53,12 @@ class PosedParticles:
     noise_group: np.ndarray | None = None
     noise_power: torch.Tensor | None = None
     spread: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    scale: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rotations)
-        expected = {"rotations": (n, 3, 3), "origins_A": (n, 2), "half": (n,), "weights": (n,), "noise_group": (n,)}
+        expected = {"rotations": (n, 3, 3), "origins_A": (n, 2), "half": (n,), "weights": (n,), "scale": (n,)}
+        expected["noise_group"] = (n,)
         for name, shape in expected.items():
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:

@@ -171,9 +171,11 @@ class DiscPoints:
         if particles.noise_power is not None and particles.noise_group is not None:
             group = torch.from_numpy(particles.noise_group[index]).to(device)
             weight = weight / particles.noise_power.to(device).float()[group][:, self.shell]
-        if particles.ctf is None:
+        if particles.ctf is None and particles.scale is None:
             return centred * weight, weight
-        ctf = ctf_at(particles.ctf.take(index), *self.k_per_A)
+        ctf = torch.ones_like(weight) if particles.ctf is None else ctf_at(particles.ctf.take(index), *self.k_per_A)
+        if particles.scale is not None:
+            ctf = ctf * torch.from_numpy(particles.scale[index]).to(ctf)[:, None]
         return centred * (ctf * weight), ctf.square() * weight
 
     def centred(self, images: torch.Tensor, origins_A: np.ndarray) -> torch.Tensor:
