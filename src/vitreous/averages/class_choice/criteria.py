@@ -51,7 +51,7 @@ SCORE_SD = 1.0  # of the matched filter, at least: what small classes cannot mea
 
 @dataclass(frozen=True, kw_only=True)
 class Typical:
-    """signal, detail: what the typical class explains of a member, in nats above noise; sigmas: that a test asks for."""
+    """signal, detail: what the typical class explains of a member, in nats; sigmas: what a test asks for."""
 
     signal: float
     detail: float
@@ -169,7 +169,8 @@ def _words(
         f"{figures.noise_score[k]:.1f}",
         "off_centre": f"by {far_A:.0f} Å; particles may be {offset_range_A:.0f} Å off, and so may the frame of a class",
         "weak": f"{max(signal[k], 0):.1f} nats in a particle, where {typical.signal:.1f} are typical",
-        "blurred": f"{max(figures.detail[k], 0):.1f} nats of detail in a particle, where {typical.detail:.1f} are typical",
+        "blurred": f"{max(figures.detail[k], 0):.1f} nats of detail in a particle, where {typical.detail:.1f} are "
+        "typical",
         "unexplained": f"{figures.unexplained[k]:.0f} nats of a particle more than in other classes, against "
         f"{figures.signal[k]:.0f} that it explains",
         "edge": f"{figures.rim[k]:.1f} times as much at the rim of the mask as within it",

@@ -113,7 +113,9 @@ def measure_classes(
         matching, scale.rings,
     )  # fmt: skip
     unexplained, unexplained_error = _class_mean(far, alignments.reference, classes)
-    noise_score, noise_error, everywhere = _noise_scores(data, alignments.particle, every, scale, matching, classes, seed)
+    noise_score, noise_error, everywhere = _noise_scores(
+        data, alignments.particle, every, scale, matching, classes, seed
+    )
     centre_px, rim = _pictured(data, halves, scale, matching)
     figures = ClassFigures(
         members=members, signal=signal, signal_error=signal_error, detail=detail, detail_error=detail_error,
@@ -165,17 +167,20 @@ def _left_out(
     outer = scale.rings // 2
     common, detail, score = [], [], []
     for own, label in _rows(data, alignments, scale):
-        others = replace(
-            own,
-            signal=every.signal[label, : scale.rings, : own.signal.shape[2]] - own.signal,
-            power=every.power[label, : scale.rings] - own.power,
-        )
+        whole = _of_classes(every, own, label)
+        others = replace(whole, signal=whole.signal - own.signal, power=whole.power - own.power)
         tiny = torch.finfo(torch.float32).tiny
         c = _product(data, others.signal, own.signal) / others.power.clamp_min(tiny)
         common.append(c.sum(1))
         detail.append(c[:, outer:].sum(1))
         score.append(_score(data, others, own, scale, matching))
     return tuple(torch.cat(values).double().numpy() for values in (common, detail, score))  # type: ignore[return-value]
+
+
+def _of_classes(every: Sums, own: Sums, label: torch.Tensor) -> Sums:
+    """Signal and power of the class of every row, at the rings and harmonics of the rows."""
+    rings, harmonics = own.signal.shape[1:]
+    return replace(own, signal=every.signal[label, :rings, :harmonics], power=every.power[label, :rings])
 
 
 def _rows(data: PreparedParticles, alignments: Alignments, scale: _Scale) -> Iterator[tuple[Sums, torch.Tensor]]:
@@ -242,16 +247,9 @@ def _noise_scores(
     references = matching.references(matching.averages(cut, scale.tau2[: plan.fine.rings]), data, plan)
     _, outcome = expect(noise, places, plan, references, scale.noise_power, choice=best)
     found = outcome.alignments(places, data.pixel_size_A)
-    scores = np.concatenate(
-        [
-            _score(
-                data,
-                replace(own, signal=every.signal[k, : scale.rings, : own.signal.shape[2]], power=every.power[k, : scale.rings]),
-                own, scale, matching,
-            ).double().numpy()
-            for own, k in _rows(noise, found, scale)
-        ]
-    )  # fmt: skip
+    scores = torch.cat(
+        [_score(data, _of_classes(every, own, k), own, scale, matching) for own, k in _rows(noise, found, scale)]
+    ).double().numpy()  # fmt: skip
     mean, error = _class_mean(scores, found.reference, classes)
     everywhere, its_error = float(scores.mean()), float(scores.std() / np.sqrt(max(len(scores), 1)))
     own_mean = (np.bincount(found.reference, minlength=classes) >= FEWEST_NOISE) & (mean > everywhere)

@@ -46,9 +46,9 @@ def judge_classes(
 ) -> JudgedClasses:
     """Which classes of classified particles are worth keeping (see :class:`ClassChoice`; keywords override settings).
 
-    alignments: of all particles to their classes; None: those of the particle table. classes: how many there are, where
-    the last ones may be empty; found_signal, stable: as in :func:`verdicts`; averages: make averages of all classes from
-    the original pixels as well. Raises ValueError for particles without classes.
+    alignments: of all particles to their classes; None: those of the particle table. classes: how many there are,
+    where the last ones may be empty; found_signal, stable: as in :func:`verdicts`; averages: make averages of all
+    classes from the original pixels as well. Raises ValueError for particles without classes.
     """
     chosen = replace(settings or ClassChoice(), **overrides)
     found = judged(particles, ctf=chosen.ctf, poses=alignments is None)
