@@ -1,5 +1,6 @@
 """``vitreous run``: stages, selection, check, resume; and a model compared with the truth."""
 
+import html
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,13 +10,17 @@ import pytest
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import SelectionError, job_status, read_manifest
+from vitreous.jobs.averages import find_averages
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.pipeline import STAGES
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.reference import agreement_lines, read_agreement
+from vitreous.jobs.results.selection import read_selection
+from vitreous.jobs.sources import classified
 from vitreous.jobs.tasks import pipeline
-from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline, select_classes
+from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline
 from vitreous.mixtures import GaussianInitialModel, InitialModel, Mixture, rotate, to_volume
 from vitreous.particles import read_particles, read_star, read_volume, write_mrc_stack, write_volume
 from vitreous.quality import compare_maps, other_hand
@@ -78,7 +83,7 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     before = read_manifest(folder / "abinitio").runs
     run_pipeline(particles, folder, settings, RunOptions(resume=True), reference=simulated / "volume_1.mrc")
     assert read_manifest(folder / "abinitio").runs == before
-    for stage in STAGES:
+    for stage in settings.stages:
         assert job_status(folder / stage) == "finished", stage
     assert read_manifest(folder / "abinitio").summary["symmetry"] == "C1"
     manifest = read_manifest(folder)
@@ -88,7 +93,7 @@ def test_from_particles_to_a_map(simulated, tmp_path, monkeypatch):
     assert any("the model of the particles and that of the averages" in text for text in manifest.messages)
     assert (folder / "refined_aligned.mrc").is_file()
     page = (folder / "report.html").read_text()
-    assert [name for name in STAGES if f'href="{name}/report.html"' not in page] == []
+    assert [name for name in settings.stages if f'href="{name}/report.html"' not in page] == []
     assert page.count("the model of the particles and that of the averages") == 1
 
 
@@ -103,7 +108,8 @@ def test_the_group_that_the_model_has_is_refined_with(tmp_path, monkeypatch):
 
 
 def test_stages_follow_from_the_settings():
-    assert Pipeline().stages == STAGES
+    assert Pipeline().stages == tuple(name for name in STAGES if name != "isac")
+    assert Pipeline(averages="isac").stages == tuple(name for name in STAGES if name != "class2d")
     assert Pipeline(check=False).stages == ("class2d", "abinitio", "refine")
     assert Pipeline(method="gmm", refine=False).stages == ("class2d", "deconvolve", "initial")
     assert Pipeline(method="gmm-gaussian").stages == ("class2d", "initial", "refine")
@@ -158,15 +164,61 @@ def test_averages_with_negative_pixels_need_no_deconvolution(simulated, folder, 
         replace(gaussian, initial=QUICK)
 
 
-def test_conditions_of_the_selection(folder):
-    classes = open_class2d_folder(folder / "class2d")
-    smallest, worst_A = select_classes(classes, Pipeline(min_share=0.5))
-    assert smallest == np.ceil(0.5 * 300 / len(classes.population))
-    assert worst_A == 2 * classes.resolution_A[classes.population >= smallest].min()
-    assert select_classes(classes, Pipeline(worst_resolution_A=17.0))[1] == 17.0
-    classes.classes.columns["rlnEstimatedResolution"].values[:] = 999.0
-    with pytest.raises(SelectionError, match="noise"):
-        select_classes(classes, Pipeline())
+def selected(folder, settings):
+    """What a selection in a copy of a finished run comes to: its summary, and its sentence."""
+    said = {}
+    job = SimpleNamespace(
+        path=folder, log=lambda text: None, describe=lambda summary, messages: said.update(summary, words=messages[0])
+    )
+    pipeline._select(job, SimpleNamespace(project=None), settings, RunOptions(threads=1))
+    return said
+
+
+def test_the_choice_of_classes_and_further_conditions(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "o")
+    population = open_class2d_folder(folder / "class2d").population
+    by_itself = selected(tmp_path / "o", Pipeline())
+    kept = read_selection(tmp_path / "o" / "class2d").kept
+    assert by_itself["selected_classes"] == (np.flatnonzero(kept) + 1).tolist()
+    fewest = int(np.ceil(300 / len(population)))
+    large = selected(tmp_path / "o", Pipeline(min_share=1.0))
+    assert large["selected_classes"] == (np.flatnonzero(kept & (population >= fewest)) + 1).tolist()
+    assert f"at least {fewest} particles" in large["words"]
+    every = selected(tmp_path / "o", Pipeline(auto=False))
+    assert every["selected_classes"] == (np.flatnonzero(population > 0) + 1).tolist()
+    assert read_selection(tmp_path / "o" / "class2d") is None
+    with pytest.raises(SelectionError, match="fulfils"):
+        selected(tmp_path / "o", Pipeline(auto=False, worst_resolution_A=1.0))
+
+
+def test_the_report_shows_which_classes_went_and_why(folder):
+    page = (folder / "report.html").read_text()
+    found = read_selection(folder / "class2d")
+    assert page.count("Kept:") == 1
+    assert [words for text in found.words for words in text.split("; ") if html.escape(words) not in page] == []
+
+
+def test_isac_in_place_of_class2d_stopped_and_resumed(simulated, tmp_path, monkeypatch):
+    """Its accepted averages and particles go on; a run that was stopped ends as one that was not."""
+    settings = replace(SETTINGS, averages="isac", img_per_grp=30, worst_resolution_A=None)
+    with monkeypatch.context() as patch:
+        for stage in ("isac", "deconvolve"):
+            patch.setattr("vitreous.jobs.folder.Job.abort_requested", lambda job, stage=stage: job.path.name == stage)
+            with pytest.raises(Interrupted):
+                run_pipeline(simulated / "particles.star", tmp_path / "o", settings, RunOptions(resume=True))
+    run_pipeline(simulated / "particles.star", tmp_path / "o", settings, RunOptions(resume=True))
+    assert len(read_manifest(tmp_path / "o" / "isac").runs) == 2
+    assert not (tmp_path / "o" / "class2d").exists()
+    manifest, accepted = read_manifest(tmp_path / "o"), open_isac_folder(tmp_path / "o" / "isac")
+    assert manifest.summary["selected_classes"] == list(range(1, len(accepted.population) + 1))
+    assert manifest.summary["selected_particles"] == accepted.population.sum() < 300
+    deconvolved = read_star(tmp_path / "o" / "deconvolve" / "deconvolved.star")["particles"]
+    assert len(deconvolved) == len(accepted.population)
+    assert 'href="isac/report.html"' in (tmp_path / "o" / "report.html").read_text()
+    diameter = read_manifest(tmp_path / "o" / "isac").summary["particle_diameter_used_A"]
+    assert read_manifest(tmp_path / "o" / "deconvolve").settings["particle_diameter_A"] == diameter
+    assert classified(tmp_path / "o" / "isac").name == "accounted.star"
+    assert find_averages(tmp_path / "o" / "isac").name == "class_averages.star"
 
 
 def test_dry_run_and_bad_settings(vitreous, simulated, tmp_path):

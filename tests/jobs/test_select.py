@@ -69,5 +69,5 @@ def test_no_condition_is_refused(job):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(JobFolderError, match=r"has no run_classes\.mrcs"):
+    with pytest.raises(JobFolderError, match=r"has none of run_data\.star, isac_data\.star"):
         select_particles(tmp_path, classes=[1])

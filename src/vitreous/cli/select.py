@@ -7,7 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vitreous.jobs import select_particles
+from vitreous.averages.class_choice import ClassChoice
+from vitreous.jobs import SelectionError, select_particles
+from vitreous.jobs.options import processors
+from vitreous.jobs.selection_report import report_selection
 
 __all__ = ["select"]
 
@@ -17,38 +20,78 @@ WORST = ("--worst-resolution-A", "--max-resolution", "--max-resolution-A")  # wh
 def select(
     job: Path,
     *,
+    auto: Annotated[bool, Parameter(negative="")] = False,
     classes: str | None = None,
     min_size: int | None = None,
     worst_resolution_A: Annotated[float | None, Parameter(name=WORST)] = None,
+    stability: Path | None = None,
+    keep_outliers: Annotated[bool, Parameter(negative="")] = False,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    project: Path | None = None,
+    passthrough: tuple[Path, ...] = (),
+    particle_diameter_A: float | None = None,
+    threads: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Keep the particles of good classes: selected.star and excluded.star are written into the job's folder.
 
     A class is selected when it fulfils all the conditions that are given. The report of the job composes this command
-    when classes are clicked.
+    when classes are clicked, and shows what --auto has chosen.
 
     Parameters
     ----------
     job
-        Folder of a finished 2D classification.
+        Folder of a finished 2D classification: of class2d, isac or align, of RELION or cryoSPARC; or a particle file.
+    auto
+        Keep classes that are worth it, and say why the others went: no more than noise, off centre, little signal,
+        blurred, more unexplained than explained, cut at the edge, unstable.
     classes
         Numbers of the classes, from 1, as in the report: 1,4,9 or 1-5,9.
     min_size
         Fewest particles of a class.
     worst_resolution_A
         Poorest resolution of a class, in Angstrom.
+    stability
+        With --auto: folder of `vitreous stability` for these classes; those that are unstable go.
+    keep_outliers
+        With --auto: keep particles of good classes of which their class leaves more unexplained than it explains.
+    output
+        Folder for the files; needed where no job of this program made the classes.
+    project
+        Directory that the paths in the particle file are relative to.
+    passthrough
+        Passthrough files of a cryoSPARC .cs file.
+    particle_diameter_A
+        With --auto: diameter of the circular mask around the particle, where it is not that of the job.
+    threads
+        Processor threads.
     json
         One JSON object on standard output.
     """
     numbers = None if classes is None else class_numbers(classes)
-    found = select_particles(job, numbers, min_size, worst_resolution_A)
+    settings = ClassChoice(particle_diameter_A=particle_diameter_A)
+    try:
+        found = select_particles(
+            job, numbers, min_size, worst_resolution_A, auto=auto, stability=stability, keep_outliers=keep_outliers,
+            output=output, project=project, passthrough=passthrough, settings=settings, threads=threads or processors(),
+        )  # fmt: skip
+    except SelectionError:
+        if auto:
+            report_selection(job, output)  # which shows why nothing was kept
+        raise
+    page = report_selection(job, output) if auto else None
     if json:
-        print(json_format.dumps(asdict(found), default=str))
+        print(json_format.dumps({**asdict(found), "report": page}, default=str))
         return
+    for number, words in found.reasons.items():
+        print(f"class {number} went: {words}")
     print(f"classes   {', '.join(map(str, found.classes))}")
+    outliers = f", {found.outlier_count:,} of them in selected classes" if found.outlier_count else ""
     print(f"selected  {found.selected_count:,} particles: {found.selected}")
-    print(f"excluded  {found.excluded_count:,} particles: {found.excluded}")
+    print(f"excluded  {found.excluded_count:,} particles{outliers}: {found.excluded}")
     print(f"averages  {found.class_averages}")
+    if page is not None:
+        print(f"report    {page}")
 
 
 def class_numbers(text: str) -> list[int]:

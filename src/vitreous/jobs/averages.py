@@ -14,7 +14,11 @@ from vitreous.particles.particle_set import assemble
 __all__ = ["ctf_of_averages", "find_averages", "read_averages", "refuse_averages", "refuse_particles"]
 
 DECONVOLVED = "deconvolved.star"  # of a deconvolve folder
-CLASSES = ("class_averages.star", "run_model.star")  # of a class2d folder: the selection, where there is one, or all
+CLASSES = (  # of a class2d or isac folder: the selection, where there is one, or all
+    "class_averages.star",
+    "run_model.star",
+    "isac_classes.star",
+)
 FEW, MOST = 200, 1000  # images: so many with micrographs, or of any kind, are no averages
 REFERENCE = "rlnReferenceImage"  # names the average in a table of classes
 
@@ -32,8 +36,8 @@ def find_averages(path: str | Path) -> Path:
     if found is not None:
         return found
     raise JobFolderError(
-        f"{path} has no {DECONVOLVED}: give the folder of a finished `vitreous deconvolve` or `vitreous class2d`, a "
-        ".star file or a stack of averages"
+        f"{path} has no {DECONVOLVED}: give the folder of a finished `vitreous deconvolve`, `vitreous class2d` or "
+        "`vitreous isac`, a .star file or a stack of averages"
     )
 
 

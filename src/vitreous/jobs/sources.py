@@ -23,6 +23,8 @@ __all__ = [
 
 CTFApplied = Literal["none", "phases", "full"]
 CLASSIFIED = "run_data.star"  # of a class2d folder
+ACCOUNTED = "accounted.star"  # of an isac folder: what is in its classes
+CLASSIFICATIONS = ("class2d", "isac")
 RESOLUTIONS = ("resolution_limit_A", "initial_lowpass_A")  # of settings, in Angstrom
 
 
@@ -110,14 +112,17 @@ V = TypeVar("V", bound=_Invertible)
 
 
 def classified(particles: Path) -> Path:
-    """The particle file; of the folder of a ``class2d`` job its ``run_data.star``."""
-    return particles / CLASSIFIED if particles.is_dir() else particles
+    """The particle file; in the folder of a ``class2d`` job its ``run_data.star``, of ``isac`` those accepted."""
+    if not particles.is_dir():
+        return particles
+    accounted = particles / ACCOUNTED
+    return accounted if accounted.is_file() else particles / CLASSIFIED
 
 
 def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
-    """Settings with what the ``class2d`` job that wrote the file says about its images, and a note on that."""
+    """Settings with what the ``class2d`` or ``isac`` job that wrote the file says of its images, and a note on that."""
     manifest = read_manifest(path.parent)
-    if manifest is None or manifest.task != "class2d":
+    if manifest is None or manifest.task not in CLASSIFICATIONS:
         return settings, ()
     before = manifest.settings
     known: dict[str, Any] = {

@@ -9,6 +9,7 @@ from vitreous.jobs.report import class2d_view as view
 from vitreous.jobs.report.class2d_content import ReportContent, read_content
 from vitreous.jobs.report.class2d_view import ClassView
 from vitreous.jobs.report.page import Charts, Page, Section
+from vitreous.jobs.report.selection import selection_section
 
 __all__ = ["ClassPicker", "class2d_page"]
 
@@ -51,6 +52,7 @@ def class2d_page(folder: Path) -> Page:
         nothing_found=() if content.found_signal else NOTHING_FOUND,
         sections=(
             _classes(content),
+            *(section for section in (selection_section(folder, content.averages),) if section is not None),
             _charts("quality", view.overview(content)),
             _convergence(content),
             _charts("particles", [*view.distributions(content), *noise_drawings]),

@@ -8,6 +8,7 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import histogram
 from vitreous.jobs.report.page import Charts, Gallery, Page, Rows, Section, Text, Tile, picture
+from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.results.isac import ISACFolder, open_isac_folder
 
 __all__ = ["isac_page"]
@@ -38,6 +39,7 @@ def isac_page(folder: Path) -> Page:
                 "members between alignments from random beginnings.",
                 panels=(_gallery(found, pixel),) if count else (Text(text="None."),),
             ),
+            *(section for section in (selection_section(folder, found.averages),) if section is not None),
             Section(
                 name="generations",
                 title="Generations",

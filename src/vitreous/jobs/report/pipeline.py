@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
@@ -9,17 +11,19 @@ from vitreous.jobs.report.page import Gallery, KeyFigure, Links, Page, Section, 
 from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.refine import refined_key_figures
+from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.results.abinitio import read_abinitio
-from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
+from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.reference import REFINED_NAMES
 from vitreous.jobs.results.refine import read_refined
 from vitreous.particles import Volume
 
 __all__ = ["ALIGNED_FILES", "STAGES", "pipeline_page"]
 
-STAGES = ("class2d", "deconvolve", "initial", "abinitio", "refine")
-TITLES = ("2D classification", "Deconvolution", "Model from averages", "Model from particles", "Refinement")
+STAGES = ("class2d", "isac", "deconvolve", "initial", "abinitio", "refine")
+TITLES = ("2D classification", "ISAC", "Deconvolution", "Model from averages", "Model from particles", "Refinement")
 ALIGNED_FILES = (REFINED_NAMES.aligned,)  # that a run writes beside its stages
 HAND = "The hand of a map is not determined: images cannot tell it from its mirror image."
 
@@ -30,12 +34,14 @@ def pipeline_page(folder: Path) -> Page:
     if manifest is None:
         raise JobFolderError(f"{folder} has no job.json: it is not the folder of `vitreous run`")
     done = [name for name in STAGES if read_manifest(folder / name) is not None]
-    classes = open_class2d_folder(folder / "class2d")
+    first = "isac" if "isac" in done else "class2d"
+    averages, population, particles = _classes(folder / first)
+    selection = selection_section(folder / first, averages)
     figures, refined = _refined(folder, done)
     models = _models(folder, done)
     return Page(
         kind="from particles to a map" if refined else "from particles to an initial model",
-        headline=_headline(classes, manifest, done),
+        headline=_headline(particles, manifest, done),
         key_figures=figures,
         notes=(HAND,),
         sections=(
@@ -44,14 +50,23 @@ def pipeline_page(folder: Path) -> Page:
             reference_section(folder, REFINED_NAMES),
             *((models,) if models else ()),
             *((reference_section(folder / "initial"),) if "initial" in done and not refined else ()),
-            _averages(classes, set(manifest.summary.get("selected_classes", []))),
+            selection or _averages(averages, population, set(manifest.summary.get("selected_classes", []))),
         ),
         complete=False,
     )
 
 
-def _headline(classes: Class2DFolder, manifest: Manifest, done: list[str]) -> str:
-    said, start = manifest.summary, f"From {int(classes.population.sum()):,} particles to "
+def _classes(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """Averages (K, L, L) of the first stage, their populations (K,), and the number of particles it was given."""
+    if folder.name == "isac":
+        accepted = open_isac_folder(folder)
+        return accepted.averages, accepted.population, accepted.particles
+    classes = open_class2d_folder(folder)
+    return classes.averages, classes.population, int(classes.population.sum())
+
+
+def _headline(particles: int, manifest: Manifest, done: list[str]) -> str:
+    said, start = manifest.summary, f"From {particles:,} particles to "
     if "refine" in done:
         claimed = said.get("refine_resolution_A")
         return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of no resolution.")
@@ -96,15 +111,15 @@ def _stages(folder: Path, done: list[str]) -> Section:
     return Section(name="stages", title="Stages", hint=hint, panels=(Links(links=links),))
 
 
-def _averages(classes: Class2DFolder, chosen: set[int]) -> Section:
+def _averages(averages: np.ndarray, population: np.ndarray, chosen: set[int]) -> Section:
     tiles = tuple(
         Tile(
             pictures=(picture(average, f"Class {k}", fade=True),),
             name=f"{k}",
-            figure=f"{int(classes.population[k - 1]):,}",
+            figure=f"{int(population[k - 1]):,}",
             pale=k not in chosen,
         )
-        for k, average in enumerate(classes.averages, start=1)
+        for k, average in enumerate(averages, start=1)
     )
     hint = "Those that were not used are pale."
     return Section(name="averages", title="Class averages", hint=hint, panels=(Gallery(tiles=tiles, small=True),))

@@ -35,6 +35,7 @@ FILES = (
     "excluded.star",
     "class_averages.star",
     "backup_selection.star",
+    "class_selection.star",
 )
 NEEDED = ("run_classes.mrcs", "run_model.star", "run_data.star")
 

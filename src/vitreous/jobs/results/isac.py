@@ -14,7 +14,8 @@ __all__ = ["FILES", "ISACFolder", "open_isac_folder", "write_isac"]
 DATA, ACCOUNTED, CLASSES, AVERAGES, HALVES = (
     "isac_data.star", "accounted.star", "isac_classes.star", "isac_classes.mrcs", "isac_class_halves.mrcs",
 )  # fmt: skip
-FILES = (DATA, ACCOUNTED, CLASSES, AVERAGES, HALVES)
+SELECTED = ("selected.star", "excluded.star", "class_averages.star", "backup_selection.star", "class_selection.star")
+FILES = (DATA, ACCOUNTED, CLASSES, AVERAGES, HALVES, *SELECTED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,21 +8,24 @@ from typing import Any, Literal
 import numpy as np
 
 from vitreous.averages.class2d import Class2D
+from vitreous.averages.class_choice import REASONS
 from vitreous.averages.deconvolve import Deconvolve
+from vitreous.averages.isac import ISAC
 from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.function import function_of
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.options import RunOptions, tell
+from vitreous.jobs.options import RunOptions, processors, tell
 from vitreous.jobs.report.pipeline import ALIGNED_FILES, STAGES, pipeline_page
 from vitreous.jobs.results.abinitio import read_abinitio
-from vitreous.jobs.results.class2d import Class2DFolder, open_class2d_folder
+from vitreous.jobs.results.classified import ClassifiedFolder, open_classified
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.reference import REFINED_NAMES, compare_with_reference, read_reference
+from vitreous.jobs.results.selection import Selection, read_selection
 from vitreous.jobs.run_task import run_task
-from vitreous.jobs.select import SelectionError, SelectResult, select_particles
+from vitreous.jobs.select import SelectResult, select_particles
 from vitreous.jobs.sources import CTFApplied, Particles, light_on_dark
 from vitreous.jobs.task import Composed, Resources, Task
-from vitreous.jobs.tasks import abinitio, class2d, deconvolve, initial, refine
+from vitreous.jobs.tasks import abinitio, class2d, deconvolve, initial, isac, refine
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
 from vitreous.particles import judge, read_volume
 from vitreous.quality import compare_maps
@@ -30,12 +33,11 @@ from vitreous.require import require, require_at_least, require_finite, require_
 from vitreous.structures.abinitio import AUTO, Abinitio
 from vitreous.structures.refine import Refine
 
-__all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline", "select_classes"]
+__all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline"]
 
-CLASS2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
+CLASS2D, ISAC2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
 METHODS = initial.TASK.methods
 LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
-SPREAD = 2.0  # classes may resolve this much less than the best one, where nothing else is asked for
 ALIKE = 0.7  # correlation of two models of one particle
 
 
@@ -53,16 +55,24 @@ class Pipeline:
         Whether a model from particles is compared with one from averages (gmm), which knows nothing of it.
     refine
         Whether the model is refined. Otherwise it is what comes out.
+    averages
+        Where the averages come from. class2d: a classification of all particles, whose good classes are used. isac:
+        iterative stable alignment and clustering; what it accepts is used.
     classes
-        Number of class averages.
+        Number of class averages of class2d.
+    img_per_grp
+        Images per group of isac.
     particle_diameter_A
         Diameter of the circular mask on the images. None: from the box.
     invert_contrast
         For particles that are dark on a bright background.
+    auto
+        Whether the classes of class2d are chosen by what they explain of their particles, as ``vitreous select --auto``
+        does. Otherwise min_share and worst_resolution_A decide alone.
     min_share
-        A class is used when it has at least this share of the number of particles of an average class.
+        A class is used only when it has at least this share of the number of particles of an average class.
     worst_resolution_A
-        And when its resolution is this or better. None: twice the figure of the best class that is large enough.
+        And only when its resolution is this or better. None: whatever it is.
     symmetry
         Point group of the particle: C1, Cn, Dn, T, O or I; auto: the one that the model from particles has. The model
         from averages is then made without one.
@@ -79,10 +89,13 @@ class Pipeline:
     method: Literal["abinitio", "gmm", "gmm-gaussian"] = "abinitio"
     check: bool = True
     refine: bool = True
+    averages: Literal["class2d", "isac"] = "class2d"
     classes: int = 50
+    img_per_grp: int = 100
     particle_diameter_A: float | None = None
     invert_contrast: bool = False
-    min_share: float = 0.25
+    auto: bool = True
+    min_share: float = 0.0
     worst_resolution_A: float | None = None
     symmetry: str = "C1"
     restarts: int = 4
@@ -93,7 +106,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         require_finite(self)
         require_one_of(self, "method", ("abinitio", *METHODS))
-        require_at_least(self, {"classes": 1, "restarts": 1, "starts": 1})
+        require_one_of(self, "averages", (CLASS2D, ISAC2D))
+        require_at_least(self, {"classes": 1, "img_per_grp": 2, "restarts": 1, "starts": 1})
         require_positive(self, ("particle_diameter_A", "worst_resolution_A"))
         require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
         named = self.symmetry != AUTO or self.method == "abinitio"
@@ -112,7 +126,8 @@ class Pipeline:
         """Those that are run, in their order."""
         averages = self.check or self.method != "abinitio"
         wanted = {
-            CLASS2D: True,
+            CLASS2D: self.averages == CLASS2D,
+            ISAC2D: self.averages == ISAC2D,
             DECONVOLVE: averages and self.of_averages == "gmm",
             INITIAL: averages,
             ABINITIO: self.method == "abinitio",
@@ -151,7 +166,7 @@ class ParticlesToModel:
 def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources) -> Composed:
     if source.reference is not None:
         read_reference(source.reference)  # an error in it is better said now than after hours
-    store = resources.store.parent / CLASS2D / resources.store.name
+    store = resources.store.parent / settings.averages / resources.store.name
     given = Particles(
         particles=source.particles,
         project=source.project,
@@ -162,8 +177,8 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     if {ABINITIO, REFINE} & set(settings.stages):
         particles.ctf_for(True)  # which refuses what these stages would refuse after hours
     settings, turned = light_on_dark(judge(particles, poses=False, sample=LOOKED_AT).contrast, settings)
-    classified, classification = _classification(source, settings)
-    first = class2d.TASK.prepare(classified, classification, replace(resources, store=store))
+    task, classified, classification = _classification(source, settings)
+    first = task.prepare(classified, classification, replace(resources, store=store))
     return Composed(
         settings=settings,
         inputs=(source.particles,),
@@ -176,21 +191,17 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     )
 
 
-def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[class2d.ParticlesToClassify, Class2D]:
-    """What the first stage is given."""
-    particles = class2d.ParticlesToClassify(
-        particles=source.particles,
-        project=source.project,
-        pixel_size_A=source.pixel_size_A,
-        ctf_applied=source.ctf_applied,
-    )
-    chosen = Class2D(
-        classes=settings.classes,
-        particle_diameter_A=settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        seed=settings.seed,
-    )
-    return particles, chosen
+def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[Task[Any, Any, Any, Any], Any, Any]:
+    """The first stage, what it is given, and its settings."""
+    given = {name: getattr(source, name) for name in ("particles", "project", "pixel_size_A", "ctf_applied")}
+    same: dict[str, Any] = {
+        "particle_diameter_A": settings.particle_diameter_A,
+        "invert_contrast": settings.invert_contrast,
+        "seed": settings.seed,
+    }
+    if settings.averages == ISAC2D:
+        return isac.TASK, Particles(**given), ISAC(img_per_grp=settings.img_per_grp, **same)
+    return class2d.TASK, class2d.ParticlesToClassify(**given), Class2D(classes=settings.classes, **same)
 
 
 def _stages(
@@ -207,9 +218,9 @@ def _stages(
         for name in STAGES:  # or a stage that has finished before would be taken for that of this run
             clear_job(job.path / name)
     stage = replace(options, resume=True, overwrite=False)
-    first, classification = _classification(source, settings)
-    run_task(class2d.TASK, first, job.path / CLASS2D, classification, stage, command=command)
-    selected = _select(job, settings, stage)
+    task, first, classification = _classification(source, settings)
+    run_task(task, first, job.path / task.name, classification, stage, command=command)
+    selected = _select(job, source, settings, stage)
     messages = [*_from_averages(source, settings, job, selected, stage, command)]
     if ABINITIO in settings.stages:
         particles = abinitio.ParticlesOfAnyPose(particles=selected.selected, project=source.project)
@@ -313,23 +324,6 @@ def _against(job: Job, source: ParticlesToModel, options: RunOptions) -> list[st
     return lines
 
 
-def select_classes(folder: Class2DFolder, settings: Pipeline) -> tuple[int, float]:
-    """Smallest population and worst resolution (A) of the classes to be used.
-
-    Raises SelectionError when no class that is large enough has a resolution: there is nothing but noise.
-    """
-    smallest = max(1, int(np.ceil(settings.min_share * folder.population.sum() / len(folder.population))))
-    if settings.worst_resolution_A is not None:
-        return smallest, settings.worst_resolution_A
-    best = folder.resolution_A[folder.population >= smallest].min(initial=np.inf)
-    if not np.isfinite(best):
-        raise SelectionError(
-            f"no class of {folder.path} with {smallest} particles or more shows anything but noise; look at its report "
-            "(contrast, particle diameter, CTF) before an initial model"
-        )
-    return smallest, SPREAD * float(best)
-
-
 def _model_settings(settings: Pipeline) -> InitialSettings:
     """Settings of the last stage."""
     given = settings.initial or METHODS[settings.of_averages]()
@@ -338,28 +332,52 @@ def _model_settings(settings: Pipeline) -> InitialSettings:
     return chosen
 
 
-def _select(job: Job, settings: Pipeline, options: RunOptions) -> SelectResult:
-    """Select, and say how."""
-    folder = open_class2d_folder(job.path / CLASS2D)
-    smallest, worst_A = select_classes(folder, settings)
-    selected = select_particles(job.path / CLASS2D, min_size=smallest, worst_resolution_A=worst_A)
-    text = (
-        f"selected {len(selected.classes)} of {len(folder.averages)} classes, those with at least {smallest} particles "
-        f"and a resolution of {worst_A:.1f} Å or better: {selected.selected_count:,} of "
-        f"{selected.selected_count + selected.excluded_count:,} particles"
-    )
+def _select(job: Job, source: ParticlesToModel, settings: Pipeline, options: RunOptions) -> SelectResult:
+    """Select, and say how. What ISAC accepts is chosen already."""
+    folder = open_classified(job.path / settings.averages)
+    auto = settings.auto and settings.averages == CLASS2D
+    smallest = max(1, int(np.ceil(settings.min_share * folder.population.sum() / max(folder.count, 1))))
+    selected = select_particles(
+        folder.path, min_size=smallest, worst_resolution_A=settings.worst_resolution_A, auto=auto,
+        project=source.project, threads=processors() if options.threads is None else options.threads,
+        memory_bytes=options.memory,
+    )  # fmt: skip
+    found = read_selection(folder.path) if auto else None
+    text = _chosen_words(folder, selected, found, settings, smallest)
     job.log(text)
+    for number, words in selected.reasons.items():
+        job.log(f"class {number} went: {words}")
     job.describe(
         summary={
             "selected_classes": list(selected.classes),
             "selected_particles": selected.selected_count,
+            "outlier_particles": selected.outlier_count,
             "smallest_class": smallest,
-            "worst_resolution_A": round(worst_A, 2),
         },
         messages=(text,),
     )
-    tell(options, text, "selection", {"classes": selected.classes, "particles": selected.selected_count})
+    tell(options, text, "selection", {"classes": selected.classes, "particles": selected.selected_count,
+                                      "reasons": selected.reasons})  # fmt: skip
     return selected
+
+
+def _chosen_words(
+    folder: ClassifiedFolder, selected: SelectResult, found: Selection | None, settings: Pipeline, smallest: int
+) -> str:
+    """What was selected, and why the rest was not, in a sentence."""
+    conditions = [f"those with at least {smallest} particles"] if smallest > 1 else []
+    if settings.worst_resolution_A is not None:
+        conditions.append(f"a resolution of {settings.worst_resolution_A:.1f} Å or better")
+    whole = selected.selected_count + selected.excluded_count
+    text = (
+        f"selected {len(selected.classes)} of {folder.count} classes{', ' if conditions else ''}"
+        f"{' and '.join(conditions)}: {selected.selected_count:,} of {whole:,} particles"
+    )
+    if found is None:
+        return text
+    went = [f"{len(found.of(name))} {words}" for name, words in REASONS.items() if found.of(name)]
+    outliers = [f"{selected.outlier_count:,} particles do not fit their class"] if selected.outlier_count else []
+    return "; ".join([text, *([f"classes that went: {', '.join(went)}"] if went else []), *outliers])
 
 
 def _of(job: Job, stage: str) -> tuple[str, ...]:
