@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from vitreous.jobs.manifest import read_manifest
+from vitreous.jobs.results.class2d import CLASSIFICATIONS
 from vitreous.particles import Contrast, ParticleSet, judged, read_particles
 
 __all__ = [
@@ -117,7 +118,7 @@ def classified(particles: Path) -> Path:
 def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
     """Settings with what the ``class2d`` job that wrote the file says about its images, and a note on that."""
     manifest = read_manifest(path.parent)
-    if manifest is None or manifest.task != "class2d":
+    if manifest is None or manifest.task not in CLASSIFICATIONS:
         return settings, ()
     before = manifest.settings
     known: dict[str, Any] = {
@@ -139,7 +140,8 @@ def _shown(value: Any) -> str:
 def require_signal(path: Path) -> None:
     """ValueError for a file of a classification that has found nothing: its classes are aligned noise."""
     manifest = read_manifest(path.parent)
-    if manifest is not None and manifest.task == "class2d" and manifest.summary.get("found_signal") is False:
+    found_none = manifest is not None and manifest.summary.get("found_signal") is False
+    if manifest is not None and manifest.task in CLASSIFICATIONS and found_none:
         raise ValueError(
             f"{path.parent} is a classification that found nothing: its classes are aligned noise, and so would be "
             "everything that is made from them; look at its report (contrast, particle diameter, CTF)"
