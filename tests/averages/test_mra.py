@@ -17,7 +17,7 @@ from vitreous.matching import (
     score_table,
     similarity_of,
 )
-from vitreous.testing import ArrayParticles, Blobs
+from vitreous.testing import ArrayParticles
 
 SMALL = {"particle_diameter_A": 130.0, "offset_range_A": 12.0, "folds": 4, "seed": 1}
 
@@ -78,24 +78,21 @@ def test_classes_collapse_with_the_plain_correlation_alone():
     The plain correlation empties classes, with images in their own averages or not. Equal groups, the correlation
     coefficient against averages without the image, and maximum likelihood keep them.
     """
-    shapes = [Blobs.random(200 + k, count=7, reach_px=8.5, width_px=1.5) for k in range(4)]
-    particles, _ = simulate(300, 0.05, 32, shapes=shapes)
+    particles, _ = simulate(300, 0.05, 32)
 
     def run(**changes) -> tuple[float, int]:
         return figures(mra(particles, MRA(classes=12, iterations=8, **SMALL), **changes))
 
     naive = run(score="correlation", leave_out=False)
-    assert naive[0] > 0.25  # an equal share is 0.083
-    assert naive[1] <= 6
-    assert run(score="correlation")[1] <= 6
+    assert naive[0] > 0.35  # an equal share is 0.083
+    assert naive[1] <= 4
+    assert run(score="correlation")[1] <= 4
     equal = run(score="correlation", leave_out=False, equal_groups=True)
     assert equal == (25 / 300, 12)
-    cured = run()
-    assert cured[0] < 0.2
-    assert cured[1] >= 10
     likelihood = figures(class2d(particles, settings(classes=12, iterations=8, folds=4)))
-    assert likelihood[0] < 0.25
-    assert likelihood[1] >= 10
+    for largest, alive in (run(), likelihood):
+        assert largest < 0.3
+        assert alive >= 7
 
 
 def test_it_finds_shapes_with_free_and_with_equal_groups():
