@@ -1,6 +1,7 @@
 """How good is it: FRC, FSC, resolution, comparison of maps, classes against their truth, which views there are."""
 
 from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
+from vitreous.quality.aligned_noise import AlignedNoise, aligned_noise, maximum_over_poses
 from vitreous.quality.background import AverageContrast, average_contrast, background_levels
 from vitreous.quality.class_truth import (
     ClassTruth,
@@ -26,6 +27,7 @@ from vitreous.quality.pose_truth import PoseTruth, compare_with_true_poses
 from vitreous.quality.single_view import along_one_axis, repeated_view, warn_if_one_view
 
 __all__ = [
+    "AlignedNoise",
     "AverageContrast",
     "ClassTruth",
     "MapAgreement",
@@ -33,6 +35,7 @@ __all__ = [
     "PoseTruth",
     "UnseenCone",
     "align_maps",
+    "aligned_noise",
     "along_one_axis",
     "average_contrast",
     "background_levels",
@@ -45,6 +48,7 @@ __all__ = [
     "compare_maps",
     "compare_with_true_poses",
     "image_correlations",
+    "maximum_over_poses",
     "other_hand",
     "pair_angle_deg",
     "projection_match",
