@@ -18,12 +18,17 @@ p of the power of A' and d of the D coefficients, the averages of two halves of 
 The maximum. Near every pose the field changes by the metric -Hessian of its covariance: a turn by d psi by
 ``|dA / d psi| d psi`` and a shift by du by ``|grad A| / sqrt 2 |du|`` (averaged over directions), in units of |A'|.
 Poses are a circle times a disc. In this metric the circle has the length l and the disc the radius r, the intrinsic
-volumes of the product are L1 = l, L2 = pi r l, L3 = pi r^2 l, and the expected Euler characteristic of what exceeds u,
+volumes of the product are L1 = l, L2 = pi r l, L3 = pi r^2 l, and the number of separate peaks above u is about the
+expected Euler characteristic of what exceeds u (Adler and Taylor, Random Fields and Geometry, 2007, chapter 12),
 
-    P(M > u) ~ e^(-u^2/2) [ L1 / (2 pi) + L2 u / (2 pi)^(3/2) + L3 (u^2 - 1) / (2 pi)^2 ],
+    E(u) = e^(-u^2/2) [ L1 / (2 pi) + L2 u / (2 pi)^(3/2) + L3 (u^2 - 1) / (2 pi)^2 ].
 
-is the probability that the maximum does, for large u (Adler and Taylor, Random Fields and Geometry, 2007, chapter 12).
-It is used down to where it is 1, and never below the probability for a single pose.
+Peaks come independently where there are many, and none may be above u at the first pose either, so that
+
+    P(M < u) = Phi(u) exp(-E(u) / Phi(u)),
+
+Phi being the normal distribution. For a single wave on a circle M is a Rayleigh variable: mean 1.25, found 1.19; for nine
+waves of equal power the mean is 2.15 in simulation, found 2.10.
 """
 
 from collections.abc import Callable
@@ -65,7 +70,7 @@ class AlignedNoise:
         """Of the averages of two halves of so many aligned images in all, (F,)."""
         signal = self.mean**2 * self.power
         noise = 2 * self.shell_coefficients / images
-        return np.where(signal > 0, signal / np.maximum(signal + noise, 1e-30), 0.0)
+        return np.where(noise > 0, signal / np.maximum(signal + noise, 1e-30), 0.0)
 
 
 def aligned_noise(reference: np.ndarray, *, radius_px: float, offset_px: float, highest_per_px: float) -> AlignedNoise:
@@ -141,8 +146,8 @@ def maximum_over_poses(length: float, radius: float) -> tuple[float, float]:
     densities = np.stack([np.ones_like(u), u / np.sqrt(2 * np.pi), (u**2 - 1) / (2 * np.pi)]) / (2 * np.pi)
     above = np.exp(-(u**2) / 2) * (volumes @ densities)
     # The formula holds for large u: going down from there it may only rise.
-    risen = np.maximum.accumulate(above[::-1])[::-1]
-    exceeds = np.clip(np.maximum(risen, ndtr(-u)), 0, 1)
+    risen, below = np.maximum.accumulate(above[::-1])[::-1], np.maximum(ndtr(u), 1e-300)
+    exceeds = 1 - below * np.exp(-risen / below)
     density = -np.diff(exceeds)
     middle = u[:-1] + STEP_U / 2
     mean = float((density * middle).sum() / density.sum())

@@ -18,8 +18,8 @@ def model_bias_page(folder: Path) -> Page:
     most = int(found.counts[-1])
     return Page(
         kind="model bias",
-        headline=f"{most:,} images of pure noise, aligned to the reference, correlate "
-        f"{found.correlation[-1]:.2f} with it on average. There is nothing in these images.",
+        headline=f"The average of {most:,} images of pure noise, aligned to the reference, correlates "
+        f"{found.correlation[-1]:.2f} with it. There is nothing in these images.",
         key_figures=(
             ("correlation", f"{found.correlation[-1]:.2f}", f"of {most:,} images with the reference"),
             ("theory", f"{found.theory[-1]:.2f}", f"at most {np.sqrt(1 - found.common):.2f} for ever more images"),
@@ -30,12 +30,14 @@ def model_bias_page(folder: Path) -> Page:
             Section(
                 name="pictures",
                 title="What appears",
-                hint="Averages of noise alone. The same images without alignment stay noise.",
+                hint="Averages of noise alone, with their correlation with the reference. The same images without "
+                "alignment stay noise. What all turns of the reference have in common does not appear.",
                 panels=(Gallery(tiles=_tiles(found)),),
             ),
             Section(
                 name="correlation", title="Correlation", panels=(Charts(drawings=(_chart(found),)),),
-                hint="With the reference, against the number of images: measured (dots), from theory, and without alignment.",
+                hint="With the reference, against the number of images: measured (green), from theory "
+                "(orange), and without alignment (grey).",
             ),
         ),
     )  # fmt: skip

@@ -60,7 +60,7 @@ class Reference:
         path = self.reference
         require_file(path, "an image or a map (.mrc, .mrcs)")
         header = read_header(path)
-        if header.shape[0] > 1 and len(set(header.shape)) == 1 and path.suffix != ".mrcs":
+        if header.is_volume:
             volume = read_volume(path, pixel_size_A=self.pixel_size_A)
             if not np.isfinite(volume.data).all():
                 raise ValueError(f"{path}: the map has values that are NaN or infinite")
@@ -71,7 +71,7 @@ class Reference:
         stack = open_stack(path)
         if self.number > len(stack):
             raise ValueError(f"number: {path} has {len(stack)} image(s), found {self.number}")
-        pixel = self.pixel_size_A or (header.voxel_size_A[0] if header.voxel_size_A[0] > 0 else 1.0)
+        pixel = self.pixel_size_A or header.pixel_size_A or 1.0
         image = stack.read(np.array([self.number - 1]))[0]
         return image, pixel, f"image {self.number} of {len(stack)}"
 
@@ -79,9 +79,7 @@ class Reference:
 def _prepare(source: Reference, settings: ModelBias, resources: Resources) -> Prepared[AtOnce, ModelBiasResult]:
     image, pixel, said = source.image()
     if image.shape[0] != image.shape[1]:
-        raise ValueError(
-            f"{source.reference}: expected a square image, found {image.shape[1]} x {image.shape[0]} pixels"
-        )
+        raise ValueError(f"{source.reference}: expected a square image, found {image.shape}")
     if not np.isfinite(image).all() or np.ptp(image) == 0:
         raise ValueError(f"{source.reference}: expected an image with contrast and finite values, found none")
     most = settings.counts[-1]
