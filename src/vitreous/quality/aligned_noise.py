@@ -27,8 +27,8 @@ Peaks come independently where there are many, and none may be above u at the fi
 
     P(M < u) = Phi(u) exp(-E(u) / Phi(u)),
 
-Phi being the normal distribution. For a single wave on a circle M is a Rayleigh variable: mean 1.25, found 1.19; for nine
-waves of equal power the mean is 2.15 in simulation, found 2.10.
+Phi being the normal distribution. For a single wave on a circle M is a Rayleigh variable: mean 1.25, found 1.19; for
+nine waves of equal power the mean is 2.15 in simulation, found 2.10.
 """
 
 from collections.abc import Callable

@@ -110,6 +110,7 @@ def one_pass(
         "log_likelihood": float(found.similarity.mean()),
         "changed_fraction": changed,
         "resolution_A": window_A / max(resolved, 1),
+        "search_resolution_A": window_A / rings,
         "rings": rings,
         "psi_step_deg": plan.fine.psi_step_deg,
         "shifts": len(plan.fine.shifts_px),
