@@ -44,6 +44,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "scaling": False,
     "processes": False,
     "collapse": False,
+    "mra-collapse": False,
     "components": False,
     "mixture-fit": False,
 }

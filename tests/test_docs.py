@@ -16,6 +16,8 @@ from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.isac import ISAC
+from vitreous.averages.model_bias import ModelBias
+from vitreous.averages.mra import MRA
 from vitreous.averages.neighbours import Neighbours
 from vitreous.averages.stability import StabilityTest
 from vitreous.cli.app import COMMANDS
@@ -93,7 +95,7 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
     """(name, options) of every use of the command line in a document."""
-    used = (re.match(r"(?:\$ )?vitreous ([a-z]\w*)(.*?)(?:\s#.*)?$", line) for line in code_lines(page))
+    used = (re.match(r"(?:\$ )?vitreous ([a-z][\w-]*)(.*?)(?:\s#.*)?$", line) for line in code_lines(page))
     return [(match[1], OPTION.findall(match[2])) for match in used if match]
 
 
@@ -143,6 +145,8 @@ def test_make_targets_exist() -> None:
         ("project.md", Project),
         ("postprocess.md", PostProcess),
         ("isac.md", ISAC),
+        ("model-bias.md", ModelBias),
+        ("mra.md", MRA),
         ("refine.md", Refine),
         ("stability.md", StabilityTest),
     ],

@@ -12,6 +12,11 @@ from vitreous.averages.denoise import denoise as denoise
 from vitreous.averages.isac import ISAC as ISAC
 from vitreous.averages.isac import ISACResult as ISACResult
 from vitreous.averages.isac import isac as isac
+from vitreous.averages.model_bias import ModelBias as ModelBias
+from vitreous.averages.model_bias import ModelBiasResult as ModelBiasResult
+from vitreous.averages.model_bias import model_bias as model_bias
+from vitreous.averages.mra import MRA as MRA
+from vitreous.averages.mra import mra as mra
 from vitreous.averages.neighbours import Neighbours as Neighbours
 from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
 from vitreous.averages.neighbours import neighbours as neighbours
@@ -29,6 +34,8 @@ from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
 from vitreous.jobs.tasks.initial import run_initial as run_initial
 from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
+from vitreous.jobs.tasks.model_bias import run_model_bias as run_model_bias
+from vitreous.jobs.tasks.mra import run_mra as run_mra
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline

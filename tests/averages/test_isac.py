@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sets import PIXEL_A, SHAPES, adjusted_rand_index, simulate
 
-from vitreous.averages.isac import ISAC, equal_pass, isac, prepare_isac, random_sums
+from vitreous.alignment import kmeans_pass, random_sums
+from vitreous.averages.isac import ISAC, isac, prepare_isac
 from vitreous.matching import ImagePreparation, deal, prepare_particles
 from vitreous.testing import ArrayParticles
 
@@ -23,7 +24,7 @@ def test_groups_are_equal_in_every_run_and_find_the_shapes():
     folds = deal(np.arange(160), 4, 1).folds
     parts, label = random_sums(data, folds, 1, 4, data.group_power, 1), None
     for rings in (5, 5, 5, 5, 6, 6, 7, 8):
-        parts, index, found = equal_pass(data, folds, parts, 1, data.group_power, 12.0, rings)
+        parts, index, found = kmeans_pass(data, folds, parts, 1, data.group_power, 12.0, rings)
         label = found.label[np.argsort(index), 0]
         assert np.bincount(label, minlength=4).tolist() == [40] * 4
     assert adjusted_rand_index(label, truth.label) > 0.7

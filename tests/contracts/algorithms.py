@@ -16,6 +16,7 @@ from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.denoise.task import DenoiseState
 from vitreous.averages.isac import ISAC, ISACState, prepare_isac
+from vitreous.averages.mra import MRA, MRAState, prepare_mra
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.averages.stability import StabilityRunState, StabilityTest, prepare_stability
@@ -120,6 +121,13 @@ def _isac(seed: int, threads: int) -> Algorithm[Any, Any]:
         img_per_grp=48, starts=2, runs=2, generations=1, particle_diameter_A=100.0, offset_range_A=8.0, seed=seed
     )
     return prepare_isac(particles(), settings, threads=threads).algorithm
+
+
+def _mra(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
+    settings = MRA(
+        classes=3, particle_diameter_A=100.0, folds=4, iterations=4, offset_range_A=8.0, seed=seed, **changes
+    )
+    return prepare_mra(particles(), settings, threads=threads).algorithm
 
 
 def _stability(seed: int, threads: int) -> Algorithm[Any, Any]:
@@ -294,6 +302,8 @@ ALGORITHMS: dict[str, Case] = {
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
     "reconstruct, art": Case(make=_art, state=ReconstructionState),
     "isac": Case(make=_isac, state=ISACState),
+    "mra": Case(make=_mra, state=MRAState),
+    "mra, equal groups": Case(make=lambda seed, threads: _mra(seed, threads, equal_groups=True), state=MRAState),
     "stability": Case(make=_stability, state=StabilityRunState),
     "refine": Case(make=_refine, state=RefineState),
     "refine, imaging": Case(make=_refine_imaging, state=RefineState),

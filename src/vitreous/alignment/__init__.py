@@ -1,4 +1,4 @@
-"""Alignment without a likelihood of classes: two images, n images, many groups; registration of parameter sets."""
+"""Alignment without a likelihood of classes: two images, n images, groups, K-means; registration of parameters."""
 
 from vitreous.alignment.criteria import AlignmentCriteria, alignment_criteria
 from vitreous.alignment.groups import (
@@ -9,6 +9,16 @@ from vitreous.alignment.groups import (
     align_to,
     random_alignments,
     sums_of_folds,
+)
+from vitreous.alignment.kmeans import (
+    EQK,
+    Assigned,
+    Grouping,
+    even_sizes,
+    group_images,
+    group_references,
+    kmeans_pass,
+    random_sums,
 )
 from vitreous.alignment.leave_one_out import refine_left_out
 from vitreous.alignment.pairs import PairAlignment, align_images, align_pairs
@@ -26,9 +36,12 @@ from vitreous.alignment.stability import (
 )
 
 __all__ = [
+    "EQK",
     "FEWEST_MEMBERS",
     "AlignmentCriteria",
+    "Assigned",
     "GroupPass",
+    "Grouping",
     "Groups",
     "MatchedClasses",
     "Matching",
@@ -42,10 +55,15 @@ __all__ = [
     "align_to",
     "alignment_criteria",
     "begin_stability",
+    "even_sizes",
+    "group_images",
+    "group_references",
+    "kmeans_pass",
     "match_classes",
     "measure_stability",
     "pyramid_alignments",
     "random_alignments",
+    "random_sums",
     "refine_left_out",
     "register",
     "residuals",

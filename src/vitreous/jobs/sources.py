@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from vitreous.jobs.manifest import read_manifest
+from vitreous.jobs.results.class2d import CLASSIFICATIONS
 from vitreous.particles import Contrast, ParticleSet, judged, read_particles
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 CTFApplied = Literal["none", "phases", "full"]
 CLASSIFIED = "run_data.star"  # of a class2d folder
 ACCOUNTED = "accounted.star"  # of an isac folder: what is in its classes
-CLASSIFICATIONS = ("class2d", "isac")
+INHERITED = (*CLASSIFICATIONS, "isac")  # jobs whose particles go on with the settings of their images
 RESOLUTIONS = ("resolution_limit_A", "initial_lowpass_A")  # of settings, in Angstrom
 
 
@@ -120,9 +121,9 @@ def classified(particles: Path) -> Path:
 
 
 def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
-    """Settings with what the ``class2d`` or ``isac`` job that wrote the file says of its images, and a note on that."""
+    """Settings with what the classification that wrote the file says of its images, and a note on that."""
     manifest = read_manifest(path.parent)
-    if manifest is None or manifest.task not in CLASSIFICATIONS:
+    if manifest is None or manifest.task not in INHERITED:
         return settings, ()
     before = manifest.settings
     known: dict[str, Any] = {
@@ -144,7 +145,8 @@ def _shown(value: Any) -> str:
 def require_signal(path: Path) -> None:
     """ValueError for a file of a classification that has found nothing: its classes are aligned noise."""
     manifest = read_manifest(path.parent)
-    if manifest is not None and manifest.task == "class2d" and manifest.summary.get("found_signal") is False:
+    found_none = manifest is not None and manifest.summary.get("found_signal") is False
+    if manifest is not None and manifest.task in INHERITED and found_none:
         raise ValueError(
             f"{path.parent} is a classification that found nothing: its classes are aligned noise, and so would be "
             "everything that is made from them; look at its report (contrast, particle diameter, CTF)"

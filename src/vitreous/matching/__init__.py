@@ -32,8 +32,9 @@ from vitreous.matching.refine import refine_poses, refined
 from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
-from vitreous.matching.score import ImageTile, Rows, best_poses, best_rows, row_maxima
+from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, row_maxima
 from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search, search_tiles
+from vitreous.matching.similarity import SIMILARITIES, Similarity, similarity_of
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
 from vitreous.matching.table import ScoreTable, score_table
@@ -44,6 +45,7 @@ __all__ = [
     "FIRST_RINGS",
     "KEEP_NATS",
     "MIRROR_STATES",
+    "SIMILARITIES",
     "Accumulator",
     "Against",
     "Alignments",
@@ -72,11 +74,13 @@ __all__ = [
     "ScoreTable",
     "SearchBlocks",
     "SearchPlan",
+    "Similarity",
     "Sums",
     "TileSums",
     "accumulate_at",
     "accumulate_into",
     "aligned_images",
+    "all_norms",
     "balanced",
     "best",
     "best_poses",
@@ -120,6 +124,7 @@ __all__ = [
     "search_tiles",
     "shifted_bytes",
     "signal_power",
+    "similarity_of",
     "soft",
     "stacked",
     "stochastic",

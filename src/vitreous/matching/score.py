@@ -28,7 +28,7 @@ import torch
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.references import TILE_SCORES, ReferenceBlock, References, padded_columns
 
-__all__ = ["ImageTile", "Rows", "best_poses", "best_rows", "reference_norms", "row_maxima"]
+__all__ = ["ImageTile", "Rows", "all_norms", "best_poses", "best_rows", "reference_norms", "row_maxima"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,11 @@ def _norm_harmonics(
 def reference_norms(tile: ImageTile, refs: References, image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """1/2 sum_r w C^2 / sigma^2 |A|^2 of (image, reference) pairs, averaged over rotations: (m,)."""
     return _norm_harmonics(tile, refs, image, reference)[:, 0].real
+
+
+def all_norms(tile: ImageTile, refs: References) -> torch.Tensor:
+    """1/2 sum_r w C^2 / sigma^2 |A|^2 of all images and references, averaged over rotations: (n, K)."""
+    return _norm_harmonics(tile, refs)[:, :, 0].real
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from vitreous.matching.expect import TILE, by_groups, tiles_of
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import SHIFTED_SHARE, PreparedParticles
 from vitreous.matching.references import ReferenceBlock, References
-from vitreous.matching.score import ImageTile, best_poses
+from vitreous.matching.score import ImageTile, all_norms, best_poses
 from vitreous.matching.search import SearchPlan
+from vitreous.matching.similarity import Similarity, similarity_of
 from vitreous.matching.workers import ordered_map
 
 __all__ = ["ScoreTable", "score_table"]
@@ -21,8 +22,8 @@ __all__ = ["ScoreTable", "score_table"]
 class ScoreTable:
     """m images x K references.
 
-    log_posterior: (m, K) float32 of the best pose, up to a constant per image; psi, shift: (m, K) int16, that pose as
-    places in the grid.
+    log_posterior: (m, K) float32 of the best pose, up to a constant per image, or another similarity there; psi, shift:
+    (m, K) int16, that pose as places in the grid.
     """
 
     log_posterior: np.ndarray
@@ -48,10 +49,12 @@ def score_table(
     references: tuple[References | None, References],
     noise_power: torch.Tensor,
     *,
+    similarity: Similarity | None = None,
     tile: int = TILE,
 ) -> ScoreTable:
     """The best pose of particles ``index`` (m,) on every reference, by the exhaustive pass of the plan.
 
+    similarity: what the table has in place of the log posterior at the best poses; priors do not count in it.
     Memory: 8 bytes per image and reference, and what a pass over the data takes.
     """
     fine, places = references[1], tiles_of(np.arange(len(index)), tile)
@@ -67,7 +70,12 @@ def score_table(
     def score(job: tuple[np.ndarray, ImageTile], block: ReferenceBlock) -> None:
         part, images = job
         here = slice(block.first, block.first + block.references.count)
-        found = best_poses(images.truncated(plan.fine), block, tile_scores=plan.tile_scores)
+        cut = images.truncated(plan.fine)
+        value, psi, shift = best_poses(cut, block, tile_scores=plan.tile_scores)
+        if similarity is not None:
+            prior = block.references.log_prior.T.gather(0, shift)
+            value = similarity_of(similarity, value - prior, all_norms(cut, block.references))
+        found = value, psi, shift
         for out, values in zip((table.log_posterior, table.psi, table.shift), found, strict=True):
             out[part, here] = values.cpu().numpy()
 

@@ -2,6 +2,7 @@
 
 from vitreous.quality.align_finely import align_finely
 from vitreous.quality.align_maps import MapAlignment, align_maps, other_hand, resample_aligned
+from vitreous.quality.aligned_noise import AlignedNoise, aligned_noise, maximum_over_poses
 from vitreous.quality.background import AverageContrast, average_contrast, background_levels
 from vitreous.quality.class_truth import (
     ClassTruth,
@@ -27,6 +28,7 @@ from vitreous.quality.pose_truth import PoseTruth, compare_with_true_poses
 from vitreous.quality.single_view import along_one_axis, repeated_view, warn_if_one_view
 
 __all__ = [
+    "AlignedNoise",
     "AverageContrast",
     "ClassTruth",
     "MapAgreement",
@@ -35,6 +37,7 @@ __all__ = [
     "UnseenCone",
     "align_finely",
     "align_maps",
+    "aligned_noise",
     "along_one_axis",
     "average_contrast",
     "background_levels",
@@ -47,6 +50,7 @@ __all__ = [
     "compare_maps",
     "compare_with_true_poses",
     "image_correlations",
+    "maximum_over_poses",
     "other_hand",
     "pair_angle_deg",
     "projection_match",

@@ -30,13 +30,14 @@ from vitreous.alignment import (
     Matching,
     Stability,
     begin_stability,
+    kmeans_pass,
     match_classes,
     measure_stability,
+    random_sums,
     residuals,
     stability_pass,
     standardised,
 )
-from vitreous.averages.isac.equal_groups import equal_pass, random_sums
 from vitreous.averages.isac.settings import ISAC
 from vitreous.matching import (
     FIRST_RINGS,
@@ -173,7 +174,7 @@ def _passed(
 ) -> ISACState:
     folds = _folds(state, data)
     pool = sum(map(len, folds))
-    parts, index, found = equal_pass(
+    parts, index, found = kmeans_pass(
         data, folds, state.parts, settings.runs, state.noise_power, offset_range_A, state.rings,
         progress=lambda done: progress(done, pool),
     )  # fmt: skip

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vitreous.jobs.report import class2d_view as view
+from vitreous.jobs.report.class2d_bias import noise_alone, noise_alone_chart, noise_alone_words
 from vitreous.jobs.report.class2d_content import ReportContent, read_content
 from vitreous.jobs.report.class2d_view import ClassView
-from vitreous.jobs.report.page import Charts, Page, Section
+from vitreous.jobs.report.page import Charts, Page, Section, Text
 from vitreous.jobs.report.selection import selection_section
 
 __all__ = ["ClassPicker", "class2d_page"]
@@ -53,7 +54,7 @@ def class2d_page(folder: Path) -> Page:
         sections=(
             _classes(content),
             *(section for section in (selection_section(folder, content.averages),) if section is not None),
-            _charts("quality", view.overview(content)),
+            _quality(content),
             _convergence(content),
             _charts("particles", [*view.distributions(content), *noise_drawings]),
         ),
@@ -68,6 +69,15 @@ def _classes(content: ReportContent) -> Section:
     )
     hint = "A click on an average selects its class; the figures below it open the details."
     return Section(name="classes", title="Classes", hint=hint, panels=(picker,))
+
+
+def _quality(content: ReportContent) -> Section:
+    """Charts of the classes, and how much of them could be aligned noise."""
+    drawings, noise = view.overview(content), noise_alone(content)
+    if noise is None:
+        return _charts("quality", drawings)
+    charts = Charts(drawings=(*drawings, noise_alone_chart(noise, content)))
+    return Section(name="quality", title="Quality", panels=(Text(text=noise_alone_words(noise)), charts))
 
 
 def _charts(name: str, drawings: list[tuple[str, str]]) -> Section:

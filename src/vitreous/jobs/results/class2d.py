@@ -9,6 +9,7 @@ from vitreous.jobs.folder import JobFolderError
 from vitreous.particles import StarFile, Table, open_stack, read_arrays, read_star
 
 __all__ = [
+    "CLASSIFICATIONS",
     "FILES",
     "NO_RESOLUTION_A",
     "Class2DFolder",
@@ -18,6 +19,7 @@ __all__ = [
     "write_examples",
 ]
 
+CLASSIFICATIONS = ("class2d", "mra")  # jobs that write these files
 NO_RESOLUTION_A = 999.0  # what RELION writes for a class without resolution
 EXAMPLES = "examples.npz"
 FILES = (

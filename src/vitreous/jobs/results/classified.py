@@ -7,7 +7,7 @@ import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.results.class2d import NO_RESOLUTION_A, open_class2d_folder
+from vitreous.jobs.results.class2d import CLASSIFICATIONS, NO_RESOLUTION_A, open_class2d_folder
 from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.stability import classes_in
 from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
@@ -78,14 +78,14 @@ def open_classified(
     if not path.exists():
         raise JobFolderError(f"{path} does not exist; expected the folder of a finished 2D classification")
     manifest = read_manifest(path) if path.is_dir() else None
-    kinds = ("class2d", "isac", "align")
+    kinds = (*CLASSIFICATIONS, "isac", "align")
     if manifest is not None and manifest.task not in kinds:
         raise JobFolderError(f"{path} is the folder of a {manifest.task} job; expected one of {', '.join(kinds)}")
     if (path / "isac_classes.star").is_file():
         accepted = open_isac_folder(path)
         return _read(path, path / "isac_data.star", manifest, read_star(path / "isac_classes.star")["classes"],
                      len(accepted.population))  # fmt: skip
-    if (path / "run_model.star").is_file() or (manifest is not None and manifest.task == "class2d"):
+    if (path / "run_model.star").is_file() or (manifest is not None and manifest.task in CLASSIFICATIONS):
         found = open_class2d_folder(path)
         return _read(path, path / "run_data.star", manifest, found.classes, len(found.averages))
     if (path / ALIGNED).is_file():

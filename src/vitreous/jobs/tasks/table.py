@@ -36,6 +36,14 @@ TASKS = {
         module="vitreous.jobs.tasks.isac",
         help="Iterative stable alignment and clustering: validated class averages, and the particles that make them.",
     ),
+    "mra": Entry(
+        module="vitreous.jobs.tasks.mra",
+        help="Multi-reference alignment: K-means with alignment, free or in groups of equal size.",
+    ),
+    "model-bias": Entry(
+        module="vitreous.jobs.tasks.model_bias",
+        help="Model bias: what appears when pure noise is aligned to a reference.",
+    ),
     "stability": Entry(
         module="vitreous.jobs.tasks.stability",
         help="How stable the classes of a 2D classification are, aligned anew from random beginnings.",

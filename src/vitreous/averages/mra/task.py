@@ -1,0 +1,163 @@
+"""Multi-reference alignment as a task: settings and particles in, an algorithm or a result out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitreous.averages.mra.algorithm import MRAState, finish, first_state, one_pass
+from vitreous.averages.mra.settings import MRA
+from vitreous.averages.result import Class2DResult
+from vitreous.iterate import Algorithm, run
+from vitreous.matching import (
+    Dealt,
+    ImagePreparation,
+    PreparedParticles,
+    deal,
+    held_out_size,
+    offset_within_box,
+    prepare_particles,
+)
+from vitreous.matching.workers import one_thread
+from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.require import settings_with
+
+__all__ = ["MRARun", "mra", "prepare_mra"]
+
+RINGS = 8  # about 7 cycles across the particle; more cost with the fourth power of their number
+MOST_RINGS = 24
+PER_CLASS = 2  # images at least
+
+
+@dataclass(kw_only=True)
+class MRARun:
+    """A run that is laid out; images are read when they are needed first."""
+
+    particles: ParticleSet
+    settings: MRA
+    preparation: ImagePreparation
+    offset_range_A: float
+    memory_bytes: int
+    threads: int
+    store: Path | None
+    notes: tuple[str, ...]
+    on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
+
+    @property
+    def algorithm(self) -> Algorithm[MRAState, Class2DResult]:
+        """For the driver."""
+        return Algorithm(
+            init=lambda seed: first_state(self.data, self.settings, self.dealt(seed), seed),
+            step=self._step,
+            done=lambda state: state.march.converged or state.iteration >= self.settings.iterations,
+            finalise=self._finalise,
+        )
+
+    @cached_property
+    def data(self) -> PreparedParticles:
+        """The prepared images, in memory or, where they would take a quarter of it, in a mapped file."""
+        particles, basis = self.particles, self.preparation.working_basis(MOST_RINGS)
+        rings = min(RINGS, basis.rings)
+        if self.settings.resolution_limit_A is not None:
+            pixel_A = self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
+            rings = max(1, min(basis.rings, int(basis.window_px * pixel_A / self.settings.resolution_limit_A)))
+        size = 4 * len(particles) * self.preparation.working_basis(rings).packed_size
+        outside = self.store is not None and size > self.memory_bytes // 4
+        return prepare_particles(
+            particles.read,
+            len(particles),
+            self.preparation,
+            rings=rings,
+            ctf=particles.ctf_for(self.settings.ctf, premultiplied=True),
+            noise_group=particles.optics_group,
+            store=self.store / "rings.dat" if outside and self.store is not None else None,
+            threads=self.threads,
+            memory_bytes=self.memory_bytes,
+            progress=lambda done: self.on_progress(done, len(particles), "reading particles"),
+        )
+
+    def dealt(self, seed: int) -> Dealt:
+        """Who takes part in what."""
+        good = np.flatnonzero(~self.data.bad)
+        return deal(good, self.settings.folds, seed, held_out=held_out_size(len(good)))
+
+    def _step(self, state: MRAState) -> tuple[MRAState, dict[str, Any]]:
+        return one_pass(
+            state, self.data, self.settings, self.dealt(state.seed), self.offset_range_A,
+            lambda done, of: self.on_progress(done, of, "matching"),
+        )  # fmt: skip
+
+    def _finalise(self, state: MRAState) -> Class2DResult:
+        return finish(
+            state, self.data, self.settings, self.dealt(state.seed), self.offset_range_A, self.particles.read,
+            self.on_progress,
+        )  # fmt: skip
+
+
+def prepare_mra(
+    particles: ParticleSet,
+    settings: MRA,
+    *,
+    memory_bytes: int = 4 << 30,
+    threads: int | None = None,
+    store: Path | None = None,
+) -> MRARun:
+    """Check settings against particles (judged, if nobody has) and lay out the work.
+
+    store: folder for prepared images that do not fit in a quarter of ``memory_bytes``. Raises ValueError for settings
+    that do not fit: more classes than images make.
+    """
+    found = judged(particles, ctf=settings.ctf, poses=False)
+    usable = int(np.count_nonzero(~found.bad))
+    least = max(PER_CLASS * settings.classes, 2 * settings.folds)
+    if usable < least:
+        raise ValueError(
+            f"{found.path}: {usable} usable particles are too few for {settings.classes} classes and {settings.folds} "
+            f"folds; expected at least {least}: ask for fewer classes"
+        )
+    preparation = ImagePreparation.for_box(
+        found.box_px,
+        found.pixel_size_A,
+        settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        normalise=settings.normalise,
+        finest_A=finest_held(found),
+    )
+    notes = []
+    if settings.particle_diameter_A is None:
+        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
+    if settings.ctf and not found.has_ctf:
+        notes.append("no CTF: the file lacks " + ", ".join(found.missing_ctf_columns))
+    return MRARun(
+        particles=found,
+        settings=settings,
+        preparation=preparation,
+        offset_range_A=offset_within_box(settings.offset_range_A, preparation),
+        memory_bytes=memory_bytes,
+        threads=torch.get_num_threads() if threads is None else threads,
+        store=store,
+        notes=tuple(notes),
+    )
+
+
+def mra(
+    particles: ParticleSet,
+    settings: MRA | None = None,
+    *,
+    memory_bytes: int = 4 << 30,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    **overrides: Any,
+) -> Class2DResult:
+    """K-means with alignment (see :class:`MRA` for the settings; keywords override them).
+
+    ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
+    """
+    chosen = settings_with(MRA, settings, overrides)
+    prepared = prepare_mra(particles, chosen, memory_bytes=memory_bytes)
+    with torch.no_grad(), one_thread():
+        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
+    return result
