@@ -182,6 +182,7 @@ def _certain(assigned: Assigned) -> Outcome:
         entropy=none,
         significant=np.ones(n, np.int64),
         log_evidence=assigned.similarity,
+        contenders=np.zeros((n, 0), np.uint8),
     )
 
 
