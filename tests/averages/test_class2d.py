@@ -330,7 +330,8 @@ def test_a_run_that_needs_more_rings_prepares_them_and_resumes_with_the_same_bit
 
 
 def test_every_other_pass_meets_the_contenders_only(monkeypatch):
-    monkeypatch.setattr(em, "NARROW_SHARE", 0.5)  # four classes of distinct shapes: 0.4 of them are close
+    for name in ("NARROW_SHARE", "NARROW_SHARE_COARSE"):
+        monkeypatch.setattr(em, name, 0.5)  # four classes of distinct shapes: 0.4 of them are close
     particles, _ = simulate(N, 1.0, 7)
     algorithm = prepare_run(particles, settings()).algorithm
     state, narrow = algorithm.init(3), 0

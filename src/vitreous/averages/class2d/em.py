@@ -70,7 +70,8 @@ PER_CLASS, FEWEST = 100, 5000  # particles in the first pass
 MOVES_FROM_RINGS = 7  # before, the averages are too alike to tell which ones are redundant
 FULL_EVERY = 2  # passes; the others meet contenders only
 NARROW_FROM_RINGS = 7  # before, averages change too much from pass to pass
-NARROW_SHARE = 0.25  # of the classes; more contenders than that save nothing
+NARROW_SHARE = 0.25  # of the classes: with more contenders a pass over them saves nothing
+NARROW_SHARE_COARSE = 0.08  # the same where a pass over all classes begins with a coarse one
 CONTEND_NATS = 12.0  # below the best class of a particle, in a pass without a coarse one
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
@@ -189,7 +190,7 @@ def one_pass(
     sharpness = _sharpness(state.iteration)
     plan = data.search(state.march.rings, offset_range_A, keep=KEEP_NATS / sharpness)
     offset_sd, seen = offset_sd_px(state, data, offset_range_A), _seen(folds, settings, state.iteration)
-    narrow = _narrow(state, settings, seen)
+    narrow = _narrow(state, settings, seen, plan)
     plan = replace(plan, coarse=None) if narrow else replace(plan, contend=CONTEND_NATS)
     batch = sum(len(index) for index in seen)
 
@@ -209,11 +210,12 @@ def one_pass(
     return _next_state(state, data, settings, plan, parts, index, outcome)
 
 
-def _narrow(state: Class2DState, settings: Class2D, seen: Sequence[np.ndarray]) -> bool:
+def _narrow(state: Class2DState, settings: Class2D, seen: Sequence[np.ndarray], plan: SearchPlan) -> bool:
     """Whether a pass meets contenders only: every other one, where these are few."""
+    most = NARROW_SHARE if plan.coarse is None else NARROW_SHARE_COARSE
     if state.iteration % FULL_EVERY == 0 or state.march.rings < NARROW_FROM_RINGS:
         return False
-    return bool(np.mean([_close(state, settings, index).mean() for index in seen]) < NARROW_SHARE)
+    return bool(np.mean([_close(state, settings, index).mean() for index in seen]) < most)
 
 
 def _close(state: Class2DState, settings: Class2D, index: np.ndarray) -> np.ndarray:
