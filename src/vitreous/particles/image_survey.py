@@ -144,7 +144,8 @@ def find_outliers(particles: ParticleSet, survey: Survey, box: int) -> Outliers:
     for i in np.flatnonzero(z > factor).tolist():
         row = survey.rows[i : i + 1]
         away = np.abs(particles.images.read(row, box, particles.table.where) - survey.centre[i]).reshape(-1)
-        rest = float(np.partition(away, -_LINES * box)[-_LINES * box])
+        others = min(_LINES * box, len(away))
+        rest = float(np.partition(away, -others)[-others])
         bound = max(factor * float(survey.spread[i]), _LINE_FACTOR * rest)
         if survey.peak[i] > bound:
             isolated[i] = True
