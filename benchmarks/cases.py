@@ -301,7 +301,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source / name, folder, copy_function=shutil.copyfile)
         right, now = CASES[name].tried(folder)
-        row = {"case": name, "expected": CASES[name].expected, "right": right, "now": now[:300], "commit": commit()}
+        now = now.replace(f"{folder}/", "")[:300]
+        row = {"case": name, "expected": CASES[name].expected, "right": right, "now": now, "commit": commit()}
         record.write_text(json.dumps(row))
         print(f"{name}: {'right' if right else 'WRONG'}: {now}", flush=True)
         shutil.rmtree(folder)

@@ -249,6 +249,6 @@ def _masks(box: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the pixels of the central disc, of the background, and of a part of the background."""
     axis = (np.arange(box) - centre_index(box)) / box
     radius = np.hypot(axis[:, None], axis[None, :]).reshape(-1)
-    ring = np.flatnonzero(radius >= _RING_RADIUS)
+    ring = np.flatnonzero(radius >= min(_RING_RADIUS, radius.max()))  # a single pixel has no border
     chosen = np.unique(np.linspace(0, len(ring) - 1, min(len(ring), _BACKGROUND_PIXELS)).astype(int))
     return np.flatnonzero(radius <= _DISC_RADIUS), ring, ring[chosen]
