@@ -6,6 +6,7 @@ description names, with fewer iterations where they change nothing.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import numpy as np
 from benchmarks import cases_made as made
 from benchmarks.forks import Ended, in_a_fork
 from benchmarks.kills import limited
-from benchmarks.record import REPOSITORY
+from benchmarks.record import REPOSITORY, commit
 from benchmarks.sticks import NotAvailable
 from benchmarks.tables import markdown_table
 
@@ -222,7 +223,7 @@ def _changed(folder: Path) -> Tried:
 
 
 def _dark(folder: Path) -> Tried:
-    words = ("--classes", 4, "--starts", 1, "--no-refine")
+    words = ("--classes", 4, "--no-refine", "--worst-resolution-A", 1)  # which none has: it ends after the classes
     ended = _run(folder, "run", "p.star", "-o", "out", *words)
     said = _lines(ended, "dark")
     return bool(said) and ended.clean, "; ".join(said) or ended.said or "not a word of it"
@@ -283,6 +284,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m benchmarks cases``."""
     parser.add_argument("--cases", type=Path, default=DEFAULT, help="the folder of the cases")
     parser.add_argument("--case", choices=CASES, action="append", help="only these; default: all")
+    parser.add_argument("--again", action="store_true", help="also those that have ended in an earlier run")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
@@ -290,16 +292,22 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     source, work = REPOSITORY / options.cases, work.resolve()
     if not source.is_dir():
         raise NotAvailable(f"the cases are not at {options.cases}; give --cases")
-    rows, unknown = [], sorted({p.name for p in source.iterdir() if p.is_dir()} - CASES.keys())
+    unknown = sorted({p.name for p in source.iterdir() if p.is_dir()} - CASES.keys())
+    (work / "ended").mkdir(parents=True, exist_ok=True)
     for name in options.case or CASES:
-        folder = work / name
+        record, folder = work / "ended" / f"{name}.json", work / name
+        if record.is_file() and not options.again:
+            continue
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source / name, folder, copy_function=shutil.copyfile)
         right, now = CASES[name].tried(folder)
-        rows.append({"case": name, "expected": CASES[name].expected, "right": right, "now": now[:300]})
+        now = now.replace(f"{folder}/", "")[:300]
+        row = {"case": name, "expected": CASES[name].expected, "right": right, "now": now, "commit": commit()}
+        record.write_text(json.dumps(row))
         print(f"{name}: {'right' if right else 'WRONG'}: {now}", flush=True)
         shutil.rmtree(folder)
-    return {"cases": rows, "not_tried": unknown}
+    ended = [path for name in CASES if (path := work / "ended" / f"{name}.json").is_file()]
+    return {"cases": [json.loads(path.read_text()) for path in ended], "not_tried": unknown}
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -309,5 +317,8 @@ def table(figures: dict[str, Any]) -> str:
         for r in figures["cases"]
     ]
     right = sum(r["right"] for r in figures["cases"])
-    text = f"{right} of {len(rows)} are right.\n\n{markdown_table(['case', 'expected', '', 'now'], rows)}\n"
+    commits = ", ".join(sorted({r["commit"] for r in figures["cases"]}))
+    text = (
+        f"{right} of {len(rows)} are right, at {commits}.\n\n{markdown_table(['case', 'expected', '', 'now'], rows)}\n"
+    )
     return text + (f"\nNot tried: {', '.join(figures['not_tried'])}.\n" if figures["not_tried"] else "")

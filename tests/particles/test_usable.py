@@ -70,6 +70,12 @@ def test_a_hot_pixel_becomes_background_and_nothing_else_changes(make, value):
     assert check_particles(p).mended == (5,)
 
 
+@pytest.mark.parametrize("box", [1, 2, 3, 4])
+def test_boxes_of_hardly_any_pixels_are_judged_too(make, box):
+    images = np.random.default_rng(0).normal(size=(60, box, box)).astype(np.float32)
+    assert judge(make(images)).images_checked == 60
+
+
 def test_a_bad_line_and_a_dead_one_become_background(make):
     images = 100 + 10 * noise()
     images[3, :, 7], images[4, 9, :] = 4000, -5000

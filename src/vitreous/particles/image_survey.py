@@ -144,7 +144,8 @@ def find_outliers(particles: ParticleSet, survey: Survey, box: int) -> Outliers:
     for i in np.flatnonzero(z > factor).tolist():
         row = survey.rows[i : i + 1]
         away = np.abs(particles.images.read(row, box, particles.table.where) - survey.centre[i]).reshape(-1)
-        rest = float(np.partition(away, -_LINES * box)[-_LINES * box])
+        others = min(_LINES * box, len(away))
+        rest = float(np.partition(away, -others)[-others])
         bound = max(factor * float(survey.spread[i]), _LINE_FACTOR * rest)
         if survey.peak[i] > bound:
             isolated[i] = True
@@ -248,6 +249,6 @@ def _masks(box: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the pixels of the central disc, of the background, and of a part of the background."""
     axis = (np.arange(box) - centre_index(box)) / box
     radius = np.hypot(axis[:, None], axis[None, :]).reshape(-1)
-    ring = np.flatnonzero(radius >= _RING_RADIUS)
+    ring = np.flatnonzero(radius >= min(_RING_RADIUS, radius.max()))  # a single pixel has no border
     chosen = np.unique(np.linspace(0, len(ring) - 1, min(len(ring), _BACKGROUND_PIXELS)).astype(int))
     return np.flatnonzero(radius <= _DISC_RADIUS), ring, ring[chosen]
