@@ -150,7 +150,7 @@ def test_groups_have_one_defocus_each(noisy, errors):
 
 def test_a_refinement_finds_them_from_the_map_of_its_half(errors):
     """From poses that are 4 degrees off: defocus and contrast follow the truth, and the CTF that is returned has it."""
-    made = misread(scene(N, snr=2.0), errors[0], np.ones(N))
+    made = misread(scene(N, snr=8.0), errors[0], np.ones(N))
     settings = Refine(
         particle_diameter_A=DIAMETER_A, folds=4, initial_lowpass_A=35.0, search="never", refine_defocus="particles",
         refine_scale="groups",
