@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["finish"]
 
 UNDERSTATED = 1.5  # variance of true errors over the inverse of the information: 1.1 at SNR 0.1, 1.2 to 1.7 at 0.02
+FINE_START_A = 20.0  # of cages of 13 A a wrong one was refined to 10 A, and explained the particles as well
 NO_FINER = 0.9  # of the resolution of the first map: the edge of the mask carries its rings a little further
 
 
@@ -226,6 +227,11 @@ def _messages(
             lines.append(
                 f"The half maps agree to {resolution:.1f} A, no finer than the map that both started from "
                 f"({first:g} A): nothing has been found that this map did not hold."
+            )
+        if first < FINE_START_A:
+            lines.append(
+                f"Both halves began from the same map at {first:g} A: they agree on the detail that they were given, "
+                "and a wrong reference can lead as far as the right one. Start coarser, or compare with another start."
             )
         if said.same_view < DOUBTFUL_SHARE:
             lines.append(

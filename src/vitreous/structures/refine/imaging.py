@@ -11,6 +11,11 @@ Priors: ``d ~ N(m_g, t^2)`` and ``s ~ N(n_g, u^2)`` with means of the group g (t
 half, so that halves stay apart) and spreads t, u of all particles. Means and spreads are those of the highest marginal
 likelihood, each particle's likelihood being taken for the Gaussian of its score and information: where particles say
 nothing about their defocus, t is 0 and they keep that of their group.
+
+Three things keep defocus from standing in for other errors. Up to the first maximum of the CTF it changes amplitudes
+alone, which the scale of a particle and the spectrum of the map change as well: these rings have no say. The reference
+is shrunk towards 0 where it is noisy, and a smaller CTF would do the same: every ring of it is scaled to the images of
+a tile first. And what all groups have in common is taken off, since a map with another envelope explains it, too.
 """
 
 import math
@@ -28,8 +33,9 @@ __all__ = ["Imaged", "Imaging", "image_anew", "with_priors"]
 
 FIRST_SPREAD_A, MOST_SPREAD_A = 500.0, 2000.0  # of defoci of a group, before it is known and ever
 FIRST_SPREAD, MOST_SPREAD = 0.2, 0.5  # of scales
-GROUP_SPREAD_A, GROUP_SPREAD = 2000.0, 0.5  # of the means of groups
+GROUP_SPREAD_A, GROUP_SPREAD = 300.0, 0.5  # of the means of groups
 LEAST_SCALE, MOST_SCALE = 0.2, 3.0
+MOST_CALIBRATION = 3.0  # of a ring of the reference
 REACH_SDS, STEP_RAD, MOST_TRIED = 4.0, 0.5, 301  # of the search of a defocus; its step is that of the outermost phase
 SPREADS_TRIED = 25
 OUTLIER = 9.0  # squared normalised deviation beyond which a particle has no more say in a spread
@@ -114,17 +120,20 @@ def image_anew(
 ) -> Imaged:
     """Defocus and scale of particles ``index`` at their poses (m, 3, 3), (m, 2) in a prepared volume."""
     sums, q = _ring_sums(data, index, images, volume_ft, rotation, origin_A, noise_power)
+    assert data.ctf is not None
+    of_file = 0.5 * (data.ctf.defocus_u_A + data.ctf.defocus_v_A)[index, None]
+    beyond = _calibrated(sums, q, *imaging.of(index)) * (np.abs(q * of_file) > math.pi / 2)
     d, s = (values.copy() for values in imaging.of(index))
     centre, spread = imaging.defocus_centre_A[index], imaging.defocus_spread_A
     if defocus:
-        d = _best_defocus(sums, q, s, centre, spread)
+        d = _best_defocus(beyond, q, s, centre, spread)
     product, power = _at(sums, q, d[:, None])
     product, power = product[:, 0], power[:, 0]
     if scale:
         mean, variance = imaging.scale_centre[index], imaging.scale_spread**2
         s = mean + variance * 2 * (product - mean * power) / (1 + variance * 2 * power)
         s = s.clip(LEAST_SCALE, MOST_SCALE)
-    slope, information = _slope(sums, q, d, s)
+    slope, information = _slope(beyond, q, d, s)
     return Imaged(
         defocus_A=d,
         defocus_score=information * d + slope,
@@ -133,6 +142,16 @@ def image_anew(
         scale_score=2 * product,
         scale_information=2 * power,
     )
+
+
+def _calibrated(sums: np.ndarray, q: np.ndarray, d: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """With every ring of the reference scaled to what the images hold of it."""
+    co, si = np.cos(q * d[:, None]), np.sin(q * d[:, None])
+    a_s, a_c, b_ss, b_sc, b_cc = sums
+    product = (s[:, None] * (a_s * co + a_c * si)).sum(0)
+    power = (s[:, None] ** 2 * (b_ss * co**2 + 2 * b_sc * co * si + b_cc * si**2)).sum(0)
+    factor = np.clip(product / np.maximum(power, 1e-30), 0.0, MOST_CALIBRATION)
+    return sums * np.stack([factor, factor, factor**2, factor**2, factor**2])[:, None, :]
 
 
 def _ring_sums(
@@ -202,6 +221,7 @@ def with_priors(
         most = MOST_SPREAD_A if defocus == "particles" else 0.0
         score, known = found.defocus_score, found.defocus_information
         centre, spread = _prior(score, known, group, mean=0.0, group_sd=GROUP_SPREAD_A, most=most)
+        centre = centre - float((known * centre).sum() / max(known.sum(), 1e-30))
         new = replace(
             new,
             defocus_A=_put(new.defocus_A, index, found.defocus_A),
