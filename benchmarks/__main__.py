@@ -38,6 +38,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "refine": False,
     "complexity3d": False,
     "class2d-quality": False,
+    "class2d-choice": False,
     "perfect-classes": False,
     "relion-peer": False,
     "scaling": False,

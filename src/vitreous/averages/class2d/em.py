@@ -17,6 +17,7 @@ Resolution marches ring by ring: a ring is added when the classification has set
 never beyond what the averages resolve (SSNR of a class of average size above 1) plus two rings.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,6 +39,7 @@ from vitreous.matching import (
     SearchPlan,
     Sums,
     accumulate_at,
+    best,
     expect,
     pass_size,
     residual_noise,
@@ -53,7 +55,9 @@ from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 
 __all__ = [
+    "BEST_KEEP_NATS",
     "Class2DState",
+    "choosing",
     "class_log_prior",
     "class_references",
     "first_pass_size",
@@ -64,6 +68,7 @@ __all__ = [
 
 PER_CLASS, FEWEST = 100, 5000  # particles in the first pass
 MOVES_FROM_RINGS = 7  # before, the averages are too alike to tell which ones are redundant
+BEST_KEEP_NATS = 2 * KEEP_NATS  # of log posterior, within which the largest correlation coefficient is looked for
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
@@ -148,16 +153,18 @@ def class_references(
     settings: Class2D,
     offset_sd_px: float,
 ) -> tuple[References | None, References]:
-    """Wiener averages of the statistics ``others``, ready for a search; spectra and priors are those of all folds."""
+    """Wiener averages of the statistics ``others``, ready for a search; spectra and priors are those of all folds.
+
+    With the choice ``best`` priors are flat.
+    """
     grid = plan.fine
     tau2 = settings.tau2_fudge * signal_power(parts, data.basis)[: grid.rings]
     averages = wiener(others.signal[:, : grid.rings, : grid.harmonics], others.power[:, : grid.rings], tau2)
-    return plan.references(
-        averages,
-        ctf_harmonics=data.ctf_harmonics,
-        log_class_prior=class_log_prior(stacked(parts, "members")),
-        offset_sd_px=offset_sd_px,
-    )
+    if settings.choice == "best":
+        prior, offset_sd_px = torch.zeros(len(averages), device=averages.device), math.inf
+    else:
+        prior = class_log_prior(stacked(parts, "members"))
+    return plan.references(averages, ctf_harmonics=data.ctf_harmonics, log_class_prior=prior, offset_sd_px=offset_sd_px)
 
 
 def offset_sd_px(state: Class2DState, data: PreparedParticles, offset_range_A: float) -> float:
@@ -177,13 +184,14 @@ def one_pass(
 ) -> tuple[Class2DState, dict[str, Any]]:
     """Visit every fold once. progress receives (particles done, particles of this pass)."""
     sharpness = _sharpness(state.iteration)
-    plan = data.search(state.march.rings, offset_range_A, keep=KEEP_NATS / sharpness)
+    keep = BEST_KEEP_NATS if settings.choice == "best" else KEEP_NATS / sharpness
+    plan = data.search(state.march.rings, offset_range_A, keep=keep)
     offset_sd, seen = offset_sd_px(state, data, offset_range_A), _seen(folds, settings, state.iteration)
     batch = sum(len(index) for index in seen)
 
     def match(others: Sums, parts: tuple[Sums, ...], index: np.ndarray) -> tuple[Sums, Outcome]:
         references = class_references(others, parts, plan, data, settings, offset_sd)
-        return expect(data, index, plan, references, state.noise_power, choice=partial(soft, sharpness=sharpness))
+        return expect(data, index, plan, references, state.noise_power, **choosing(settings, sharpness))
 
     parts, index, outcome = visit(
         seen,
@@ -193,6 +201,16 @@ def one_pass(
         progress=None if progress is None else lambda done: progress(done, batch),
     )
     return _next_state(state, data, settings, plan, parts, index, outcome)
+
+
+def choosing(settings: Class2D, sharpness: float = 1.0) -> dict[str, Any]:
+    """How :func:`vitreous.matching.expect` turns scores into weights: options of it.
+
+    best: all weight on the class, rotation and shift with the largest correlation coefficient (seed 004, lecture 4b).
+    """
+    if settings.choice == "best":
+        return {"choice": best, "similarity": "coefficient"}
+    return {"choice": partial(soft, sharpness=sharpness)}
 
 
 def _sharpness(iteration: int) -> float:
