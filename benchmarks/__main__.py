@@ -39,6 +39,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "complexity3d": False,
     "isac": False,
     "class2d-quality": False,
+    "class2d-choice": False,
     "perfect-classes": False,
     "relion-peer": False,
     "scaling": False,

@@ -67,9 +67,7 @@ def _one(data: Path, snr: float, count: int, classes: int, changes: dict[str, An
         found = mra(particles, MRA(classes=classes, **changes), on_step=passes.append)
     spent = time.process_time() - start
     share = found.population / found.population.sum()
-    truth = next(iter(t for t in read_star(data / "truth.star").values() if "rlnAngleTilt" in t))
-    rot, tilt = (np.deg2rad(truth.numbers(f"rlnAngle{name}")[:count]) for name in ("Rot", "Tilt"))
-    views = np.stack([np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], 1)
+    views = viewing_directions(data, count)
     return {
         "largest": round(float(share.max()), 4),
         "alive": int((share > 0.1 / classes).sum()),
@@ -78,6 +76,13 @@ def _one(data: Path, snr: float, count: int, classes: int, changes: dict[str, An
         "pair_deg": round(pair_angle_deg(torch.from_numpy(views), found.class_number - 1), 2),
         "cpu_s": round(spent, 1),
     }
+
+
+def viewing_directions(data: Path, count: int) -> np.ndarray:
+    """True viewing directions (count, 3) of the first particles of a benchmark data set."""
+    truth = next(iter(t for t in read_star(data / "truth.star").values() if "rlnAngleTilt" in t))
+    rot, tilt = (np.deg2rad(truth.numbers(f"rlnAngle{name}")[:count]) for name in ("Rot", "Tilt"))
+    return np.stack([np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], 1)
 
 
 def table(figures: dict[str, Any]) -> str:

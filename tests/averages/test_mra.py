@@ -1,5 +1,7 @@
 """K-means with alignment: collapse with the plain correlation and what prevents it, equal groups, and wrong input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from vitreous.averages.mra import MRA, mra, prepare_mra
 from vitreous.matching import (
     ImagePreparation,
     all_norms,
+    best,
+    expect,
     prepare_particles,
     score_table,
     similarity_of,
@@ -64,6 +68,31 @@ def test_a_negative_product_and_an_empty_reference_stay_in_order():
     difference, norm = np.array([-3.0, -1.0, 0.0, 5.0]), np.array([1.0, 2.0, 0.0, 3.0])
     found = similarity_of("coefficient", torch.tensor(difference), torch.tensor(norm)).numpy()
     np.testing.assert_allclose(found, [-1.0, 1 / 8, 0.0, 64 / 12])  # c |c| / (4 norm) with c = difference + norm
+
+
+def test_rows_of_a_search_are_compared_as_the_table_is():
+    """The best hypothesis by coefficient of a search is that of the table of all; images choose alike."""
+    _, data, plan, references = table("coefficient", 3.0)
+    index = np.arange(12)
+    whole = score_table(data, index, plan, references, data.group_power, similarity="coefficient")
+    wide = replace(plan, keep=1e6)
+    _, found = expect(data, index, wide, references, data.group_power, choice=best, similarity="coefficient")
+    assert found.reference.tolist() == whole.log_posterior.argmax(1).tolist()
+    plain = expect(data, index, wide, references, data.group_power, choice=best)[1]
+    assert found.reference.tolist() != plain.reference.tolist()  # whose score the factor 3 does matter to
+
+
+def test_template_matching_finds_shapes_and_is_certain():
+    particles, truth = simulate(240, 0.3, 37)
+    found = class2d(particles, settings(choice="best", iterations=15))
+    assert adjusted_rand_index(found.class_number - 1, truth.label) > 0.7
+    assert (found.max_probability == 1.0).all()
+    assert (found.entropy == 0.0).all()
+    assert found.found_signal
+    noise, _ = simulate(120, 0, 38)
+    assert not class2d(noise, settings(choice="best", iterations=4)).found_signal
+    with pytest.raises(ValueError, match="choice: expected one of soft, best, found hard"):
+        settings(choice="hard")
 
 
 def figures(result) -> tuple[float, int]:

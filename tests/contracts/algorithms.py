@@ -97,8 +97,10 @@ def small_map() -> Volume:
     return Volume(data=np.asarray(data, np.float32), pixel_size_A=PIXEL_A)
 
 
-def _class2d(seed: int, threads: int) -> Algorithm[Any, Any]:
-    settings = Class2D(classes=2, particle_diameter_A=100.0, folds=4, iterations=6, offset_range_A=8.0, seed=seed)
+def _class2d(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
+    settings = Class2D(
+        classes=2, particle_diameter_A=100.0, folds=4, iterations=6, offset_range_A=8.0, seed=seed, **changes
+    )
     return prepare_run(particles(), settings, threads=threads).algorithm
 
 
@@ -290,6 +292,7 @@ ALGORITHMS: dict[str, Case] = {
     "align": Case(make=_align, state=AlignState),
     "align, pyramidal": Case(make=lambda seed, threads: _align(seed, threads, method="pyramidal"), state=AlignState),
     "class2d": Case(make=_class2d, state=Class2DState),
+    "class2d, best": Case(make=lambda seed, threads: _class2d(seed, threads, choice="best"), state=Class2DState),
     "neighbours": Case(make=_neighbours, state=NeighboursState),
     "neighbours, mahalanobis": Case(make=_mahalanobis, state=NeighboursState),
     "deconvolve": Case(make=_deconvolve, state=DeconvolveState, random=False),

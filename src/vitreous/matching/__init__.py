@@ -32,7 +32,7 @@ from vitreous.matching.refine import refine_poses, refined
 from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
-from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, row_maxima
+from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, compared_rows, row_maxima
 from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search, search_tiles
 from vitreous.matching.similarity import SIMILARITIES, Similarity, similarity_of
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
@@ -86,6 +86,7 @@ __all__ = [
     "best_poses",
     "best_rows",
     "class_posteriors",
+    "compared_rows",
     "corrected_frc",
     "deal",
     "disc_grid",

@@ -14,8 +14,9 @@ from vitreous.matching.choice import Choice, Chosen, soft
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import SHIFTED_SHARE, PreparedParticles
 from vitreous.matching.references import References
-from vitreous.matching.score import ImageTile, Rows
+from vitreous.matching.score import ImageTile, Rows, compared_rows
 from vitreous.matching.search import Searched, SearchPlan, search_tiles
+from vitreous.matching.similarity import Similarity
 from vitreous.matching.workers import ordered_map
 from vitreous.processes import joined
 
@@ -81,19 +82,22 @@ def expect(
     noise_power: torch.Tensor,
     *,
     choice: Choice = soft,
+    similarity: Similarity | None = None,
     candidates: Candidates | None = None,
     tile: int | None = None,
 ) -> tuple[Sums, Outcome]:
     """Match particles ``index`` (m,) against references and sum them up; bad particles must not be in ``index``.
 
-    candidates: of particle ``index[i]``, the references that it may show. tile: particles at a time (None: as many as
+    similarity: what the choice sees in place of log posteriors, by which the search goes all the same. candidates: of
+    particle ``index[i]``, the references that it may show. tile: particles at a time (None: as many as
     are fast). Tiles are worked on by ``particles.threads`` threads; the result does not depend on how many.
     """
     grid = plan.fine
     sums = DenseSums(references[1].count, grid.rings, grid.harmonics, particles.device)
     outcome = expect_into(
-        sums, particles, index, plan, references, noise_power, choice=choice, candidates=candidates, tile=tile
-    )
+        sums, particles, index, plan, references, noise_power, choice=choice, similarity=similarity,
+        candidates=candidates, tile=tile,
+    )  # fmt: skip
     return sums.sums, outcome
 
 
@@ -106,6 +110,7 @@ def expect_into(
     noise_power: torch.Tensor,
     *,
     choice: Choice = soft,
+    similarity: Similarity | None = None,
     candidates: Candidates | None = None,
     tile: int | None = None,
 ) -> Outcome:
@@ -118,6 +123,8 @@ def expect_into(
 
     def finish(found: tuple[ImageTile, Searched]) -> tuple[TileSums, Outcome]:
         images, rows = found[0], found[1].rows
+        if similarity is not None:
+            rows = compared_rows(images, references[1], rows, similarity)
         chosen = choice(rows, len(images))
         new = tile_sums(images, plan.fine, rows, chosen, n_references)
         return new, _outcome(rows, chosen, plan.fine, len(images), n_references, found[1].contenders)

@@ -21,14 +21,24 @@ psi + pi are U + V and U - V, so the maximum of both is U + |V|.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.references import TILE_SCORES, ReferenceBlock, References, padded_columns
+from vitreous.matching.similarity import Similarity, similarity_of
 
-__all__ = ["ImageTile", "Rows", "all_norms", "best_poses", "best_rows", "reference_norms", "row_maxima"]
+__all__ = [
+    "ImageTile",
+    "Rows",
+    "all_norms",
+    "best_poses",
+    "best_rows",
+    "compared_rows",
+    "reference_norms",
+    "row_maxima",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,16 @@ def reference_norms(tile: ImageTile, refs: References, image: torch.Tensor, refe
 def all_norms(tile: ImageTile, refs: References) -> torch.Tensor:
     """1/2 sum_r w C^2 / sigma^2 |A|^2 of all images and references, averaged over rotations: (n, K)."""
     return _norm_harmonics(tile, refs)[:, :, 0].real
+
+
+def compared_rows(tile: ImageTile, refs: References, rows: Rows, similarity: Similarity) -> Rows:
+    """Rows with another similarity in place of their log posteriors; priors do not count in it.
+
+    refs: all that the rows count. For a round CTF; of an astigmatic one the norm takes its mean over rotations.
+    """
+    norm = reference_norms(tile, refs, rows.image, rows.reference)[:, None]
+    difference = rows.log_weight - refs.log_prior[rows.reference, rows.shift][:, None]
+    return replace(rows, log_weight=similarity_of(similarity, difference, norm))
 
 
 @dataclass(frozen=True)

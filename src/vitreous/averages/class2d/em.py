@@ -20,6 +20,7 @@ Resolution marches ring by ring: a ring is added when the classification has set
 never beyond what the averages resolve (SSNR of a class of average size above 1) plus two rings.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +43,7 @@ from vitreous.matching import (
     SearchPlan,
     Sums,
     accumulate_at,
+    best,
     expect,
     pass_size,
     residual_noise,
@@ -57,7 +59,9 @@ from vitreous.processes import ALONE, Processes, by_process
 from vitreous.randomness import uniforms
 
 __all__ = [
+    "BEST_KEEP_NATS",
     "Class2DState",
+    "choosing",
     "class_log_prior",
     "class_references",
     "first_pass_size",
@@ -73,6 +77,7 @@ NARROW_FROM_RINGS = 7  # before, averages change too much from pass to pass
 NARROW_SHARE = 0.25  # of the classes: with more contenders a pass over them saves nothing
 NARROW_SHARE_COARSE = 0.08  # the same where a pass over all classes begins with a coarse one
 CONTEND_NATS = 12.0  # below the best class of a particle, in a pass without a coarse one
+BEST_KEEP_NATS = 2 * KEEP_NATS  # of log posterior, within which the largest correlation coefficient is looked for
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
@@ -159,16 +164,18 @@ def class_references(
     settings: Class2D,
     offset_sd_px: float,
 ) -> tuple[References | None, References]:
-    """Wiener averages of the statistics ``others``, ready for a search; spectra and priors are those of all folds."""
+    """Wiener averages of the statistics ``others``, ready for a search; spectra and priors are those of all folds.
+
+    With the choice ``best`` priors are flat.
+    """
     grid = plan.fine
     tau2 = settings.tau2_fudge * signal_power(parts, data.basis)[: grid.rings]
     averages = wiener(others.signal[:, : grid.rings, : grid.harmonics], others.power[:, : grid.rings], tau2)
-    return plan.references(
-        averages,
-        ctf_harmonics=data.ctf_harmonics,
-        log_class_prior=class_log_prior(stacked(parts, "members")),
-        offset_sd_px=offset_sd_px,
-    )
+    if settings.choice == "best":
+        prior, offset_sd_px = torch.zeros(len(averages), device=averages.device), math.inf
+    else:
+        prior = class_log_prior(stacked(parts, "members"))
+    return plan.references(averages, ctf_harmonics=data.ctf_harmonics, log_class_prior=prior, offset_sd_px=offset_sd_px)
 
 
 def offset_sd_px(state: Class2DState, data: PreparedParticles, offset_range_A: float) -> float:
@@ -188,7 +195,8 @@ def one_pass(
 ) -> tuple[Class2DState, dict[str, Any]]:
     """Visit every fold once. progress receives (particles done, particles of this pass)."""
     sharpness = _sharpness(state.iteration)
-    plan = data.search(state.march.rings, offset_range_A, keep=KEEP_NATS / sharpness)
+    keep = BEST_KEEP_NATS if settings.choice == "best" else KEEP_NATS / sharpness
+    plan = data.search(state.march.rings, offset_range_A, keep=keep)
     offset_sd, seen = offset_sd_px(state, data, offset_range_A), _seen(folds, settings, state.iteration)
     narrow = _narrow(state, settings, seen, plan)
     plan = replace(plan, coarse=None) if narrow else replace(plan, contend=CONTEND_NATS)
@@ -197,8 +205,8 @@ def one_pass(
     def match(others: Sums, parts: tuple[Sums, ...], index: np.ndarray) -> tuple[Sums, Outcome]:
         references = class_references(others, parts, plan, data, settings, offset_sd)
         candidates = Candidates.from_mask(_close(state, settings, index)) if narrow else None
-        choice = partial(soft, sharpness=sharpness)
-        return expect(data, index, plan, references, state.noise_power, choice=choice, candidates=candidates)
+        chosen = choosing(settings, sharpness)
+        return expect(data, index, plan, references, state.noise_power, candidates=candidates, **chosen)
 
     parts, index, outcome = visit(
         seen,
@@ -213,7 +221,7 @@ def one_pass(
 def _narrow(state: Class2DState, settings: Class2D, seen: Sequence[np.ndarray], plan: SearchPlan) -> bool:
     """Whether a pass meets contenders only: every other one, where these are few."""
     most = NARROW_SHARE if plan.coarse is None else NARROW_SHARE_COARSE
-    if state.iteration % FULL_EVERY == 0 or state.march.rings < NARROW_FROM_RINGS:
+    if settings.choice == "best" or state.iteration % FULL_EVERY == 0 or state.march.rings < NARROW_FROM_RINGS:
         return False
     return bool(np.mean([_close(state, settings, index).mean() for index in seen]) < most)
 
@@ -221,6 +229,16 @@ def _narrow(state: Class2DState, settings: Class2D, seen: Sequence[np.ndarray], 
 def _close(state: Class2DState, settings: Class2D, index: np.ndarray) -> np.ndarray:
     """(m, K) bool, the contenders of particles; all classes of those that were not seen yet."""
     return np.unpackbits(state.contenders[index], axis=1, count=settings.classes).astype(bool)
+
+
+def choosing(settings: Class2D, sharpness: float = 1.0) -> dict[str, Any]:
+    """How :func:`vitreous.matching.expect` turns scores into weights: options of it.
+
+    best: all weight on the class, rotation and shift with the largest correlation coefficient (seed 004, lecture 4b).
+    """
+    if settings.choice == "best":
+        return {"choice": best, "similarity": "coefficient"}
+    return {"choice": partial(soft, sharpness=sharpness)}
 
 
 def _sharpness(iteration: int) -> float:

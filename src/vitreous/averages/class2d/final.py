@@ -4,6 +4,7 @@ What noise reaches by being aligned to the same references is taken off the FRC 
 reference has seen decide whether there is anything (:mod:`vitreous.matching.noise_test`).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from vitreous.averages.assigned import Assignment, Progress, finished_classes
-from vitreous.averages.class2d.em import Class2DState, class_references, offset_sd_px
+from vitreous.averages.class2d.em import BEST_KEEP_NATS, Class2DState, choosing, class_references, offset_sd_px
 from vitreous.averages.class2d.settings import Class2D
 from vitreous.averages.result import Class2DResult
 from vitreous.matching import (
@@ -28,7 +29,7 @@ from vitreous.matching import (
     survey,
     total,
 )
-from vitreous.processes import ALONE, Processes
+from vitreous.processes import ALONE, Processes, by_process
 
 __all__ = ["assign", "finish"]
 
@@ -48,7 +49,7 @@ def assign(
 
     def match(others: Sums, parts: tuple[Sums, ...], index: np.ndarray) -> tuple[Sums, Outcome]:
         references = class_references(others, parts, plan, data, settings, offset_sd)
-        sums, outcome = expect(data, index, plan, references, state.noise_power)
+        sums, outcome = expect(data, index, plan, references, state.noise_power, **choosing(settings))
         return sums, refined(data, index, outcome, references[1], state.noise_power, offset_sd_px=offset_sd)
 
     everyone = sum(len(index) for _, index in dealt.groups)
@@ -79,8 +80,9 @@ def finish(
 ) -> Class2DResult:
     """The last pass and everything that the user gets."""
     rings = min(state.march.rings, data.basis.rings, ring_limit(data, settings.resolution_limit_A))
-    plan = data.search(rings, offset_range_A)
-    offset_sd = offset_sd_px(state, data, offset_range_A)
+    single = settings.choice == "best"
+    plan = data.search(rings, offset_range_A, **({"keep": BEST_KEEP_NATS} if single else {}))
+    offset_sd = math.inf if single else offset_sd_px(state, data, offset_range_A)
     found = assign(
         state,
         data,
@@ -91,13 +93,18 @@ def finish(
         processes=processes,
         progress=partial(_say, progress, "final pass"),
     )
+    every = class_references(total(state.parts), state.parts, plan, data, settings, offset_sd)
+    unseen = found.outcome.log_evidence[len(found.index) - len(dealt.held_out) :]
+    if single:  # whose evidence is not that of likelihoods, which the test compares
+        own = by_process(dealt.held_out, processes)[processes.rank]
+        unseen = processes.gather(expect(data, own, plan, every, state.noise_power)[1]).log_evidence
     noise = noise_test(
         data,
         plan,
-        class_references(total(state.parts), state.parts, plan, data, settings, offset_sd),
+        every,
         state.noise_power,
         np.concatenate(dealt.folds),
-        unseen_evidence=found.outcome.log_evidence[len(found.index) - len(dealt.held_out) :],
+        unseen_evidence=unseen,
         seed=state.seed,
         processes=processes,
     )

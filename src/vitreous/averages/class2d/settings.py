@@ -1,10 +1,13 @@
 """What a user can say about a 2D classification."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from vitreous.require import require_at_least, require_finite, require_positive
+from vitreous.require import require_at_least, require_finite, require_one_of, require_positive
 
 __all__ = ["Class2D"]
+
+CHOICES = ("soft", "best")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,9 @@ class Class2D:
         Farthest distance of a particle from the centre of its box that is searched, in Angstrom. None: 6% of the box.
     resolution_limit_A
         Finest resolution that is used for alignment, in Angstrom. None: as far as the averages carry signal.
+    choice
+        What a particle gives to the classes: its posterior probabilities over all of them (soft), or itself to the one
+        that it correlates with best, classification by template matching (best).
     iterations
         Most passes over the data (a pass sees a subset of a large data set); it stops earlier when converged.
     tau2_fudge
@@ -44,6 +50,7 @@ class Class2D:
     particle_diameter_A: float | None = None
     offset_range_A: float | None = None
     resolution_limit_A: float | None = None
+    choice: Literal["soft", "best"] = "soft"
     iterations: int = 60
     tau2_fudge: float = 1.0
     subset: int | None = None
@@ -55,5 +62,6 @@ class Class2D:
 
     def __post_init__(self) -> None:
         require_finite(self)
+        require_one_of(self, "choice", CHOICES)
         require_at_least(self, {"classes": 1, "iterations": 1, "folds": 4})
         require_positive(self, ("tau2_fudge", "particle_diameter_A", "offset_range_A", "resolution_limit_A", "subset"))
