@@ -69,14 +69,14 @@ def test_noise_goes_and_shapes_stay_whatever_their_number(mixed):
     assert not found.outlier.any()
 
 
-def test_particles_in_the_wrong_place_are_outliers(mixed):
-    every, truth = mixed
-    images = every.images.copy()
-    shape = SHAPES[3].image(32, 40.0, (9.0, 3.0))
-    crowd = np.flatnonzero(truth.label == 0)[:6]
-    images[crowd] += 3 * shape
-    found = judge_classes(replace(every, images=images), alignments=labelled(truth.label, truth), **SETTINGS)
+def test_particles_with_another_one_beside_them_are_outliers():
+    """Six of sixty, whose neighbour is as strong as what their class explains of them; nobody else."""
+    particles, truth = simulate(240, 0.1, 23)
+    images, crowd = particles.images.copy(), np.flatnonzero(truth.label == 0)[:6]
+    images[crowd] += 4 * SHAPES[3].image(32, 40.0, (9.0, 3.0))
+    found = judge_classes(replace(particles, images=images), alignments=labelled(truth.label, truth), **SETTINGS)
     assert np.flatnonzero(found.outlier).tolist() == crowd.tolist()
+    assert found.verdicts.kept.all()
 
 
 def test_all_noise_is_refused_as_a_whole():
