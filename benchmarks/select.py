@@ -20,6 +20,7 @@ from benchmarks.record import REPOSITORY
 from benchmarks.tables import markdown_table
 from vitreous.particles import read_star
 
+SEEDS = (21, 22, 23)  # of the data
 SCENES: dict[str, dict[str, Any]] = {  # name -> what mixed.py is told, and classes
     "junk": {"n": 5000, "junk": 0.2, "snr": 0.1, "views": 0, "classes": 50},
     "noisy": {"n": 2000, "junk": 0.2, "snr": 0.02, "views": 0, "classes": 20},
@@ -36,30 +37,23 @@ HEADER = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options; the defaults are the ones of the published table."""
     parser.add_argument("--sticks", type=Path, default=sticks.DEFAULT, help="folder of mixed.py")
-    parser.add_argument("--scenes", nargs="+", default=list(SCENES), choices=list(SCENES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23], help="of the data")
+    sets = [f"{name}-{seed}" for name in SCENES for seed in SEEDS]
+    parser.add_argument("--sets", nargs="+", default=sets, metavar="NAME-SEED", help=f"of {', '.join(SCENES)}")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--again", action="store_true", help="classify again what lies classified in bench-out")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """One row per scene and seed."""
+    """One row per set."""
     rows = []
-    for name in options.scenes:
-        for seed in options.seeds:
-            scene = SCENES[name]
-            folder = _classified(options, work / f"{name}-{seed}", scene, seed)
-            command: list[str | Path] = [
-                *program.PROGRAM,
-                "select",
-                folder,
-                "--auto",
-                "--threads",
-                str(options.threads),
-            ]
-            cost = run_child(command, folder.with_suffix(".select.log"), threads=options.threads)
-            rows.append({"scene": name, "seed": seed, **scene, **_score(folder), "cpu_s": cost.figures()["cpu_s"]})
-            print(rows[-1], flush=True)
+    for what in options.sets:
+        name, _, seed = what.partition("-")
+        scene = SCENES[name]
+        folder = _classified(options, work / what, scene, int(seed))
+        command: list[str | Path] = [*program.PROGRAM, "select", folder, "--auto", "--threads", str(options.threads)]
+        cost = run_child(command, folder.with_suffix(".select.log"), threads=options.threads)
+        rows.append({"scene": name, "seed": int(seed), **scene, **_score(folder), "cpu_s": cost.figures()["cpu_s"]})
+        print(rows[-1], flush=True)
     return {"rows": rows}
 
 
