@@ -9,7 +9,7 @@ from sets import PIXEL_A, SHAPES, settings, simulate
 from vitreous.averages.class2d import class2d
 from vitreous.averages.class_choice import REASONS, ClassFigures, judge_classes, outliers, verdicts
 from vitreous.matching import Alignments
-from vitreous.testing import ArrayParticles
+from vitreous.testing import ArrayParticles, Blobs
 
 SETTINGS = {"particle_diameter_A": 130.0, "offset_range_A": 12.0}
 
@@ -149,3 +149,28 @@ def test_outliers_are_beyond_signal_and_scatter():
     found = outliers(spread, np.full(2000, 50.0))
     assert np.flatnonzero(found).tolist() == [0, 2]
     assert len(outliers(np.zeros(0), np.zeros(0))) == 0
+
+
+@pytest.mark.slow
+def test_junk_goes_and_good_particles_stay_after_a_classification():
+    """600 particles of eight views, 75 images of noise and 75 particles far off the centre, in 14 classes."""
+    shapes = [Blobs.random(300 + k, count=7, reach_px=6.0, width_px=1.5) for k in range(8)]
+    particles, truth = simulate(675, 0.15, 31, shapes=shapes)
+    rng, images = np.random.default_rng(7), particles.images.copy()
+    far = np.arange(600, 675)
+    for i in far:
+        turn = 2 * np.pi * rng.random()
+        images[i] = shapes[truth.label[i]].image(32, truth.psi_deg[i], (10 * np.cos(turn), 10 * np.sin(turn)))
+    sd = np.sqrt(images[:600].var())
+    images[far] += sd * rng.normal(size=images[far].shape)
+    noise = sd * rng.normal(size=(75, 32, 32))
+    every = replace(particles, images=np.concatenate([images, noise]).astype(np.float32))
+    good = np.arange(750) < 600
+    found = class2d(every, settings(classes=14, offset_range_A=10.0))
+    judged = judge_classes(
+        every, alignments=found.alignments, classes=14, particle_diameter_A=130.0, offset_range_A=10.0
+    )
+    label = found.alignments.reference
+    kept = (label >= 0) & judged.verdicts.kept[label] & ~judged.outlier
+    assert kept[good].mean() >= 0.97
+    assert (~good[kept]).mean() < 0.05
