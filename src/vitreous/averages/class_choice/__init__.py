@@ -1,6 +1,6 @@
 """Which classes are worth keeping, and why the others are not: figures of every class, and criteria on them."""
 
-from vitreous.averages.class_choice.criteria import REASONS, ClassVerdicts, Typical, verdicts
+from vitreous.averages.class_choice.criteria import REASONS, ClassVerdicts, Typical, outliers, verdicts
 from vitreous.averages.class_choice.figures import ClassFigures, measure_classes
 from vitreous.averages.class_choice.settings import ClassChoice
 from vitreous.averages.class_choice.task import JudgedClasses, judge_classes
@@ -14,5 +14,6 @@ __all__ = [
     "Typical",
     "judge_classes",
     "measure_classes",
+    "outliers",
     "verdicts",
 ]

@@ -122,7 +122,7 @@ def verdicts(
 
 
 def outliers(unexplained: np.ndarray, signal: np.ndarray, error_rate: float = 0.05) -> np.ndarray:
-    """(m,) bool: members of which their class leaves more unexplained than it explains, beyond scatter.
+    """(m,) bool: members of which their class leaves more unexplained than it explains, and than scatter does.
 
     unexplained: (m,) nats above the median of the class; signal: (m,) nats that the class explains. The scatter is that
     of the bulk of all members, robustly; by it alone no member of a data set is taken with probability 1 -
@@ -131,7 +131,8 @@ def outliers(unexplained: np.ndarray, signal: np.ndarray, error_rate: float = 0.
     if len(unexplained) == 0:
         return np.zeros(0, bool)
     spread = MAD_TO_SD * float(np.median(np.abs(unexplained)))
-    far: np.ndarray = unexplained > np.nan_to_num(signal) + norm.isf(error_rate / len(unexplained)) * spread
+    beyond = norm.isf(error_rate / len(unexplained)) * spread
+    far: np.ndarray = unexplained > np.maximum(np.nan_to_num(signal), beyond)
     return far
 
 
