@@ -16,6 +16,7 @@ from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.isac import ISAC
+from vitreous.averages.msa import MSA
 from vitreous.averages.neighbours import Neighbours
 from vitreous.averages.stability import StabilityTest
 from vitreous.cli.app import COMMANDS
@@ -143,6 +144,7 @@ def test_make_targets_exist() -> None:
         ("project.md", Project),
         ("postprocess.md", PostProcess),
         ("isac.md", ISAC),
+        ("msa.md", MSA),
         ("refine.md", Refine),
         ("stability.md", StabilityTest),
     ],

@@ -12,6 +12,9 @@ from vitreous.averages.denoise import denoise as denoise
 from vitreous.averages.isac import ISAC as ISAC
 from vitreous.averages.isac import ISACResult as ISACResult
 from vitreous.averages.isac import isac as isac
+from vitreous.averages.msa import MSA as MSA
+from vitreous.averages.msa import MSAResult as MSAResult
+from vitreous.averages.msa import msa as msa
 from vitreous.averages.neighbours import Neighbours as Neighbours
 from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
 from vitreous.averages.neighbours import neighbours as neighbours
@@ -29,6 +32,7 @@ from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
 from vitreous.jobs.tasks.initial import run_initial as run_initial
 from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
+from vitreous.jobs.tasks.msa import run_msa as run_msa
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline

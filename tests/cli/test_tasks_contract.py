@@ -16,6 +16,7 @@ from vitreous.averages.class2d import Class2D
 from vitreous.averages.deconvolve import Deconvolve
 from vitreous.averages.denoise import Denoise
 from vitreous.averages.isac import ISAC
+from vitreous.averages.msa import MSA
 from vitreous.averages.neighbours import Neighbours
 from vitreous.averages.stability import StabilityTest
 from vitreous.cli.commands import running_options
@@ -72,6 +73,7 @@ CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
     "align": Case(source=PARTICLES, settings=Align(starts=2, iterations=3, folds=4)),
     "isac": Case(source=PARTICLES, settings=ISAC(img_per_grp=24, starts=2, runs=2, generations=1)),
+    "msa": Case(source=job("class2d"), settings=MSA(factors=6, classes=2)),
     "stability": Case(source=job("class2d"), settings=StabilityTest(starts=2, iterations=2)),
     "abinitio": Case(source=job("class2d"), settings=Abinitio(starts=2, iterations=3, folds=4)),
     "deconvolve": Case(source=job("class2d"), settings=Deconvolve(groups=2)),

@@ -16,6 +16,7 @@ from vitreous.averages.deconvolve.task import DeconvolveState
 from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.denoise.task import DenoiseState
 from vitreous.averages.isac import ISAC, ISACState, prepare_isac
+from vitreous.averages.msa import MSA, MSAState, prepare_msa
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.averages.stability import StabilityRunState, StabilityTest, prepare_stability
@@ -119,6 +120,14 @@ def _isac(seed: int, threads: int) -> Algorithm[Any, Any]:
         img_per_grp=48, starts=2, runs=2, generations=1, particle_diameter_A=100.0, offset_range_A=8.0, seed=seed
     )
     return prepare_isac(particles(), settings, threads=threads).algorithm
+
+
+def _msa(seed: int, threads: int, most_exact: int = 4096) -> Algorithm[Any, Any]:
+    """Many pixels are more than ``most_exact``."""
+    settings = MSA(factors=4, classes=3, particle_diameter_A=100.0, seed=seed)
+    turned = replace(Alignments.unknown(N), psi_rad=np.linspace(0, 6, N), origin_A=np.full((N, 2), 1.0))
+    run = prepare_msa(particles(), settings, alignments=turned, threads=threads)
+    return replace(run, most_exact=most_exact).algorithm
 
 
 def _stability(seed: int, threads: int) -> Algorithm[Any, Any]:
@@ -266,6 +275,8 @@ ALGORITHMS: dict[str, Case] = {
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),
     "reconstruct, art": Case(make=_art, state=ReconstructionState),
     "isac": Case(make=_isac, state=ISACState),
+    "msa": Case(make=_msa, state=MSAState, random=False),
+    "msa, many pixels": Case(make=lambda seed, threads: _msa(seed, threads, 100), state=MSAState),
     "stability": Case(make=_stability, state=StabilityRunState),
     "refine": Case(make=_refine, state=RefineState),
     "refine, frealign": Case(make=lambda seed, threads: _refine(seed, threads, "frealign"), state=RefineState),

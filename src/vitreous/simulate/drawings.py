@@ -29,7 +29,7 @@ def face_images(
     origin_px: (m, 2) poses. Raises ValueError for another kind.
     """
     number = np.asarray(kind)
-    if number.size and not (0 <= number.min() and number.max() < FACES):
+    if number.size and not (number.min() >= 0 and number.max() < FACES):
         raise ValueError(f"kind: expected numbers from 0 to {FACES - 1}, found {number.min()} to {number.max()}")
     x, y = _coordinates(box_px, len(number), psi_deg, origin_px)
     oval, narrow, sad = (((number >> bit) & 1)[:, None, None] for bit in range(3))

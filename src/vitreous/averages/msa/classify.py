@@ -11,8 +11,8 @@ balls of the same size are told apart when they are about 2 standard deviations 
 
 K-means is SciPy's, from beginnings spread out by k-means++. Ward's criterion joins the two classes whose union raises
 the sum of squares least. More points than ``MOST_LEAVES`` are first put together by K-means into as many small groups,
-which then count by their sizes (the mixed classification of Lebart et al. 1984); SciPy has no Ward of points with weights,
-so the tree is made here, along chains of nearest neighbours, in its format (:func:`scipy.cluster.hierarchy.linkage`).
+which then count by their sizes (the mixed classification of Lebart et al. 1984). SciPy has no Ward of points with
+weights, so the tree is made here, along chains of nearest neighbours, in the format of SciPy.
 """
 
 from collections.abc import Callable
@@ -193,7 +193,10 @@ def upper_tree(tree: np.ndarray, leaf: np.ndarray, most: int) -> tuple[np.ndarra
     place[first:] = branches + np.arange(branches - 1)
     ends = np.unique(children[children < first]) if branches > 1 else np.unique(top[:leaves])
     place[ends] = np.arange(len(ends))
-    upper[:, :2] = np.sort(place[children], axis=1) if branches > 1 else upper[:, :2]
+    size = np.ones(2 * branches - 1)
+    for row, pair in enumerate(np.sort(place[children], axis=1)):
+        size[branches + row] = size[pair].sum()
+        upper[row, :2], upper[row, 3] = pair, size[branches + row]
     return upper, place[top[leaf]]
 
 

@@ -1,9 +1,9 @@
 """Eigenvectors of the covariance of streamed rows: exact, or by randomised subspace iteration where it is large.
 
-Exact: one pass sums up the covariance (p, p), block of images by block, and its eigenvectors follow. Randomised: a basis
-of a few more vectors than are wanted begins at random, and every pass multiplies it by the covariance, which is never
-formed (Halko, Martinsson, Tropp, SIAM Rev. 53, 217 (2011), section 4.5). Eigenvalues of the restricted covariance are
-never larger than the true ones, so a pass too few cannot make a factor significant.
+Exact: one pass sums up the covariance (p, p), block of images by block, and its eigenvectors follow. Randomised: a
+basis of a few more vectors than are wanted begins at random, and every pass multiplies it by the covariance, which is
+never formed (Halko, Martinsson, Tropp, SIAM Rev. 53, 217 (2011), section 4.5). Eigenvalues of the restricted covariance
+are never larger than the true ones, so a pass too few cannot make a factor significant.
 """
 
 from collections.abc import Callable, Iterator

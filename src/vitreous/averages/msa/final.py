@@ -254,13 +254,13 @@ def _messages(found: Significant, kept: int, metric: Metric, settings: MSA, imag
         )
     elif found.count == kept == settings.factors:
         messages.append(
-            f"All {kept} factors are above the noise, so there may be more; ask for more with --factors. Images that are "
-            "not aligned, or that show several views, have many."
+            f"All {kept} factors are above the noise, so there may be more; ask for more with --factors. Images that "
+            "are not aligned, or that show several views, have many."
         )
     if settings.metric == "chi-square" and metric.offset > 0:
         messages.append(
             f"{metric.offset:.2f} was added to all pixels, since correspondence analysis needs images that are nowhere "
-            f"negative. The weights of pixels differ by {100 * metric.unevenness:.1f} % after that; the less they differ, "
-            "the nearer this is to principal components of images without their mean."
+            f"negative. The weights of pixels differ by {100 * metric.unevenness:.1f} % after that; the less they "
+            "differ, the nearer this is to principal components of images without their mean."
         )
     return tuple(messages)

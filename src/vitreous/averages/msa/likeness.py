@@ -1,7 +1,7 @@
 """What factors look like: errors of alignment, differences of contrast, of defocus.
 
-Images that are a little shifted and turned differ, to first order, by the derivatives of their average with respect to x,
-y and the angle; images whose contrast differs, by the average itself. An eigenimage within the span of these says
+Images that are a little shifted and turned differ, to first order, by the derivatives of their average with respect to
+x, y and the angle; images whose contrast differs, by the average itself. An eigenimage within the span of these says
 nothing about the particles. Factors whose coordinates follow the defocus speak about the CTF.
 """
 
@@ -24,8 +24,8 @@ def likeness_of(
 ) -> Likeness:
     """Share (k, 3) of every factor that derivatives of the average, the average, and the defocus explain.
 
-    average: (p,), pixels within the mask (L, L); vectors (p, k); coordinates (m, k); defocus_A (m,) or None. By chance a
-    share is about 3 / p, 1 / p and 1 / m.
+    average: (p,), pixels within the mask (L, L); vectors (p, k); coordinates (m, k); defocus_A (m,) or None. By chance
+    a share is about 3 / p, 1 / p and 1 / m.
     """
     return np.stack(
         [

@@ -1,9 +1,10 @@
 """How large the eigenvalues of pure noise are: the edge of Marchenko and Pastur, for noise of any spectrum.
 
-The covariance of m images of noise with p pixels has eigenvalues up to ``(1 + sqrt(p / m))^2`` times the variance of the
-noise although all directions are alike (Marchenko and Pastur 1967). What exceeds that edge varies in more than noise.
-Noise that has been turned, filtered, or recorded with a spectrum has a covariance with eigenvalues ("population") of its
-own. For those the largest sample eigenvalue is about ``mu + sigma m^(-2/3) T``, with T of the law of Tracy and Widom, and
+The covariance of m images of noise with p pixels has eigenvalues up to ``(1 + sqrt(p / m))^2`` times the variance of
+the noise although all directions are alike (Marchenko and Pastur 1967). What exceeds that edge varies by more than
+noise. Noise that has been turned, filtered, or recorded with a spectrum has a covariance with eigenvalues
+("population") of its own. For those the largest sample eigenvalue is about ``mu + sigma m^(-2/3) T``, with T of the law
+of Tracy and Widom, and
 
     mean_h (h c / (1 - h c))^2 = m / p,    0 < c < 1 / max h
     mu = 1/c (1 + p/m mean_h h c / (1 - h c)),    sigma^3 = 1/c^3 (1 + p/m mean_h (h c / (1 - h c))^3)

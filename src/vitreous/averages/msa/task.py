@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.msa.final import finish
 from vitreous.averages.msa.factors import (
     MOST_EXACT,
     POWER_PASSES,
@@ -19,6 +18,7 @@ from vitreous.averages.msa.factors import (
     random_start,
     subspace_pass,
 )
+from vitreous.averages.msa.final import finish
 from vitreous.averages.msa.images import AlignedImages, background_power, keep_rows, whitening_gain
 from vitreous.averages.msa.metric import Metric, Moments, metric_of
 from vitreous.averages.msa.result import MSAResult
@@ -60,6 +60,7 @@ class MSARun:
     store: Path | None
     threads: int
     notes: tuple[str, ...]
+    most_exact: int = MOST_EXACT  # pixels whose covariance is formed
     on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
 
     @property
@@ -70,7 +71,7 @@ class MSARun:
     @property
     def exact(self) -> bool:
         """Whether the covariance is formed."""
-        return int(self.mask.sum()) <= MOST_EXACT
+        return int(self.mask.sum()) <= self.most_exact
 
     @property
     def steps(self) -> int:
@@ -166,9 +167,10 @@ def prepare_msa(
 ) -> MSARun:
     """Check settings against particles (judged, if nobody has) and lay out the work.
 
-    mask: (L, L), pixels above 0.5 are compared; None: the circle of the particle diameter. alignments: of all particles;
-    None: those of the particle table, and images as they stand where it has none. store: folder for rows that do not fit
-    in a quarter of ``memory_bytes``. Raises ValueError for what does not fit: too few images, a mask without pixels.
+    mask: (L, L), pixels above 0.5 are compared; None: the circle of the particle diameter. alignments: of all
+    particles; None: those of the particle table, and images as they stand where it has none. store: folder for rows
+    that do not fit in a quarter of ``memory_bytes``. Raises ValueError for what does not fit: too few images, a mask
+    without pixels.
     """
     found = judged(particles, ctf=settings.ctf, poses=alignments is None)
     preparation = ImagePreparation.for_box(

@@ -36,6 +36,10 @@ TASKS = {
         module="vitreous.jobs.tasks.isac",
         help="Iterative stable alignment and clustering: validated class averages, and the particles that make them.",
     ),
+    "msa": Entry(
+        module="vitreous.jobs.tasks.msa",
+        help="Multivariate statistical analysis of aligned particles: eigenimages, factor maps, classes.",
+    ),
     "stability": Entry(
         module="vitreous.jobs.tasks.stability",
         help="How stable the classes of a 2D classification are, aligned anew from random beginnings.",
