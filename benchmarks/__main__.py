@@ -24,6 +24,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "noise": True,
     "real": True,
     "alignment": True,
+    "msa": False,
     "conformations": False,
     "neighbours": False,
     "denoise": False,

@@ -100,9 +100,9 @@ def test_correspondence_analysis_with_a_large_offset_is_that_of_images_without_t
 
 def test_the_subspace_iteration_finds_the_factors_of_the_covariance():
     rng = np.random.default_rng(3)
-    rows = (rng.normal(size=(300, 4)) * [6, 5, 4, 3] @ rng.normal(size=(4, 80)) / 9 + rng.normal(size=(300, 80))).astype(
-        np.float32
-    )
+    rows = (
+        rng.normal(size=(300, 4)) * [6, 5, 4, 3] @ rng.normal(size=(4, 80)) / 9 + rng.normal(size=(300, 80))
+    ).astype(np.float32)
     metric = metric_of("euclidean", Moments.of(rows))
     exact, basis = exact_factors(rows, metric, 4, 1, nothing), random_start(80, 300, 4, 0)
     for _ in range(6):
@@ -248,7 +248,7 @@ def test_eight_faces_at_a_signal_to_noise_ratio_of_a_tenth(seed):
 def test_the_variable_parts_of_the_ring_are_the_first_eigenimages():
     rng = np.random.default_rng(4)
     parts = (rng.random((700, 3)) < 0.5).astype(float)
-    found = msa(particles(with_white_noise(ring_images(32, parts), 0.4, seed=4)), factors=8)
+    found = msa(particles(with_white_noise(ring_images(32, parts), 1.0, seed=4)), factors=8)
     alone = ring_images(32, np.eye(3)) - ring_images(32, np.zeros((1, 3)))
     eigenimages = found.eigenimages[:3][:, found.mask]
     for part in alone[:, found.mask]:
@@ -349,8 +349,10 @@ def test_images_without_contrast_are_left_out():
 def test_images_without_background_noise_are_not_whitened():
     clean = face_images(32, np.arange(40) % 8)
     found = prepare_msa(particles(clean), MSA(factors=3, normalise=False))
-    assert "the background has no noise: images are not whitened" in found.notes
-    result = msa(particles(clean + 1e-4 * np.random.default_rng(0).normal(size=clean.shape)), factors=7, normalise=False)
+    assert "the background has no noise: images are not whitened" in found.warnings
+    result = msa(
+        particles(clean + 1e-4 * np.random.default_rng(0).normal(size=clean.shape)), factors=7, normalise=False
+    )
     assert wrong_share(result.label, np.arange(40) % 8) == 0
 
 

@@ -94,14 +94,17 @@ def job_status(folder: str | Path) -> Status:
     return "running" if holder(path) else _recorded_status(path)
 
 
-def require_kind(folder: str | Path, task: str) -> None:
-    """JobFolderError for a folder that is not there or is that of another kind of job; one without records passes."""
+def require_kind(folder: str | Path, task: str, *others: str) -> None:
+    """JobFolderError for a folder that is not there or is that of another kind of job; one without records passes.
+
+    others: kinds that pass as well.
+    """
     path = Path(folder)
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise JobFolderError(f"{path} {what}; expected the folder of a finished `vitreous {task}`")
     manifest = read_manifest(path)
-    if manifest is not None and manifest.task != task:
+    if manifest is not None and manifest.task not in (task, *others):
         raise JobFolderError(f"{path} is the folder of a {manifest.task} job; expected that of a `vitreous {task}`")
 
 

@@ -50,7 +50,7 @@ def select_particles(
     SelectionError
         For a class number that does not exist, no condition at all, or a selection without particles.
     """
-    require_kind(job_folder, "class2d")
+    require_kind(job_folder, "class2d", "msa")
     folder = open_class2d_folder(job_folder)
     chosen = _chosen_classes(folder, classes, min_size, worst_resolution_A)
     keep = np.isin(folder.class_number, np.flatnonzero(chosen) + 1)

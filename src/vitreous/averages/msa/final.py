@@ -65,6 +65,8 @@ def finish(
     found, along = _judged_factors(images, rows, metric, factors)
     first = factors.eigenvalues[:kept]
     signal, noisy = split_variance(first, along, p / m)
+    # An eigenvalue may exceed the limit of all noise and still be what noise does along this very eigenimage.
+    found = replace(found, count=int(np.cumprod(signal[: found.count] > SAME * first[: found.count]).sum()))
     classes = _classes(coordinates[:, : found.count] / np.sqrt(noisy[: found.count]), settings, seed)
     maps, branch_images = _local_averages(images, rows, coordinates, classes, found.count, progress)
     own = replace(images.alignments, reference=classes.label)

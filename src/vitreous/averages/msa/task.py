@@ -59,7 +59,8 @@ class MSARun:
     memory_bytes: int
     store: Path | None
     threads: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was chosen
+    warnings: tuple[str, ...]  # what is missing: poses, classes, noise
     most_exact: int = MOST_EXACT  # pixels whose covariance is formed
     on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
 
@@ -123,7 +124,7 @@ class MSARun:
         if state.moments is None:
             moments = self._moments()
             self.metric(moments)
-            basis = np.zeros((0, 0)) if self.exact else random_start(*self.rows.shape[::-1], count, state.seed)
+            basis = np.zeros((0, 0)) if self.exact else random_start(self.rows.shape[1], len(self.rows), count, state.seed)
             return replace(following, moments=moments, basis=basis), {"pass": "moments"}
         metric = self.metric(state.moments)
         if self.exact and state.factors is None:
@@ -181,7 +182,8 @@ def prepare_msa(
         normalise=settings.normalise,
         finest_A=finest_held(found),
     )
-    given, used, notes = _chosen(found, alignments)
+    given, used, warnings = _chosen(found, alignments)
+    notes = []
     if settings.particle_diameter_A is None:
         notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
     if settings.ctf and not found.has_ctf:
@@ -197,18 +199,19 @@ def prepare_msa(
         store=store,
         threads=torch.get_num_threads() if threads is None else threads,
         notes=(),
+        warnings=(),
     )
     _check_counts(laid_out)
     if laid_out.kept_factors < settings.factors:
         notes.append(f"{settings.factors} factors asked for; {laid_out.kept_factors} are possible with these images")
     if settings.whiten and laid_out.noise is None:
-        notes.append("the background has no noise: images are not whitened")
-    return replace(laid_out, notes=tuple(notes))
+        warnings.append("the background has no noise: images are not whitened")
+    return replace(laid_out, notes=tuple(notes), warnings=tuple(warnings))
 
 
 def _chosen(particles: ParticleSet, alignments: Alignments | None) -> tuple[Alignments, np.ndarray, list[str]]:
-    """(alignments of all, rows that are used, notes): without images that cannot be used, or that a class lacks."""
-    n, notes = len(particles), []
+    """(alignments of all, rows that are used, warnings): without images that cannot be used, or that a class lacks."""
+    n, warnings = len(particles), []
     table = getattr(particles, "table", None)  # none in a set made in memory
     if alignments is not None:
         given = alignments
@@ -217,15 +220,15 @@ def _chosen(particles: ParticleSet, alignments: Alignments | None) -> tuple[Alig
     else:
         given = Alignments.from_particles(particles)
         if not any(name in table for name in POSE_COLUMNS):
-            notes.append("no poses (rlnAnglePsi, rlnOriginXAngst): images are used as they stand")
+            warnings.append("no poses (rlnAnglePsi, rlnOriginXAngst): images are used as they stand")
     usable = ~particles.bad & _with_contrast(particles)
     if (given.reference >= 0).any():
         left = usable & (given.reference < 0)
         if left.any():
-            notes.append(f"{int(left.sum()):,} particles without a class are not used")
+            warnings.append(f"{int(left.sum()):,} particles without a class are not used")
         usable &= given.reference >= 0
     usable &= np.isfinite(given.psi_rad) & np.isfinite(given.origin_A).all(1)
-    return given, np.flatnonzero(usable), notes
+    return given, np.flatnonzero(usable), warnings
 
 
 def _with_contrast(particles: ParticleSet) -> np.ndarray:

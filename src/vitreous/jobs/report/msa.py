@@ -45,7 +45,6 @@ def msa_page(folder: Path) -> Page:
         headline=_headline(found, significant),
         key_figures=tuple(_key_figures(found, summary)),
         nothing_found=() if significant else NOTHING_FOUND,
-        notes=tuple(summary.get("notes", ())),
         sections=(
             _classes(found),
             _factors(found, significant),

@@ -75,13 +75,13 @@ def write_msa(folder: Path, result: MSAResult, particles: ParticleSet) -> None:
     write_mrc_stack(folder / EIGENIMAGES, result.eigenimages, pixel)
     write_mrc_stack(folder / AVERAGE, result.average[None], pixel)
     resolution = np.where(np.isfinite(result.resolution_A), result.resolution_A, NO_RESOLUTION_A)
-    classes = {
+    classes: dict[str, Any] = {
         "rlnReferenceImage": [image_name(k, AVERAGES) for k in range(count)],
         "rlnClassDistribution": result.population / max(int(result.population.sum()), 1),
         "rlnEstimatedResolution": np.round(resolution, 4),
         "vtrPopulation": result.population,
     }
-    general = {"rlnNrClasses": [count], "rlnPixelSize": [pixel], "rlnOriginalImageSize": [len(result.mask)]}
+    general: dict[str, Any] = {"rlnNrClasses": [count], "rlnPixelSize": [pixel], "rlnOriginalImageSize": [len(result.mask)]}
     blocks = {"model_general": Table.from_arrays(general, loop=False), "model_classes": Table.from_arrays(classes)}
     write_star(folder / MODEL, blocks)
     write_star(folder / FACTORS, {"factors": _factor_table(result)})

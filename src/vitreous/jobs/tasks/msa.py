@@ -73,7 +73,7 @@ def _prepare(source: AlignedParticles, settings: MSA, resources: Resources) -> P
         write=partial(_write, run),
         screen=_screen(run, resources.store.parent),
         notes=run.notes,
-        warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
+        warnings=(*run.warnings, *warnings_before(found, invert_contrast=settings.invert_contrast)),
         summary={
             "particles": len(found),
             "used_particles": len(run.used),
@@ -81,7 +81,6 @@ def _prepare(source: AlignedParticles, settings: MSA, resources: Resources) -> P
             "pixel_size_A": found.pixel_size_A,
             "particle_diameter_used_A": run.preparation.particle_diameter_A,
             "pixels": int(run.mask.sum()),
-            "notes": list(run.notes),
         },
     )
 
