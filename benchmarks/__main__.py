@@ -25,6 +25,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "real": True,
     "alignment": True,
     "select": False,
+    "msa": False,
     "conformations": False,
     "neighbours": False,
     "denoise": False,

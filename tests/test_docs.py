@@ -18,6 +18,7 @@ from vitreous.averages.denoise import Denoise
 from vitreous.averages.isac import ISAC
 from vitreous.averages.model_bias import ModelBias
 from vitreous.averages.mra import MRA
+from vitreous.averages.msa import MSA
 from vitreous.averages.neighbours import Neighbours
 from vitreous.averages.stability import StabilityTest
 from vitreous.cli.app import COMMANDS
@@ -147,6 +148,7 @@ def test_make_targets_exist() -> None:
         ("isac.md", ISAC),
         ("model-bias.md", ModelBias),
         ("mra.md", MRA),
+        ("msa.md", MSA),
         ("refine.md", Refine),
         ("stability.md", StabilityTest),
     ],

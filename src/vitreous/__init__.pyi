@@ -17,6 +17,9 @@ from vitreous.averages.model_bias import ModelBiasResult as ModelBiasResult
 from vitreous.averages.model_bias import model_bias as model_bias
 from vitreous.averages.mra import MRA as MRA
 from vitreous.averages.mra import mra as mra
+from vitreous.averages.msa import MSA as MSA
+from vitreous.averages.msa import MSAResult as MSAResult
+from vitreous.averages.msa import msa as msa
 from vitreous.averages.neighbours import Neighbours as Neighbours
 from vitreous.averages.neighbours import NeighboursResult as NeighboursResult
 from vitreous.averages.neighbours import neighbours as neighbours
@@ -36,6 +39,7 @@ from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
 from vitreous.jobs.tasks.model_bias import run_model_bias as run_model_bias
 from vitreous.jobs.tasks.mra import run_mra as run_mra
+from vitreous.jobs.tasks.msa import run_msa as run_msa
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline

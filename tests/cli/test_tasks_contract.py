@@ -18,6 +18,7 @@ from vitreous.averages.denoise import Denoise
 from vitreous.averages.isac import ISAC
 from vitreous.averages.model_bias import ModelBias
 from vitreous.averages.mra import MRA
+from vitreous.averages.msa import MSA
 from vitreous.averages.neighbours import Neighbours
 from vitreous.averages.stability import StabilityTest
 from vitreous.cli.commands import running_options
@@ -76,6 +77,7 @@ CASES = {  # a job comes after those that it needs
     "isac": Case(source=PARTICLES, settings=ISAC(img_per_grp=24, starts=2, runs=2, generations=1)),
     "model-bias": Case(source=simulated_file("volume_1.mrc"), settings=ModelBias(fewest=16, most=32)),
     "mra": Case(source=PARTICLES, settings=MRA(classes=4, iterations=3, folds=4)),
+    "msa": Case(source=job("class2d"), settings=MSA(factors=6, classes=2)),
     "stability": Case(source=job("class2d"), settings=StabilityTest(starts=2, iterations=2)),
     "abinitio": Case(source=job("class2d"), settings=Abinitio(starts=2, iterations=3, folds=4)),
     "deconvolve": Case(source=job("class2d"), settings=Deconvolve(groups=2)),

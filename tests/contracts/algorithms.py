@@ -17,6 +17,7 @@ from vitreous.averages.denoise import Denoise, prepare_denoising
 from vitreous.averages.denoise.task import DenoiseState
 from vitreous.averages.isac import ISAC, ISACState, prepare_isac
 from vitreous.averages.mra import MRA, MRAState, prepare_mra
+from vitreous.averages.msa import MSA, MSAState, prepare_msa
 from vitreous.averages.neighbours import Neighbours, prepare_neighbours
 from vitreous.averages.neighbours.task import NeighboursState
 from vitreous.averages.stability import StabilityRunState, StabilityTest, prepare_stability
@@ -130,6 +131,14 @@ def _mra(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
         classes=3, particle_diameter_A=100.0, folds=4, iterations=4, offset_range_A=8.0, seed=seed, **changes
     )
     return prepare_mra(particles(), settings, threads=threads).algorithm
+
+
+def _msa(seed: int, threads: int, most_exact: int = 4096) -> Algorithm[Any, Any]:
+    """Many pixels are more than ``most_exact``."""
+    settings = MSA(factors=4, classes=3, particle_diameter_A=100.0, seed=seed)
+    turned = replace(Alignments.unknown(N), psi_rad=np.linspace(0, 6, N), origin_A=np.full((N, 2), 1.0))
+    run = prepare_msa(particles(), settings, alignments=turned, threads=threads)
+    return replace(run, most_exact=most_exact).algorithm
 
 
 def _stability(seed: int, threads: int) -> Algorithm[Any, Any]:
@@ -307,6 +316,8 @@ ALGORITHMS: dict[str, Case] = {
     "isac": Case(make=_isac, state=ISACState),
     "mra": Case(make=_mra, state=MRAState),
     "mra, equal groups": Case(make=lambda seed, threads: _mra(seed, threads, equal_groups=True), state=MRAState),
+    "msa": Case(make=_msa, state=MSAState, random=False),
+    "msa, many pixels": Case(make=lambda seed, threads: _msa(seed, threads, 100), state=MSAState),
     "stability": Case(make=_stability, state=StabilityRunState),
     "refine": Case(make=_refine, state=RefineState),
     "refine, imaging": Case(make=_refine_imaging, state=RefineState),

@@ -29,7 +29,7 @@ from vitreous.matching.prepare import (
 )
 from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
 from vitreous.matching.refine import refine_poses, refined
-from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turned_ctf
+from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turn_images, turned_ctf
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
 from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, compared_rows, row_maxima
@@ -133,6 +133,7 @@ __all__ = [
     "tile_sums",
     "to_angles",
     "total",
+    "turn_images",
     "turned",
     "turned_ctf",
     "visit",

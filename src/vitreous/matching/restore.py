@@ -31,7 +31,7 @@ from vitreous.optics import CTFParameters, ctf_2d, ctf_weight, radial_to_plane
 from vitreous.processes import ALONE, Processes
 from vitreous.quality import ring_correlation, soft_disc
 
-__all__ = ["Averages", "aligned_images", "mirrored", "restore", "turned_ctf"]
+__all__ = ["Averages", "aligned_images", "mirrored", "restore", "turn_images", "turned_ctf"]
 
 SCALE_LIMITS = (0.05, 4.0)  # of the power of one class relative to all
 FEWEST = 4  # members below which halves say nothing
@@ -74,7 +74,7 @@ def aligned_images(
             own = ctf.take(part.particle)
             ft = ft * ctf_weight(own, ctf_2d(own, n, preparation.pixel_size_A, device=device))
             weight = ctf_2d(turned_ctf(ctf, part), n, preparation.pixel_size_A, device=device).square()
-        turned = _turn(ft, n, torch.from_numpy(part.psi_rad).float().to(device))
+        turned = turn_images(ft, n, torch.from_numpy(part.psi_rad).float().to(device))
         mirror = torch.from_numpy(part.mirror).to(device)[:, None, None]
         if part.mirror.any():
             turned = torch.where(mirror, mirrored(turned), turned)
@@ -96,8 +96,11 @@ def mirrored(images: torch.Tensor) -> torch.Tensor:
     return torch.roll(flipped, 1, dims=-1) if images.shape[-1] % 2 == 0 else flipped
 
 
-def _turn(ft: torch.Tensor, n: int, psi: torch.Tensor) -> torch.Tensor:
-    """Images X with transform ft -> A(r') = X(R(-psi) r'), cubic interpolation on a grid twice as fine."""
+def turn_images(ft: torch.Tensor, n: int, psi: torch.Tensor) -> torch.Tensor:
+    """Images X with transform ft -> A(r') = X(R(-psi) r'), (b, n, n), cubic interpolation on a grid twice as fine.
+
+    ft: (b, n, n // 2 + 1), centred; psi: (b,) in radians.
+    """
     fine = centred_irfft2(fourier_pad(ft, n, 2 * n), 2 * n)
     axis = torch.arange(n, device=psi.device, dtype=torch.float32) - n // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")

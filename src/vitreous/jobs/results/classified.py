@@ -78,7 +78,7 @@ def open_classified(
     if not path.exists():
         raise JobFolderError(f"{path} does not exist; expected the folder of a finished 2D classification")
     manifest = read_manifest(path) if path.is_dir() else None
-    kinds = (*CLASSIFICATIONS, "isac", "align")
+    kinds = (*CLASSIFICATIONS, "isac", "align", "msa")
     if manifest is not None and manifest.task not in kinds:
         raise JobFolderError(f"{path} is the folder of a {manifest.task} job; expected one of {', '.join(kinds)}")
     if (path / "isac_classes.star").is_file():

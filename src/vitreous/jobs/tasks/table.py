@@ -44,6 +44,10 @@ TASKS = {
         module="vitreous.jobs.tasks.model_bias",
         help="Model bias: what appears when pure noise is aligned to a reference.",
     ),
+    "msa": Entry(
+        module="vitreous.jobs.tasks.msa",
+        help="Multivariate statistical analysis of aligned particles: eigenimages, factor maps, classes.",
+    ),
     "stability": Entry(
         module="vitreous.jobs.tasks.stability",
         help="How stable the classes of a 2D classification are, aligned anew from random beginnings.",
