@@ -266,13 +266,15 @@ CASES = {
     "one_bad_stack_ends_every_job": Case(expected="`check` and all jobs go on with the rest", tried=_bad_stack),
     "one_hot_pixel_ruins_all": Case(expected="named, and the classes are found", tried=_hot_pixel),
     "one_nan_defocus_ends_class2d": Case(expected="the particle gets no weight, the rest goes on", tried=_nan_defocus),
-    "phase_flipped_cannot_be_said": Case(expected="`--ctf_phase_flipped` is right", tried=_phase_flipped),
+    "phase_flipped_cannot_be_said": Case(expected="`class2d --ctf_phase_flipped` is right", tried=_phase_flipped),
     "phase_plate": Case(expected="300 phase shifts can be used", tried=_phase_plate),
     "pixel_sizes_differ_by_a_quarter_percent": Case(expected="used with a note", tried=_pixel_sizes),
     "premultiplied_ctf_applied_again": Case(
         expected="right in `class2d`, refused before work elsewhere", tried=_premultiplied
     ),
-    "relion_continue_command": Case(expected="RELION's `--continue` goes on, to more iterations", tried=_continue),
+    "relion_continue_command": Case(
+        expected="`class2d --continue`, as RELION has it, goes on, to more iterations", tried=_continue
+    ),
     "resume_changed_input": Case(expected="refused, the file is named", tried=_changed),
     "run_goes_on_with_dark_particles": Case(expected="stops, or turns them over and says so", tried=_dark),
     "sigbus_full_disk": Case(expected="an error with file and bytes", tried=_full_disk),

@@ -3,7 +3,8 @@
 Twenty sets of images without any particle: white, coloured, low-passed and denoised noise, and noise with outliers
 (hot pixels, strong and constant images), 300 to 5,000 images. Everything that a command calls a resolution, a
 structure, a stable class or a signal is a claim. What has ended stands in `bench-out/noise-sets/ended`, so that a
-measurement that was stopped goes on where it was; `--again` begins anew.
+measurement that was stopped goes on where it was; `python -m benchmarks noise-sets --again` begins anew. A mixture
+describes whatever it is given and claims nothing: for it, "nothing found" says that it ended well.
 """
 
 import argparse
