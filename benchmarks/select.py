@@ -82,7 +82,8 @@ def _score(folder: Path) -> dict[str, Any]:
     kept_class = chosen.numbers("vtrSelected") > 0
     tables = {name: read_star(folder / f"{name}.star")["particles"] for name in ("selected", "excluded")}
     is_good = {
-        name: np.array([good[_plain(image)] for image in table.text("rlnImageName")]) for name, table in tables.items()
+        name: np.array([good[_plain(image)] for image in table.text("rlnImageName")], bool)
+        for name, table in tables.items()
     }
     label = tables["excluded"].numbers("rlnClassNumber").astype(int)
     outlier = np.r_[False, kept_class][label]
