@@ -111,3 +111,19 @@ def test_particles_without_a_part_have_none_in_a_reconstruction(folder, vitreous
     assert ended.code == 0, ended.err
     assert "3 particles have no part" in ended.out + ended.err
     assert len(read_star(tmp_path / "rec" / "reconstruction_data.star")["particles"]) == len(particles) - 3
+
+
+def test_defocus_and_contrast_are_in_the_table_beside_what_was_given(simulated, vitreous, tmp_path):
+    """One change per micrograph and half; the columns of the input under another name; contrasts are 1 on average."""
+    words = ("--refine-defocus", "groups", "--refine-scale", "particles", *QUICK)
+    ended = vitreous("refine", simulated / "truth.star", "-o", tmp_path / "o", *words)
+    assert ended.code == 0, ended.err
+    given = read_particles(simulated / "truth.star").table
+    table = read_star(tmp_path / "o" / "refined_data.star")["particles"]
+    assert table.numbers("vtrDefocusUGiven") == pytest.approx(given.numbers("rlnDefocusU"), abs=0.1)
+    change = table.numbers("rlnDefocusU") - table.numbers("vtrDefocusUGiven")
+    assert table.numbers("rlnDefocusV") - table.numbers("vtrDefocusVGiven") == pytest.approx(change, abs=0.01)
+    assert len(np.unique(change.round(2))) <= 2 * 3  # halves of three micrographs
+    assert (table.numbers("vtrSigmaDefocus") > 0).all()
+    assert table.numbers("vtrScale").mean() == pytest.approx(1.0, abs=0.1)
+    assert (table.numbers("vtrSigmaScale") > 0).all()

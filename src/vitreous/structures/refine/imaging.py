@@ -15,7 +15,8 @@ nothing about their defocus, t is 0 and they keep that of their group.
 Three things keep defocus from standing in for other errors. Up to the first maximum of the CTF it changes amplitudes
 alone, which the scale of a particle and the spectrum of the map change as well: these rings have no say. The reference
 is shrunk towards 0 where it is noisy, and a smaller CTF would do the same: every ring of it is scaled to the images of
-a tile first. And what all groups have in common is taken off, since a map with another envelope explains it, too.
+a tile first, for contrasts too, which would all be too large. And what all groups have in common is taken off, since a
+map with another envelope explains it, too.
 """
 
 import math
@@ -122,7 +123,8 @@ def image_anew(
     sums, q = _ring_sums(data, index, images, volume_ft, rotation, origin_A, noise_power)
     assert data.ctf is not None
     of_file = 0.5 * (data.ctf.defocus_u_A + data.ctf.defocus_v_A)[index, None]
-    beyond = _calibrated(sums, q, *imaging.of(index)) * (np.abs(q * of_file) > math.pi / 2)
+    sums = _calibrated(sums, q, *imaging.of(index))
+    beyond = sums * (np.abs(q * of_file) > math.pi / 2)
     d, s = (values.copy() for values in imaging.of(index))
     centre, spread = imaging.defocus_centre_A[index], imaging.defocus_spread_A
     if defocus:
