@@ -124,7 +124,9 @@ class MSARun:
         if state.moments is None:
             moments = self._moments()
             self.metric(moments)
-            basis = np.zeros((0, 0)) if self.exact else random_start(self.rows.shape[1], len(self.rows), count, state.seed)
+            basis = (
+                np.zeros((0, 0)) if self.exact else random_start(self.rows.shape[1], len(self.rows), count, state.seed)
+            )
             return replace(following, moments=moments, basis=basis), {"pass": "moments"}
         metric = self.metric(state.moments)
         if self.exact and state.factors is None:

@@ -81,7 +81,11 @@ def write_msa(folder: Path, result: MSAResult, particles: ParticleSet) -> None:
         "rlnEstimatedResolution": np.round(resolution, 4),
         "vtrPopulation": result.population,
     }
-    general: dict[str, Any] = {"rlnNrClasses": [count], "rlnPixelSize": [pixel], "rlnOriginalImageSize": [len(result.mask)]}
+    general: dict[str, Any] = {
+        "rlnNrClasses": [count],
+        "rlnPixelSize": [pixel],
+        "rlnOriginalImageSize": [len(result.mask)],
+    }
     blocks = {"model_general": Table.from_arrays(general, loop=False), "model_classes": Table.from_arrays(classes)}
     write_star(folder / MODEL, blocks)
     write_star(folder / FACTORS, {"factors": _factor_table(result)})
