@@ -30,6 +30,7 @@ from vitreous.jobs.tasks.initial import run_initial as run_initial
 from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
+from vitreous.jobs.tasks.pick import run_pick as run_pick
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess as PostProcess
@@ -41,6 +42,7 @@ from vitreous.jobs.tasks.refine import run_refine as run_refine
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.stability import run_stability as run_stability
 from vitreous.jobs.tasks.table import write_report as write_report
+from vitreous.micrographs import Pick as Pick
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
 from vitreous.mixtures import InitialModel as InitialModel
 from vitreous.mixtures import KnownPoses as KnownPoses
