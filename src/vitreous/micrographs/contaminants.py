@@ -2,8 +2,8 @@
 
 All particles of a micrograph weigh the same, in whatever view: the sum over a projection is that of the map. Ice and
 aggregates are heavier and stronger, fragments lighter and weaker. What most picks of the micrograph have in common is
-taken for the particle; the distance from it, in robust standard deviations, is taken off the score little by little, and
-what is far off is excluded.
+taken for the particle; the distance from it, in robust standard deviations, is taken off the score little by little,
+and what is far off is excluded.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
 """The matched filter over all templates and rotations, and its score against the surroundings.
 
-With a micrograph ``G = sum C T + N``, N of power P_N, the filter of template T is ``c = F^-1[conj(C T) G / P_N]``; divided
-by the root of ``sum |C T|^2 / P_N`` it has variance 1 in noise, and its height is the amplitude signal-to-noise ratio of
-the particle there (North 1943; for micrographs Sigworth 2004). Two more factors are in the
-weights. Templates are multiplied by ``2^-(k D / detail)^2``: a particle differs from the nearest template of a few
-dozen, and the best filter for one that is only known to be near T is the mean over what it may be, which has lost its
-fine detail. What is slower than the particle is left out, since backgrounds vary there more than P_N says.
+With a micrograph ``G = sum C T + N``, N of power P_N, the filter of template T is ``c = F^-1[conj(C T) G / P_N]``.
+Divided by the root of ``sum |C T|^2 / P_N`` it has variance 1 in noise, and its height is the amplitude
+signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004). Two more factors are in the weights. Templates are
+multiplied by ``2^-(k D / detail)^2``: a particle differs from the nearest template of a few dozen, and the best filter
+for one that is only known to be near T is the mean over what it may be, which has lost its fine detail. What is slower
+than the particle is left out, since backgrounds vary there more than P_N says.
 
 The maximum over all filters is high wherever there is much contrast, so that what counts is how far it stands out from
 its surroundings: its difference from the local mean, in local standard deviations.
@@ -36,7 +36,7 @@ class Filtered:
     energy: (
         torch.Tensor
     )  # of a filter per power of its template, with the number of Fourier coefficients that stand for it
-    mass: np.ndarray  # (rows, columns), the whitened image within the resolution of the templates
+    smooth: np.ndarray  # (rows, columns), the image within the resolution of the templates
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,13 +71,13 @@ def filtered(
     ft = torch.fft.rfft2(torch.from_numpy(padded))
     twice = np.where((np.arange(k.shape[1]) == 0) | (2 * np.arange(k.shape[1]) == wide), 1.0, 2.0)
     weight = (transfer * seen / power).astype(np.float32)
-    whitened = torch.fft.irfft2(ft * torch.from_numpy((seen / np.sqrt(power)).astype(np.float32)), s=(tall, wide))
+    smooth = torch.fft.irfft2(ft * torch.from_numpy(seen.astype(np.float32)), s=(tall, wide))
     return Filtered(
         shape=(rows, columns),
         padded=(tall, wide),
         weighted=ft * torch.from_numpy(weight),
         energy=torch.from_numpy((transfer * weight * seen * twice).astype(np.float32)),
-        mass=whitened[:rows, :columns].numpy(),
+        smooth=smooth[:rows, :columns].numpy(),
     )
 
 

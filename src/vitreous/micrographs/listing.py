@@ -37,9 +37,9 @@ def list_micrographs(
 ) -> tuple[ListedMicrograph, ...]:
     """The micrographs of files, of patterns (``*.mrc``) and of STAR lists, in the order given.
 
-    Names in a list are looked for below ``project``, below the list, and where the program was started. ``pixel_size_A``
-    overrules what lists and headers say. Micrographs need not be there yet: what is wrong with one is found when it is
-    read. Raises FileNotFoundError for a pattern that nothing fits and a list that is not there, ParticleFileError for
+    Names in a list are looked for below ``project``, below the list, and where the program was started.
+    ``pixel_size_A`` overrules what lists and headers say. Micrographs need not be there yet: what is wrong with one is found
+    when it is read. Raises FileNotFoundError for a pattern that nothing fits and a list that is not there, ParticleFileError for
     a list without micrographs and for two of the same name.
     """
     found: list[ListedMicrograph] = []
@@ -54,8 +54,8 @@ def list_micrographs(
     double = [stem for stem, count in Counter(m.stem for m in found).items() if count > 1]
     if double:
         raise ParticleFileError(
-            f"{len(double)} name(s) of micrographs occur twice, such as {double[0]}: coordinates are called after them; "
-            "pick them in jobs of their own"
+            f"{len(double)} name(s) of micrographs occur twice, such as {double[0]}: coordinates are called after "
+            "them; pick them in jobs of their own"
         )
     return tuple(found)
 

@@ -25,7 +25,7 @@ def find_peaks(score: np.ndarray, distance_px: float, lowest: float) -> np.ndarr
 
 
 def refined_peaks(score: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Maxima of parabolas through three pixels along each axis: (n, 2) rows and columns, moved by half a pixel at most."""
+    """Maxima of parabolas through three pixels along each axis, half a pixel away at most: (n, 2) rows and columns."""
     place = index.astype(np.float64)
     for axis in (0, 1):
         inside = (index[:, axis] > 0) & (index[:, axis] < score.shape[axis] - 1)

@@ -9,7 +9,7 @@ from vitreous.micrographs.contaminants import disc_sum, oddness
 from vitreous.micrographs.detection import Scan, filtered, local_score, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
 from vitreous.micrographs.settings import Pick
-from vitreous.micrographs.spectra import noise_of, patch_spectra
+from vitreous.micrographs.spectra import quiet_noise
 from vitreous.micrographs.templates import Bank
 from vitreous.micrographs.threshold import calibrated, local_noise
 from vitreous.optics import CTFParameters
@@ -17,11 +17,9 @@ from vitreous.optics import CTFParameters
 __all__ = ["Picks", "pick_micrograph", "working_pixel_A"]
 
 PIXELS_PER_DIAMETER = 20  # of the images that are searched: finer detail has no weight in the filters
-THINNED = 3  # every third rotation finds the particles that the noise is estimated without
 APART = 0.5  # diameters between candidates, before the distance that is asked for
 LISTED = 2.0  # local score below which nothing is a candidate
-STANDS_OUT = 3.0  # local score of the first look, in whose surroundings no noise is measured
-COVERED = 0.5  # diameters about it
+USUAL = 50.0  # expected false candidates among those that the usual is learned from: the best of them by far
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +64,7 @@ def pick_micrograph(
             f"{columns} x {rows} pixels of {pixel_size_A:g} A are less than a template of "
             f"{bank.filters.shape[1] * bank.pixel_size_A:.0f} A: is the pixel size or the diameter wrong?"
         )
-    found = _twice_filtered(image, bank, settings, ctf if settings.ctf else None)
+    found = _filtered(image, bank, settings, ctf if settings.ctf else None)
     score = local_score(found.scan.highest, bank.diameter_px)
     index = find_peaks(score, APART * bank.diameter_px, LISTED)
     return _judged(index, score, found, image, bank, settings, data.shape)
@@ -78,43 +76,24 @@ class _Found:
     mass: np.ndarray
     noise: np.ndarray  # standard deviation of the response at every pixel
     limit: float  # of the response in such deviations
+    usual: float  # the same, above which particles are compared with each other
 
 
-def _twice_filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters | None) -> _Found:
-    """First with the noise of quiet patches and some rotations, then with that of patches without particles."""
+def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters | None) -> _Found:
     assert settings.detail is not None and settings.false_picks is not None  # noqa: PT018 both have been chosen
     diameter_px, detail = bank.diameter_px, settings.detail
-    spectra = patch_spectra(image.data, diameter_px)
-    power = noise_of(spectra)
-    if settings.whiten:
-        few = bank.thinned(THINNED)
-        first = scan(filtered(image.data, few, power, ctf, detail=detail, whiten=True), few)
-        standing_out = find_peaks(local_score(first.highest, diameter_px), APART * diameter_px, STANDS_OUT)
-        power = noise_of(spectra, _around(standing_out, COVERED * diameter_px, image.data.shape))
+    power = quiet_noise(image.data, diameter_px)
     ready = filtered(image.data, bank, power, ctf, detail=detail, whiten=settings.whiten)
     found = scan(ready, bank)
     calibration = calibrated(bank, power, ctf, detail=detail, whiten=settings.whiten)
+    area = image.data.size / diameter_px**2
     return _Found(
         scan=found,
-        mass=disc_sum(ready.mass, diameter_px),
+        mass=disc_sum(ready.smooth, diameter_px),
         noise=local_noise(found.highest, calibration, diameter_px),
-        limit=calibration.threshold(settings.false_picks, image.data.size / diameter_px**2),
+        limit=calibration.threshold(settings.false_picks, area),
+        usual=calibration.threshold(max(USUAL, settings.false_picks), area),
     )
-
-
-def _around(index: np.ndarray, reach_px: float, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) bool, within reach of one of the places."""
-    covered = np.zeros(shape, bool)
-    reach = int(np.ceil(reach_px))
-    axis = np.arange(-reach, reach + 1)
-    disc = np.hypot(axis[:, None], axis) <= reach_px
-    for y, x in index:
-        top, left = max(0, y - reach), max(0, x - reach)
-        bottom, right = min(shape[0], y + reach + 1), min(shape[1], x + reach + 1)
-        covered[top:bottom, left:right] |= disc[
-            top - y + reach : bottom - y + reach, left - x + reach : right - x + reach
-        ]
-    return covered
 
 
 def _judged(
@@ -129,7 +108,7 @@ def _judged(
     at = tuple(index.T)
     response = found.scan.highest[at]
     significance = response / found.noise[at]
-    odd = oddness(score[at], response, found.mass[at], significance >= found.limit)
+    odd = oddness(score[at], response, found.mass[at], significance >= found.usual)
     merit = score[at] - (odd.price if settings.contaminants else 0.0)
     order = np.argsort(-merit, kind="stable")
     place = refined_peaks(score, index)[order]

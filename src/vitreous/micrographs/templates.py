@@ -42,18 +42,6 @@ class Bank:
         """(angles,) in-plane rotations, rlnAnglePsi."""
         return np.arange(self.angles) * (360.0 / self.angles)
 
-    def thinned(self, step: int) -> "Bank":
-        """Every ``step``-th rotation of every template, for a first look."""
-        if self.angles < 2 * step or self.angles % step:
-            return self
-        kept = self.filters.reshape(-1, self.angles, *self.filters.shape[1:])[:, ::step]
-        return Bank(
-            filters=np.ascontiguousarray(kept.reshape(-1, *self.filters.shape[1:])),
-            angles=self.angles // step,
-            pixel_size_A=self.pixel_size_A,
-            diameter_A=self.diameter_A,
-        )
-
 
 def box_for(diameter_A: float, pixel_size_A: float) -> int:
     """Side in pixels of the box of a template, even."""

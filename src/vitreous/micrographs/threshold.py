@@ -1,8 +1,8 @@
 """The response above which noise alone makes a stated number of picks per micrograph.
 
-Maxima of a Gaussian field over two shifts and a rotation above x standard deviations number ``K (x^2 - 1) exp(-x^2 / 2)``
-for x from about 3 on (Adler 1981, the Euler characteristic of an excursion set). K is the number of independent
-responses, so to speak: it grows with the area, and with the templates and rotations as far as these differ under the
+Maxima of a Gaussian field over two shifts and a rotation above x standard deviations number
+``K (x^2 - 1) exp(-x^2 / 2)`` for x from about 3 on (Adler 1981, the Euler characteristic of an excursion set). K is the number of
+independent responses, so to speak: it grows with the area, and with the templates and rotations as far as these differ under the
 CTF and the noise of this micrograph. It is measured on a picture of Gaussian noise with the spectrum of the micrograph,
 from the response that a certain number of peaks exceed, and extrapolated by the formula.
 

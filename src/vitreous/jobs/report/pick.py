@@ -90,8 +90,8 @@ def _pictures(found: PickFolder) -> Section:
     return Section(
         name="micrographs",
         title="Micrographs",
-        hint="Picks are circled. Dashed circles were excluded: hover over one to see why. The slider shows what a higher "
-        "threshold of the score would leave; a click on a picture makes it large.",
+        hint="Picks are circled. Dashed circles were excluded: hover over one to see why. The slider shows what a "
+        "higher threshold of the score would leave; a click on a picture makes it large.",
         panels=panels if found.shown else (),
     )
 
@@ -130,8 +130,8 @@ def _scores(found: PickFolder) -> Section:
     return Section(
         name="scores",
         title="Scores",
-        hint="The score says how far a particle stands out from its surroundings, less what it costs to be unlike the other "
-        "picks of its micrograph. The significance is what the threshold is for.",
+        hint="The score says how far a particle stands out from its surroundings, less what it costs to be unlike the "
+        "other picks of its micrograph. The significance is what the threshold is for.",
         panels=(Charts(drawings=tuple(drawings)),) if drawings else (),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.report.images import png
@@ -68,7 +69,9 @@ def write_tables(folder: Path, micrographs: Sequence[ListedMicrograph], result: 
         if count > 0:
             parts.append(read_star(folder / FOLDER / (listed.stem + SUFFIX))[""])
             names += [listed.name] * len(parts[-1])
-    columns = {name: np.concatenate([part.numbers(name) for part in parts] or [[]]) for name in (*NAMES, SIGNIFICANCE)}
+    columns = {
+        name: np.concatenate([part.numbers(name) for part in parts] or [np.zeros(0)]) for name in (*NAMES, SIGNIFICANCE)
+    }
     columns["rlnClassNumber"] = columns["rlnClassNumber"].astype(np.int64)
     write_star(folder / PICKS, {"particles": Table.from_arrays({"rlnMicrographName": names, **columns})})
     used = [listed for listed, count in zip(micrographs, result.found, strict=True) if count >= 0]
@@ -83,7 +86,7 @@ def write_tables(folder: Path, micrographs: Sequence[ListedMicrograph], result: 
             )
         },
     )
-    table = {
+    table: dict[str, ArrayLike] = {
         "rlnMicrographName": [listed.name for listed in micrographs],
         "vtrPicks": result.found.clip(min=0),
         "vtrThreshold": np.round(result.threshold, 3),

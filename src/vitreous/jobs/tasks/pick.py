@@ -77,7 +77,7 @@ class _Looked:
 
 
 def _prepare(source: Micrographs, settings: Pick, resources: Resources) -> Prepared[PickState, PickState]:
-    given = (source.micrographs,) if isinstance(source.micrographs, Path) else source.micrographs
+    given: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.micrographs, dtype=object)))
     listed = list_micrographs(given, project=source.project, pixel_size_A=source.pixel_size_A)
     looked = _looked(source, settings)
     used = settings.chosen(ball=looked.ball)
