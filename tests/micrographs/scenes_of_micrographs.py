@@ -29,7 +29,7 @@ def spread(n: int, size: tuple[int, int], seed: int, apart: float = 34.0) -> np.
 
 
 def micrograph(
-    n: int = 24, *, size: tuple[int, int] = (256, 320), contrast: float = 1.0, seed: int = 0
+    n: int = 14, *, size: tuple[int, int] = (320, 384), contrast: float = 2.0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """(picture (rows, columns), places x, y of the particles); noise of standard deviation 1 on a ground of 100."""
     rng = np.random.default_rng(seed)

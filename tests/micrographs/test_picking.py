@@ -81,14 +81,14 @@ def test_whatever_is_no_pick_has_a_reason_and_picks_keep_their_distance():
     assert len(xy) > 1
     distance = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(xy))
     assert distance.min() >= 250.0 / PIXEL_A
-    assert (np.minimum(xy, np.array([319, 255]) - xy) >= 300.0 / PIXEL_A - 1e-3).all()
+    assert (np.minimum(xy, np.array([383, 319]) - xy) >= 300.0 / PIXEL_A - 1e-3).all()
 
 
 def test_strong_dark_discs_among_particles_are_excluded():
     size = (384, 384)
-    picture, places = micrograph(30, size=size, contrast=1.5, seed=3)
+    picture, places = micrograph(24, size=size, seed=3)
     axis = np.arange(40) - 20
-    ice = 12.0 * (np.hypot(axis[:, None], axis) < 9)
+    ice = 20.0 * (np.hypot(axis[:, None], axis) < 9)
     spots = [place for place in spread(400, size, 5, apart=1.0) if np.hypot(*(places - place).T).min() > 45][:2]
     for x, y in spots:
         picture[y - 20 : y + 20, x - 20 : x + 20] -= ice.astype(np.float32)[: size[0], : size[1]]
@@ -126,7 +126,7 @@ def test_the_filter_is_a_correlation_with_the_template():
     y, x = 30, 34
     patch = noise[y - m // 2 : y - m // 2 + m, x - m // 2 : x - m // 2 + m]
     slow = float((patch * template).sum() / np.sqrt(np.square(template).sum()))
-    assert fast[y, x] == pytest.approx(slow, abs=0.35)  # what is slower than the particle is left out
+    assert fast[y, x] == pytest.approx(slow, abs=0.8)  # what is slower than the particle is left out
 
 
 def test_the_stated_number_of_false_picks_is_right_within_a_factor_of_three():
@@ -141,10 +141,10 @@ def test_the_stated_number_of_false_picks_is_right_within_a_factor_of_three():
 
 @pytest.mark.parametrize("count", [0.1, 1.0, 30.0])
 def test_thresholds_and_expected_numbers_are_inverse(count):
-    calibration = Calibration(rate=40.0, low=1.0)
+    calibration = Calibration(rate=40.0, low=(1.0,))
     assert calibration.expected(calibration.threshold(count, 100.0), 100.0) == pytest.approx(count)
     assert calibration.threshold(count, 1e4) > calibration.threshold(count, 100.0)
-    assert Calibration(rate=1e-9, low=1.0).threshold(count, 1.0) == pytest.approx(2.0)
+    assert Calibration(rate=1e-9, low=(1.0,)).threshold(count, 1.0) == pytest.approx(2.0)
 
 
 def test_more_filters_make_more_peaks_of_noise():

@@ -1,5 +1,7 @@
 """Micrographs from files and lists, and files that are none."""
 
+import warnings
+
 import mrcfile
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from vitreous.particles import ParticleFileError, Table, write_star
 
 
 def write(path, data, pixel_A=1.5):
-    with mrcfile.new(path, overwrite=True) as file:
+    with warnings.catch_warnings(action="ignore"), mrcfile.new(path, overwrite=True) as file:
         file.set_data(data)
         file.voxel_size = pixel_A
     return path

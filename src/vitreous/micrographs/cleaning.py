@@ -10,7 +10,7 @@ __all__ = ["CleanImage", "clean", "flattened", "without_hot_pixels"]
 
 HOT = 6.0  # robust standard deviations of a pixel from the median of its neighbours
 BLOCKS = 32  # per side, whose means the background is fitted to
-DEEPEST = 0.2  # of its largest value: below, contrast is not divided by the background
+DEEPEST = 0.2  # of its largest value: below, or below the noise, a background is no dose
 ROBUST, PASSES = 1.5, 8
 
 
@@ -69,7 +69,7 @@ def flattened(data: np.ndarray) -> np.ndarray:
     one, along_u, along_v, uu, vv, uv = fit
     ground = (along_v * v + vv * v * v)[:, None] + (one + along_u * u + uu * u * u) + uv * np.outer(v, u)
     flat = data - ground
-    if ground.min() > DEEPEST * ground.max():
+    if ground.min() > max(DEEPEST * ground.max(), flat.std()):
         flat *= ground.mean() / ground
     return (flat - flat.mean()).astype(np.float32)
 

@@ -2,10 +2,12 @@
 
 With a micrograph ``G = sum C T + N``, N of power P_N, the filter of template T is ``c = F^-1[conj(C T) G / P_N]``.
 Divided by the root of ``sum |C T|^2 / P_N`` it has variance 1 in noise, and its height is the amplitude
-signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004). Two more factors are in the weights. Templates are
-multiplied by ``2^-(k D / detail)^2``: a particle differs from the nearest template of a few dozen, and the best filter
-for one that is only known to be near T is the mean over what it may be, which has lost its fine detail. What is slower
-than the particle is left out, since backgrounds vary there more than P_N says.
+signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004).
+
+Two more factors are in the weights. Templates are multiplied by ``2^-(k D / detail)^2``: a particle differs from the
+nearest template of a few dozen, and the best filter for one that is only known to be near T is the mean over what it
+may be, which has lost its fine detail. What is slower than the particle is left out, since backgrounds vary there more
+than P_N says.
 
 The maximum over all filters is high wherever there is much contrast, so that what counts is how far it stands out from
 its surroundings: its difference from the local mean, in local standard deviations.

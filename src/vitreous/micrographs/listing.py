@@ -38,9 +38,9 @@ def list_micrographs(
     """The micrographs of files, of patterns (``*.mrc``) and of STAR lists, in the order given.
 
     Names in a list are looked for below ``project``, below the list, and where the program was started.
-    ``pixel_size_A`` overrules what lists and headers say. Micrographs need not be there yet: what is wrong with one is found
-    when it is read. Raises FileNotFoundError for a pattern that nothing fits and a list that is not there, ParticleFileError for
-    a list without micrographs and for two of the same name.
+    ``pixel_size_A`` overrules what lists and headers say. Micrographs need not be there yet: what is wrong with
+    one is found when it is read. Raises FileNotFoundError for a pattern that nothing fits and a list that is not there,
+    ParticleFileError for a list without micrographs and for two of the same name.
     """
     found: list[ListedMicrograph] = []
     for path in map(Path, given):

@@ -11,15 +11,14 @@ from vitreous.micrographs.peaks import find_peaks, refined_peaks
 from vitreous.micrographs.settings import Pick
 from vitreous.micrographs.spectra import quiet_noise
 from vitreous.micrographs.templates import Bank
-from vitreous.micrographs.threshold import calibrated, local_noise
+from vitreous.micrographs.threshold import Calibration, calibrated, local_noise
 from vitreous.optics import CTFParameters
 
 __all__ = ["Picks", "pick_micrograph", "working_pixel_A"]
 
 PIXELS_PER_DIAMETER = 20  # of the images that are searched: finer detail has no weight in the filters
 APART = 0.5  # diameters between candidates, before the distance that is asked for
-LISTED = 2.0  # local score below which nothing is a candidate
-USUAL = 50.0  # expected false candidates among those that the usual is learned from: the best of them by far
+LISTED = 1.0  # local score below which nothing is a candidate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +75,8 @@ class _Found:
     mass: np.ndarray
     noise: np.ndarray  # standard deviation of the response at every pixel
     limit: float  # of the response in such deviations
-    usual: float  # the same, above which particles are compared with each other
+    calibration: Calibration
+    area: float  # of the micrograph in squares of the diameter
 
 
 def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters | None) -> _Found:
@@ -92,7 +92,8 @@ def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters 
         mass=disc_sum(ready.smooth, diameter_px),
         noise=local_noise(found.highest, calibration, diameter_px),
         limit=calibration.threshold(settings.false_picks, area),
-        usual=calibration.threshold(max(USUAL, settings.false_picks), area),
+        calibration=calibration,
+        area=area,
     )
 
 
@@ -108,7 +109,9 @@ def _judged(
     at = tuple(index.T)
     response = found.scan.highest[at]
     significance = response / found.noise[at]
-    odd = oddness(score[at], response, found.mass[at], significance >= found.usual)
+    odd = oddness(
+        score[at], response, found.mass[at], significance >= found.calibration.mostly_real(significance, found.area)
+    )
     merit = score[at] - (odd.price if settings.contaminants else 0.0)
     order = np.argsort(-merit, kind="stable")
     place = refined_peaks(score, index)[order]

@@ -1,13 +1,13 @@
 """The response above which noise alone makes a stated number of picks per micrograph.
 
 Maxima of a Gaussian field over two shifts and a rotation above x standard deviations number
-``K (x^2 - 1) exp(-x^2 / 2)`` for x from about 3 on (Adler 1981, the Euler characteristic of an excursion set). K is the number of
-independent responses, so to speak: it grows with the area, and with the templates and rotations as far as these differ under the
-CTF and the noise of this micrograph. It is measured on a picture of Gaussian noise with the spectrum of the micrograph,
-from the response that a certain number of peaks exceed, and extrapolated by the formula.
+``K (x^2 - 1) exp(-x^2 / 2)`` for x from about 3 on (Adler 1981, the Euler characteristic of an excursion set). K is the
+number of independent responses, so to speak: it grows with the area, and with the templates and rotations as far as
+these differ under the CTF and the noise of this micrograph. It is measured on a picture of Gaussian noise with the
+spectrum of the micrograph, from the response that a certain number of peaks exceed, and extrapolated by the formula.
 
 How large a standard deviation is, is measured in the micrograph itself and from place to place, since carbon and thick
-ice are louder: by the fifth of the highest responses that lie lowest, between particles, against that of the noise
+ice are louder: by the lower quantiles of the highest response, which lie between particles, against those of the noise
 picture. A copy of the micrograph with random phases would spread carbon over the whole picture, and hide it.
 """
 
@@ -30,7 +30,8 @@ SIDE = 12.0  # diameters, of the picture of noise
 COUNTED = 12  # peaks that K comes from
 APART = 0.5  # diameters between peaks
 LEAST_X, MOST_X = 2.0, 35.0
-LOW = 0.2  # quantile of the highest responses that lies between particles
+DOUBT = 0.25  # share of noise among what particles are learned from
+LOW = (0.05, 0.2, 0.35)  # quantiles of the highest response that lie between particles
 WINDOW, STEP = 3.0, 0.75  # diameters: width of the windows whose quantiles are taken, and their distance
 
 
@@ -39,7 +40,7 @@ class Calibration:
     """What a bank gives in noise of variance 1."""
 
     rate: float  # K per square of the diameter
-    low: float  # the quantile LOW of the highest response
+    low: tuple[float, ...]  # the quantiles LOW of the highest response
 
     def expected(self, x: float, area: float) -> float:
         """Number of peaks above x in an area that is given in squares of the diameter."""
@@ -50,6 +51,13 @@ class Calibration:
         if self.expected(LEAST_X, area) <= count:
             return LEAST_X
         return float(brentq(lambda x: np.log(self.expected(x, area) / count), LEAST_X, MOST_X))
+
+    def mostly_real(self, x: np.ndarray, area: float) -> float:
+        """The lowest of the values x (n,) that noise exceeds at most a quarter as often as these do; inf for none."""
+        ordered = np.sort(x[x >= LEAST_X])[::-1]
+        expected = np.array([self.expected(float(value), area) for value in ordered])
+        good = np.flatnonzero(expected <= DOUBT * np.arange(1, len(ordered) + 1))
+        return float(ordered[good[-1]]) if len(good) else np.inf
 
 
 def calibrated(
@@ -67,19 +75,20 @@ def calibrated(
     ordered = highest[tuple(index.T)]
     x = max(float(ordered[min(COUNTED, len(ordered)) - 1]), LEAST_X)
     rate = max(1, int((ordered >= x).sum())) / (side / diameter_px) ** 2 / _tail(x)
-    return Calibration(rate=rate, low=float(np.quantile(highest, LOW)))
+    return Calibration(rate=rate, low=tuple(np.quantile(highest, LOW).tolist()))
 
 
 def local_noise(highest: np.ndarray, calibration: Calibration, diameter_px: float) -> np.ndarray:
     """Standard deviation of the response in noise at every pixel, (rows, columns)."""
     half = 0.5 * WINDOW * diameter_px
     rows, columns = (np.arange(0.0, n + STEP * diameter_px, STEP * diameter_px) for n in highest.shape)
-    low = np.empty((len(rows), len(columns)))
+    expected = np.array(calibration.low)
+    scale = np.empty((len(rows), len(columns)))
     for i, y in enumerate(rows):
         for j, x in enumerate(columns):
             top, left = int(max(0, y - half)), int(max(0, x - half))
-            low[i, j] = np.quantile(highest[top : int(y + half) + 1, left : int(x + half) + 1], LOW)
-    scale = np.maximum(low / calibration.low, 1e-3)
+            low = np.quantile(highest[top : int(y + half) + 1, left : int(x + half) + 1], LOW)
+            scale[i, j] = max(low @ expected / (expected @ expected), 1e-3)
     at = np.meshgrid(*(np.arange(n) / (STEP * diameter_px) for n in highest.shape), indexing="ij")
     return map_coordinates(scale, at, order=1, mode="nearest")
 
