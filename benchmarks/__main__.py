@@ -45,6 +45,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "collapse": False,
     "components": False,
     "mixture-fit": False,
+    "picking": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"

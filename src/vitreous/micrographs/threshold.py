@@ -8,7 +8,7 @@ spectrum of the micrograph, from the response that a certain number of peaks exc
 
 How large a standard deviation is, is measured in the micrograph itself and from place to place, since carbon and thick
 ice are louder: by the lower quantiles of the highest response, which lie between particles, against those of the noise
-picture. A copy of the micrograph with random phases would spread carbon over the whole picture, and hide it.
+picture. Where they are much farther apart than in noise, as about an edge of carbon, their distance is the measure. A copy of the micrograph with random phases would spread carbon over the whole picture, and hide it.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ APART = 0.5  # diameters between peaks
 LEAST_X, MOST_X = 2.0, 35.0
 DOUBT = 0.25  # share of noise among what particles are learned from
 LOW = (0.05, 0.2, 0.35)  # quantiles of the highest response that lie between particles
+ALLOWED = 0.3  # by which particles widen the distance of these quantiles, relative to that in noise
 WINDOW, STEP = 3.0, 0.75  # diameters: width of the windows whose quantiles are taken, and their distance
 
 
@@ -88,7 +89,8 @@ def local_noise(highest: np.ndarray, calibration: Calibration, diameter_px: floa
         for j, x in enumerate(columns):
             top, left = int(max(0, y - half)), int(max(0, x - half))
             low = np.quantile(highest[top : int(y + half) + 1, left : int(x + half) + 1], LOW)
-            scale[i, j] = max(low @ expected / (expected @ expected), 1e-3)
+            spread = (low[-1] - low[0]) / (expected[-1] - expected[0])
+            scale[i, j] = max(low @ expected / (expected @ expected), spread - ALLOWED, 1e-3)
     at = np.meshgrid(*(np.arange(n) / (STEP * diameter_px) for n in highest.shape), indexing="ij")
     return map_coordinates(scale, at, order=1, mode="nearest")
 
