@@ -8,7 +8,8 @@ spectrum of the micrograph, from the response that a certain number of peaks exc
 
 How large a standard deviation is, is measured in the micrograph itself and from place to place, since carbon and thick
 ice are louder: by the lower quantiles of the highest response, which lie between particles, against those of the noise
-picture. Where they are much farther apart than in noise, as about an edge of carbon, their distance is the measure. A copy of the micrograph with random phases would spread carbon over the whole picture, and hide it.
+picture. Where they are much farther apart than in noise, as about an edge of carbon, their distance is the measure. A
+copy of the micrograph with random phases would spread carbon over the whole picture, and hide it.
 """
 
 from dataclasses import dataclass
