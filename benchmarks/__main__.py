@@ -50,6 +50,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "mra-collapse": False,
     "components": False,
     "mixture-fit": False,
+    "picking": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"

@@ -25,6 +25,7 @@ from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
+from vitreous.micrographs import Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
 from vitreous.structures.refine import Refine
@@ -143,6 +144,7 @@ def test_make_targets_exist() -> None:
         ("reconstruct.md#Settings of art", ART),
         ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
+        ("pick.md", Pick),
         ("project.md", Project),
         ("postprocess.md", PostProcess),
         ("isac.md", ISAC),

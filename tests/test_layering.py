@@ -8,7 +8,7 @@ import pytest
 import vitreous
 
 ROOT = Path(vitreous.__file__).parent
-METHODS = {"averages", "mixtures", "structures"}  # side by side: none imports another
+METHODS = {"averages", "micrographs", "mixtures", "structures"}  # side by side: none imports another
 FLOORS: list[set[str]] = [
     *(
         {name}

@@ -41,6 +41,7 @@ from vitreous.jobs.tasks.model_bias import run_model_bias as run_model_bias
 from vitreous.jobs.tasks.mra import run_mra as run_mra
 from vitreous.jobs.tasks.msa import run_msa as run_msa
 from vitreous.jobs.tasks.neighbours import run_neighbours as run_neighbours
+from vitreous.jobs.tasks.pick import run_pick as run_pick
 from vitreous.jobs.tasks.pipeline import Pipeline as Pipeline
 from vitreous.jobs.tasks.pipeline import run_pipeline as run_pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess as PostProcess
@@ -52,6 +53,7 @@ from vitreous.jobs.tasks.refine import run_refine as run_refine
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.stability import run_stability as run_stability
 from vitreous.jobs.tasks.table import write_report as write_report
+from vitreous.micrographs import Pick as Pick
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
 from vitreous.mixtures import InitialModel as InitialModel
 from vitreous.mixtures import KnownPoses as KnownPoses

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -31,6 +32,7 @@ from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
 from vitreous.jobs.tasks.table import TASKS, task_of
+from vitreous.micrographs import Pick
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
 from vitreous.particles import read_volume, write_volume
 from vitreous.structures.abinitio import Abinitio
@@ -70,6 +72,18 @@ def half_maps(simulated: Path, done: dict[str, Path]) -> tuple[Path, Path]:
     return folder / "half1.mrc", folder / "half2.mrc"
 
 
+def a_micrograph(simulated: Path, done: dict[str, Path]) -> tuple[Path, ...]:
+    """A dark disc in noise, and a file that is broken."""
+    folder = done["class2d"].parent
+    picture = np.random.default_rng(0).normal(size=(96, 128)).astype(np.float32) + 50.0
+    picture[40:50, 60:70] -= 5.0
+    with mrcfile.new(folder / "one.mrc", overwrite=True) as file:
+        file.set_data(picture)
+        file.voxel_size = 10.0
+    (folder / "two.mrc").write_bytes(b"broken")
+    return folder / "one.mrc", folder / "two.mrc"
+
+
 PARTICLES = simulated_file("particles.star")
 CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
@@ -90,6 +104,7 @@ CASES = {  # a job comes after those that it needs
         source=job("initial"),
         settings=KnownPoses(components=30, box_px=16, counts=500, burn_in_steps=4, samples=3, steps_between=2),
     ),
+    "pick": Case(source=a_micrograph, settings=Pick(diameter_A=120.0)),
     "project": Case(source=simulated_file("volume_1.mrc"), settings=Project(views=5)),
     "postprocess": Case(source=half_maps, settings=PostProcess()),
     "refine": Case(source=simulated_file("truth.star"), settings=Refine(folds=4, iterations=2, initial_lowpass_A=30.0)),

@@ -286,6 +286,8 @@ def _record(job: Job, reporter: Reporter, work: _Work, info: dict[str, Any]) -> 
 def _save(job: Job, work: _Work, state: IterativeState) -> None:
     """The files of an iteration first, then the checkpoint: a job killed in between repeats both."""
     prepared, every, before = work.prepared, work.options.every, state.iteration - 1
+    if prepared.each is not None and state.iteration:
+        prepared.each(job.path, state)
     if prepared.iteration is not None and state.iteration and state.iteration % every == 0:
         prepared.iteration(job.path, state)
         if prepared.forget is not None and every == 1 and before % KEPT_EVERY:

@@ -75,6 +75,7 @@ class Prepared(Generic[S, R]):
     plan: Mapping[str, Any] = field(default_factory=dict)  # of the event with --json
     summary: Mapping[str, Any] = field(default_factory=dict)  # figures that are known before the work, for job.json
     iteration: Callable[[Path, S], None] | None = None  # files of every n-th iteration, written before its checkpoint
+    each: Callable[[Path, S], None] | None = None  # files of every iteration that stay, written before its checkpoint
     forget: Callable[[Path, int], None] | None = None  # removes those of an earlier iteration
     remark: Callable[[Mapping[str, Any]], str | None] = lambda info: None  # what is said about a step
     forecast: Forecast | None = None  # of the time that is left; None: all steps cost the same

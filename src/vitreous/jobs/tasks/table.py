@@ -24,6 +24,10 @@ TASKS = {
         module="vitreous.jobs.tasks.pipeline",
         help="From particles to a refined map: classes, their choice, a first model, refinement in one folder.",
     ),
+    "pick": Entry(
+        module="vitreous.jobs.tasks.pick",
+        help="Particles in micrographs, by a matched filter: micrographs in, coordinates out.",
+    ),
     "class2d": Entry(
         module="vitreous.jobs.tasks.class2d",
         help="2D classification: particles in, class averages and a report out.",

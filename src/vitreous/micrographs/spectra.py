@@ -1,0 +1,44 @@
+"""The power of the noise of a micrograph, from patches that particles are not in."""
+
+import numpy as np
+from scipy.fft import rfft2
+
+__all__ = ["quiet_noise"]
+
+QUIET = 0.3  # share of the patches that is taken
+SHORTEST_PX = 32
+BAND = (1.5, 0.3)  # of frequencies by which patches are called quiet: waves per patch, and per pixel
+LEAST = 1e-6  # of the largest power: filters have taken what is below
+
+
+def quiet_noise(data: np.ndarray, diameter_px: float) -> np.ndarray:
+    """Noise power per pixel on rings from 0 to the Nyquist frequency, as in :mod:`vitreous.optics.noise`.
+
+    The mean over the quietest of overlapping patches one diameter wide (Welch 1967). Patches between picks of a first
+    look would be louder: particles that it has missed are in them, whose power at low frequencies is many times that of
+    the noise, and a filter that divides by it finds them no better. The level is too low by the choice, which does not
+    matter: responses are measured against what noise of this spectrum gives, and against their surroundings.
+    """
+    side = min(max(SHORTEST_PX, 2 * round(diameter_px / 2)), 2 * (min(data.shape) // 2))
+    spectra = _patch_spectra(data, side)
+    rings = np.arange(spectra.shape[1])
+    seen = (rings > BAND[0]) & (rings < max(BAND[1] * side, BAND[0] + 2))
+    loud = np.log(np.maximum(spectra[:, seen], np.finfo(float).tiny)).mean(axis=1)
+    power = spectra[loud <= np.quantile(loud, QUIET)].mean(axis=0)
+    return np.maximum(power, LEAST * power.max())
+
+
+def _patch_spectra(data: np.ndarray, side: int) -> np.ndarray:
+    """Ring means of windowed periodograms, (patches, side // 2 + 1)."""
+    window = np.outer(*[np.hanning(side + 2)[1:-1]] * 2)
+    ky, kx = np.fft.fftfreq(side) * side, np.arange(side // 2 + 1)
+    ring = np.minimum(np.rint(np.hypot(ky[:, None], kx)).astype(int), side // 2 + 1).ravel()
+    twice = np.broadcast_to(np.where((kx == 0) | (2 * kx == side), 1.0, 2.0), (side, len(kx))).ravel()
+    count = np.bincount(ring, twice)[: side // 2 + 1]
+    spectra = []
+    for y in range(0, data.shape[0] - side + 1, max(1, side // 2)):
+        for x in range(0, data.shape[1] - side + 1, max(1, side // 2)):
+            patch = data[y : y + side, x : x + side]
+            squared = np.square(np.abs(rfft2((patch - patch.mean()) * window))).ravel()
+            spectra.append(np.bincount(ring, twice * squared)[: side // 2 + 1] / count)
+    return np.array(spectra) / np.square(window).sum()
