@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.iterate import Algorithm, run
+from vitreous.iterate import Algorithm
 from vitreous.jobs.history import read_history
 from vitreous.jobs.results.initial import write_initial
 from vitreous.jobs.results.methods import costs_of, write_methods
@@ -17,8 +17,8 @@ from vitreous.jobs.task import Outcome, Prepared
 from vitreous.mixtures import (
     GaussianInitialModel,
     InitialModel,
-    gaussian_initial_model_algorithm,
-    initial_model_algorithm,
+    gaussian_initial_model,
+    initial_model,
 )
 from vitreous.particles import ParticleSet
 from vitreous.quality import warn_if_one_view
@@ -108,13 +108,9 @@ def _bayesian(
     def start(given: Views, seed: int, number: int) -> Fit:
         own = int(generator(seed, "mixture", index=number).integers(2**31))
         common: dict[str, Any] = {"symmetry": settings.symmetry, "restarts": 1, "seed": own}
-        algorithm: Algorithm[Any, Any]
-        if signed:
-            gaussian = GaussianInitialModel(**common)
-            algorithm = gaussian_initial_model_algorithm(images, pixel_size_A, gaussian, ctf=None, threads=threads)
-        else:
-            algorithm = initial_model_algorithm(images, pixel_size_A, InitialModel(**common), threads=threads)
-        result, _ = run(algorithm, seed=own)
+        model = gaussian_initial_model if signed else initial_model
+        kind = GaussianInitialModel if signed else InitialModel
+        result = model(images, pixel_size_A, kind(**common), threads=threads)  # type: ignore[operator]
         return Fit(rotation=result.rotations, origin_A=result.origins_A - views.moved_A)
 
     return Method(name="gmm-gaussian" if signed else "gmm", start=start, by_chance=False)

@@ -57,7 +57,7 @@ def write_methods(
 ) -> None:
     """Write the table, and maps and pictures; images (n, L, L) are the averages."""
     names = [one.method for one in methods]
-    rows = {
+    rows: dict[str, Any] = {
         "vtrMethod": names,
         "vtrChosen": [int(i == best) for i in range(len(methods))],
         "vtrScore": [round(one.score.score, 4) for one in methods],
@@ -106,7 +106,7 @@ def _small(volume: Volume) -> Volume:
     side = len(volume.data)
     if side <= COMPARED_PX:
         return volume
-    return resample(volume, volume.pixel_size_A * side / COMPARED_PX)
+    return resample(volume, COMPARED_PX, volume.pixel_size_A * side / COMPARED_PX)
 
 
 def _strip(one: MethodModel, images: np.ndarray, pixel_size_A: float) -> np.ndarray:

@@ -6,7 +6,6 @@ kept. Early, nearly all orientations qualify, so that starts move freely; late, 
 (Elmlund, Elmlund and Bengio 2013), without its weights over several of them.
 """
 
-
 import numpy as np
 import torch
 

@@ -5,11 +5,11 @@ from their common lines with any third image; right ones agree about it and wron
 the third images are (Singer, Coifman, Sigworth, Chester and Shkolnisky 2010).
 
 *Eigenvectors.* ``G_i^T G_j = Rz(alpha_ij) Rx(+-theta) Rz(-beta_ij)``. The sign is the hand, which each pair has by
-itself; the upper left 2 x 2 block does not depend on it: ``rot(alpha) diag(1, cos theta) rot(-beta)``. The matrix of all blocks
-has rank 3, its column space is spanned by the first two columns of all G, and where only some pairs are right it is
-found by the three first eigenvectors, weighted by what the votes say of each pair (Shkolnisky and Singer 2012). The
-rows v of these belong to columns ``A v`` of rotations: ``v1^T Q v1 = v2^T Q v2 = 1, v1^T Q v2 = 0`` are linear
-equations for ``Q = A^T A``.
+itself; the upper left 2 x 2 block does not depend on it: ``rot(alpha) diag(1, cos theta) rot(-beta)``. The matrix of
+all blocks has rank 3, its column space is spanned by the first two columns of all G, and where only some pairs are
+right it is found by the three first eigenvectors, weighted by what the votes say of each pair (Shkolnisky and Singer
+2012). The rows v of these belong to columns ``A v`` of rotations: ``v1^T Q v1 = v2^T Q v2 = 1, v1^T Q v2 = 0`` are
+linear equations for ``Q = A^T A``.
 
 *Least unsquared deviations* (Wang, Singer and Wen 2013): from there ``sum w_ij |G_i c_ij - G_j c_ji|`` is made smaller,
 c_ij being the common line in image i. Lines that are wrong count by their distance, not by its square. By iteratively
@@ -26,6 +26,7 @@ from vitreous.structures.from_averages.lines import PairLines
 __all__ = ["pair_votes", "rotations_by_eigenvectors", "unsquared"]
 
 BINS, WIDTH = 60, 1.5  # of the histogram of angles, and its smoothing in bins
+LEAST_WEIGHT = 1e-4  # of a pair without votes: of one view alone, nothing else is known
 LEAST_DISTANCE = 0.05  # of two unit vectors: smaller distances count alike
 ROUNDS, SETTLED = 40, 1e-4  # steps of reweighted least squares, and the gain of a step below which they end
 
@@ -40,7 +41,7 @@ def pair_votes(lines: PairLines, thirds: int) -> tuple[np.ndarray, np.ndarray]:
 
 def rotations_by_eigenvectors(lines: PairLines, cosine: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Rotations (n, 3, 3) of all images."""
-    n = len(weight)
+    n, weight = len(weight), weight + LEAST_WEIGHT
     matrix = _blocks(lines.angle_rad.astype(np.float32), cosine, weight)
     scale = 1 / np.sqrt(np.repeat(weight.sum(1) + 1e-6, 2))
     operator = LinearOperator(

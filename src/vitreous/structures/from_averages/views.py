@@ -9,7 +9,7 @@ parts, neighbouring views), a share ``MISFIT`` of the power ``S(r)`` of the sign
 So clean averages are compared with all rings alike (whitened), and noisy ones as a matched filter has it. With these,
 a squared difference on rings is a log likelihood (:mod:`vitreous.volumes.ring_points`), and the agreement of two images
 is the correlation under the same weights. Averages of one set may be scaled each by itself (8-bit files are), so every
-one is brought to the same energy first.
+one is brought to the same variance before powers are measured, and to the same energy then.
 
 The rings end where averages hold no signal beyond their noise, and at ``MOST_RINGS``: an initial model needs no more.
 """
@@ -36,9 +36,10 @@ MISFIT = 0.2
 FIRST_RINGS, MOST_RINGS = 4, 16
 SIGNAL_LEFT = 0.02  # of the noise power: a ring with less signal says nothing
 CENTRED_FROM = 1.0  # variance of the averages over that of their border: noisier ones stay where they are
-ENCLOSED, MARGIN = 0.98, 1.15  # of the signal's variance within the particle's radius, and what is added to it
-LARGEST, SMALLEST = 0.97, 0.3  # of the box
-LEAST_POWER = 1e-6  # of that of the strongest ring
+SEEN, SEEN_NOISE = 0.0025, 0.05  # of the highest power and of the border's: what is less is beside the particle
+MARGIN = 1.25  # that is added to the radius
+LARGEST, SMALLEST = 0.95, 0.3  # of the box
+LEAST_POWER = 1e-5  # of the strongest ring: what interpolation leaves, whatever the averages
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,6 +137,7 @@ def prepare_views(
     diameter or a range that the box does not hold.
     """
     _check(images, pixel_size_A)
+    images = images / images.std(axis=(1, 2), keepdims=True)
     noise = _border_variance(images)
     centred, moved = _centred(images, pixel_size_A, noise)
     preparation = ImagePreparation.for_box(
@@ -181,15 +183,15 @@ def _centred(images: np.ndarray, pixel_size_A: float, noise: float) -> tuple[np.
 
 
 def _diameter_A(images: np.ndarray, pixel_size_A: float) -> float:
-    """Of the sphere that holds nearly all of the averages' variance beyond their background."""
+    """Of the sphere beyond which the averages have little more power than their border."""
     side = images.shape[1]
     y, x = np.indices((side, side)) - side // 2
     ring = np.hypot(x, y).round().astype(int).ravel()
     power = np.square(images).mean(axis=0).ravel()
     profile = np.bincount(ring, power)[: side // 2] / np.bincount(ring)[: side // 2]
-    above = (profile - profile[-max(2, side // 16) :].mean()).clip(min=0) * np.bincount(ring)[: side // 2]
-    radius = int(np.searchsorted(np.cumsum(above), ENCLOSED * above.sum())) + 1
-    share = 2 * MARGIN * radius / side
+    border = profile[-max(2, side // 16) :].mean()
+    seen = np.flatnonzero(profile - border > SEEN * (profile.max() - border) + SEEN_NOISE * border)
+    share = 2 * MARGIN * (seen[-1] + 1) / side if len(seen) else LARGEST
     return min(max(share, SMALLEST), LARGEST) * side * pixel_size_A
 
 
@@ -198,10 +200,10 @@ def _weighted(
 ) -> Views:
     """Rings that hold signal, of one energy, with the powers of signal and error."""
     total = data.group_power[0]
-    floor = torch.full_like(total, noise * data.white_noise_power)
+    floor = torch.full_like(total, max(noise * data.white_noise_power, LEAST_POWER * float(total.max())))
+    empty = torch.nonzero(total - floor <= SIGNAL_LEFT * floor).ravel() if chosen else torch.zeros(0)
+    rings = max(min(FIRST_RINGS, data.basis.rings), int(empty[0]) if len(empty) else data.basis.rings)
     signal = (total - floor).clamp_min(LEAST_POWER * float(total.max()))
-    held = torch.nonzero(signal <= SIGNAL_LEFT * floor).ravel() if chosen else torch.zeros(0)
-    rings = max(min(FIRST_RINGS, data.basis.rings), int(held[0]) if len(held) else data.basis.rings)
     signal, sigma2 = signal[:rings], (floor + MISFIT * signal)[:rings]
     basis = data.basis.truncated(rings)
     harmonics = data.basis.unpack(torch.from_numpy(np.ascontiguousarray(data.packed[np.arange(len(data))])), rings)
