@@ -108,9 +108,11 @@ def _bayesian(
     def start(given: Views, seed: int, number: int) -> Fit:
         own = int(generator(seed, "mixture", index=number).integers(2**31))
         common: dict[str, Any] = {"symmetry": settings.symmetry, "restarts": 1, "seed": own}
-        model = gaussian_initial_model if signed else initial_model
-        kind = GaussianInitialModel if signed else InitialModel
-        result = model(images, pixel_size_A, kind(**common), threads=threads)  # type: ignore[operator]
+        if signed:
+            gaussian = GaussianInitialModel(**common)
+            result = gaussian_initial_model(images, pixel_size_A, gaussian, threads=threads)
+        else:
+            result = initial_model(images, pixel_size_A, InitialModel(**common), threads=threads)
         return Fit(rotation=result.rotations, origin_A=result.origins_A - views.moved_A)
 
     return Method(name="gmm-gaussian" if signed else "gmm", start=start, by_chance=False)

@@ -31,7 +31,7 @@ def best_pairs(even, odd, half, first_i, first_j, line, correlation):
                     better = value > top[q]
                     top[q] = value if better else top[q]
                     place[q] = p if better else place[q]
-            q = top.argmax()
+            q = int(top.argmax())
             line[i, j] = place[q]
             line[j, i] = q if odd[a * half + place[q], b * half + q] >= 0 else q + half
             correlation[i, j] = correlation[j, i] = top[q]
@@ -99,7 +99,7 @@ def vote(line, table, thirds, bins, width, cosine, weight):
             for d in range(2 * reach + 1):
                 for m in range(bins):
                     smooth[m] += kernel[d] * padded[m + d]
-            m = smooth.argmax()
+            m = int(smooth.argmax())
             chance = votes * kernel.sum() / bins
             cosine[i, j] = cosine[j, i] = math.cos((m + 0.5) * math.pi / bins)
             weight[i, j] = weight[j, i] = max(0.0, (smooth[m] - chance) / max(1, asked))
