@@ -105,8 +105,7 @@ def _single(count: int, options: argparse.Namespace) -> dict[str, Any]:
     if not path.is_file():
         raise NotAvailable(f"the maps are not at {options.data / 'maps'}; give --data")
     torch.set_num_threads(1)
-    volume, seed = read_volume(path), options.seeds[0]
-    volume = type(volume)(data=volume.data, pixel_size_A=MAP_PIXEL_A)
+    volume, seed = read_volume(path, pixel_size_A=MAP_PIXEL_A), options.seeds[0]
     rotations, rng = random_rotations(count, seed=seed).numpy(), np.random.default_rng(seed)
     images = project_map(volume, rotations, np.zeros((count, 2)), MAP_BOX, MAP_PIXEL_A)
     images = images / images.std() + rng.standard_normal(images.shape) / np.sqrt(SNR)
