@@ -43,7 +43,7 @@ CASES = {
     "70S": (SEVENTY, 25),
     "70S, 50": (SEVENTY, 50),
 }
-MAP, MAP_PIXEL_A, MAP_BOX = "ribosome70S_65.mrc", 5.0, 64
+MAP, MAP_PIXEL_A, MAP_BOX = "ribosome70S_65.mrc", 5.0, 65
 SNR, ROUNDS, WITHIN_DEG = 0.1, 6, 30.0
 FRAME_FROM = 200  # images by which the frame of the truth is found
 FLIP = np.diag([1.0, 1.0, -1.0])
