@@ -34,6 +34,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "gibbs-step": True,
     "initial-models": False,
     "initial-real": False,
+    "initial-methods": False,
     "abinitio": False,
     "known-poses": False,
     "reconstruct": False,

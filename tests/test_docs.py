@@ -28,6 +28,7 @@ from vitreous.jobs.tasks.project import Project
 from vitreous.micrographs import Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
+from vitreous.structures.from_averages import METHODS, AllMethods
 from vitreous.structures.refine import Refine
 from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
@@ -136,6 +137,8 @@ def test_make_targets_exist() -> None:
         ("neighbours.md", Neighbours),
         ("initial.md#Settings of gmm", InitialModel),
         ("initial.md#Settings of gmm-gaussian", GaussianInitialModel),
+        *((f"initial.md#Settings of {name}", kind) for name, (kind, _) in METHODS.items()),
+        ("initial.md#Settings of all", AllMethods),
         ("mixture.md#Settings of em", MixtureFit),
         ("mixture.md#Settings of gibbs", MixtureSampling),
         ("reconstruct.md#Settings of gridding", Gridding),

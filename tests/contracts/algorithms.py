@@ -50,6 +50,8 @@ from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, AbinitioState
 from vitreous.structures.abinitio import prepare_run as prepare_abinitio
+from vitreous.structures.from_averages import CommonLines, FromAverages, FromAveragesState, Stochastic
+from vitreous.structures.from_averages import prepare_algorithm as prepare_from_averages
 from vitreous.structures.refine import Refine, prepare_refinement
 from vitreous.structures.refine.state import RefineState
 from vitreous.testing import ArrayParticles, Blobs
@@ -295,7 +297,14 @@ def _refine_imaging(seed: int, threads: int) -> Algorithm[Any, Any]:
     return prepare_refinement(given, settings, poses=start, threads=threads).algorithm
 
 
+def _from_averages(kind: type[FromAverages], seed: int, **changes: Any) -> Algorithm[Any, Any]:
+    settings = kind(restarts=2, polish_rounds=2, rings=5, offset_range_A=5.0, seed=seed, **changes)
+    return prepare_from_averages(views()[0].astype(np.float32), PIXEL_A, settings)[0]
+
+
 ALGORITHMS: dict[str, Case] = {
+    "common lines": Case(make=lambda seed, threads: _from_averages(CommonLines, seed), state=FromAveragesState),
+    "stochastic": Case(make=lambda seed, threads: _from_averages(Stochastic, seed, passes=2), state=FromAveragesState),
     "abinitio": Case(make=_abinitio, state=AbinitioState),
     "abinitio, sgd": Case(make=lambda seed, threads: _abinitio(seed, threads, "sgd"), state=AbinitioState),
     "align": Case(make=_align, state=AlignState),

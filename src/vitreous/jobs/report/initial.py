@@ -10,6 +10,7 @@ from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import Curve, curves
+from vitreous.jobs.report.initial_methods import methods_section
 from vitreous.jobs.report.maps import CHAIN_HINT, MOST_PAIRS, TURN_HINT, directions_chart, map_panel, pairs, slices
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
 from vitreous.jobs.report.reference import reference_section
@@ -40,6 +41,7 @@ def initial_page(folder: Path) -> Page:
         sections=(
             Section(name="model", title="Model", hint=TURN_HINT, panels=_models(found)),
             reference_section(folder),
+            methods_section(folder),
             _average_section(found),
             _restart_section(folder, found),
             _choice_section(folder),
@@ -184,14 +186,19 @@ def _restart_rows(found: InitialFolder) -> list[tuple[str, ...]]:
         rows.append(
             (
                 f"{int(table.numbers('vtrRestart')[i])}",
-                f"{log_p[i]:,.0f}",
-                f"{log_p.max() - log_p[i]:,.0f}",
+                _figure(log_p[i], log_p),
+                _figure(log_p.max() - log_p[i], log_p),
                 f"{fraction:.0%}",
                 hand if fraction >= AGREES else "",
                 "refined" if refined else ("agrees" if fraction >= AGREES else ""),
             )
         )
     return rows
+
+
+def _figure(value: float, all_of: np.ndarray) -> str:
+    """Log posteriors are thousands, other scores parts of 1."""
+    return f"{value:.3f}" if np.abs(all_of).max() < 10 else f"{value:,.0f}"
 
 
 def _choice_rows(path: Path) -> list[tuple[str, ...]]:

@@ -9,11 +9,13 @@ import numpy as np
 
 from vitreous.iterate import Algorithm
 from vitreous.jobs.averages import ctf_of_averages, find_averages, read_averages, refuse_particles
+from vitreous.jobs.from_averages import prepare_from_averages
 from vitreous.jobs.function import function_of
 from vitreous.jobs.ready_averages import AverageContrastName, ready_averages
 from vitreous.jobs.report.initial import initial_page
 from vitreous.jobs.results.chains import chain_figures, convergence_warnings, refinement_chain
 from vitreous.jobs.results.initial import FILES, write_initial
+from vitreous.jobs.results.methods import METHOD_FILES
 from vitreous.jobs.results.reference import INITIAL_NAMES, compare_with_reference, read_reference
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.mixtures import (
@@ -29,6 +31,7 @@ from vitreous.mixtures import (
 from vitreous.models import InitialModelResult
 from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import warn_if_one_view
+from vitreous.structures.from_averages import METHODS, AllMethods, FromAverages
 
 __all__ = ["TASK", "Averages", "run_initial"]
 
@@ -83,7 +86,44 @@ class _Given:
     reference_name: str
 
 
-def _prepare(source: Averages, settings: Settings, resources: Resources) -> Prepared[Any, InitialModelResult[Mixture]]:
+def _prepare(source: Averages, settings: Any, resources: Resources) -> Prepared[Any, Any]:
+    return (
+        _from_averages(source, settings, resources)
+        if isinstance(settings, FromAverages)
+        else _mixture(source, settings, resources)
+    )
+
+
+def _from_averages(source: Averages, settings: FromAverages, resources: Resources) -> Prepared[Any, Any]:
+    found, images, notes = read_averages(
+        find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
+    )
+    reference = None if source.reference is None else read_reference(source.reference)
+
+    def compare(folder: Path, model: Volume) -> tuple[dict[str, Any], list[str]]:
+        if reference is None:
+            return {}, []
+        return compare_with_reference(folder, model, reference, str(source.reference))
+
+    try:
+        if source.ctf_uncorrected:
+            raise ValueError("averages that still have their CTF are for --method gmm-gaussian; correct them first")
+        ready = ready_averages(images, found.pixel_size_A, source.contrast, mask=source.mask)
+        return prepare_from_averages(
+            found,
+            ready.images,
+            ready.signed,
+            settings,
+            name=TASK.method(settings),
+            threads=resources.threads,
+            compare=compare,
+            warnings=(*notes, *ready.notes),
+        )
+    except ValueError as error:
+        raise ValueError(f"{found.path}: {error}") from error
+
+
+def _mixture(source: Averages, settings: Settings, resources: Resources) -> Prepared[Any, InitialModelResult[Mixture]]:
     found, images, notes = read_averages(
         find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
     )
@@ -261,11 +301,18 @@ TASK = Task(
     "all others go to gmm-gaussian, whatever --method says. The hand is not determined by averages; both are written. "
     "From particles: --method em or sgd, which is `vitreous abinitio`, with its options.",
     source=Averages,
-    methods={"gmm": InitialModel, "gmm-gaussian": GaussianInitialModel},
+    methods={
+        "gmm": InitialModel,
+        "gmm-gaussian": GaussianInitialModel,
+        **{name: kind for name, (kind, _) in METHODS.items()},
+        "all": AllMethods,
+    },
     about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling; averages with negative "
-    "pixels go to gmm-gaussian. gmm-gaussian: Gaussian mixture with Gaussian noise, by Hamiltonian Monte Carlo.",
+    "pixels go to gmm-gaussian. gmm-gaussian: Gaussian mixture with Gaussian noise, by Hamiltonian Monte Carlo. "
+    "common-lines, projection-matching, significant, stochastic, ransac: the methods that came before. all: each of "
+    "them, ranked by one score.",
     prepare=_prepare,
-    files=(*FILES, INITIAL_NAMES.aligned),
+    files=(*FILES, *METHOD_FILES, INITIAL_NAMES.aligned),
     results="initial*.mrc, initial*.cif, initial_data.star",
     page=initial_page,
     uses=frozenset({"threads"}),
