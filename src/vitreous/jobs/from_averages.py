@@ -131,7 +131,7 @@ def _write(
     write_methods(folder, result.methods, result.best, images, averages.pixel_size_A, costs)
     figures, against = compare(folder, result.model.mean)
     views = warn_if_one_view(images, result.model.rotations, settings.symmetry)
-    doubtful = _not_to_be_trusted(result, settings, views)
+    doubtful = _not_to_be_trusted(result, views)
     best = result.chosen
     lines = [
         f"{result.model.restarts_agreeing} of {settings.restarts} restarts of {best.method} agree; score "
@@ -163,7 +163,7 @@ def _row(one: Any, costs: Mapping[str, tuple[float, float]]) -> str:
     )
 
 
-def _not_to_be_trusted(result: FromAveragesResult, settings: FromAverages, views: str | None) -> list[str]:
+def _not_to_be_trusted(result: FromAveragesResult, views: str | None) -> list[str]:
     """What the headline warns of. No model is claimed unless averages are predicted and a second start agrees."""
     best, found = result.chosen, []
     if views is not None:
@@ -171,6 +171,8 @@ def _not_to_be_trusted(result: FromAveragesResult, settings: FromAverages, views
     if not best.score.claimed:
         found.append("the model (it predicts averages no better than scrambled ones are predicted)")
     others = [one.beyond_chance for i, one in enumerate(best.agreements) if i != best.best]
-    if settings.restarts > 1 and max(others) < AGREEING:
+    if not others:
+        found.append("the model (a single restart: none could agree)")
+    elif max(others) < AGREEING:
         found.append("the model (no other restart agrees)")
     return found
