@@ -17,6 +17,7 @@ from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, expect, expect_into
 from vitreous.matching.fixed import accumulate_at, accumulate_into, reflected_rings, rows_at
 from vitreous.matching.folds import Against, Dealt, deal, left_out, own_half, padded, replaced, stacked, total
+from vitreous.matching.for_particles import ImageSettings, assumptions, preparation_for
 from vitreous.matching.grid import PoseGrid, disc_grid
 from vitreous.matching.noise_test import NoiseRows, NoiseTest, corrected_frc, held_out_size, noise_test
 from vitreous.matching.prepare import (
@@ -57,6 +58,7 @@ __all__ = [
     "Dealt",
     "DenseSums",
     "ImagePreparation",
+    "ImageSettings",
     "ImageTile",
     "March",
     "Match",
@@ -81,6 +83,7 @@ __all__ = [
     "accumulate_into",
     "aligned_images",
     "all_norms",
+    "assumptions",
     "balanced",
     "best",
     "best_poses",
@@ -109,6 +112,7 @@ __all__ = [
     "pair_scores",
     "pass_size",
     "plan_search",
+    "preparation_for",
     "prepare_particles",
     "refine_poses",
     "refined",

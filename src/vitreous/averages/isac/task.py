@@ -16,7 +16,9 @@ from vitreous.matching import (
     Alignments,
     ImagePreparation,
     PreparedParticles,
+    assumptions,
     offset_within_box,
+    preparation_for,
     prepare_particles,
     restore,
 )
@@ -147,18 +149,8 @@ def prepare_isac(
             f"{found.path}: {usable} usable particles make fewer than two groups of "
             f"{settings.img_per_grp}; ask for fewer images per group (--img-per-grp)"
         )
-    preparation = ImagePreparation.for_box(
-        found.box_px,
-        found.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-    )
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not found.has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(found.missing_ctf_columns))
+    preparation = preparation_for(found, settings)
+    notes = assumptions(found, settings, preparation)
     return ISACRun(
         particles=found,
         settings=settings,
