@@ -30,7 +30,15 @@ from vitreous.matching.prepare import (
 )
 from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
 from vitreous.matching.refine import refine_poses, refined
-from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turn_images, turned_ctf
+from vitreous.matching.restore import (
+    Averages,
+    aligned_images,
+    claimed_resolution_A,
+    mirrored,
+    restore,
+    turn_images,
+    turned_ctf,
+)
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
 from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, compared_rows, row_maxima
@@ -88,6 +96,7 @@ __all__ = [
     "best",
     "best_poses",
     "best_rows",
+    "claimed_resolution_A",
     "class_posteriors",
     "compared_rows",
     "corrected_frc",

@@ -17,6 +17,7 @@ from vitreous.matching import (
     ImagePreparation,
     PreparedParticles,
     assumptions,
+    claimed_resolution_A,
     offset_within_box,
     preparation_for,
     prepare_particles,
@@ -24,12 +25,10 @@ from vitreous.matching import (
 )
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
-from vitreous.quality import resolution_at, without_dips
 
 __all__ = ["ISACRun", "isac", "prepare_isac"]
 
 MOST_RINGS = 16  # that images are expanded in: about 14 cycles across the particle
-FRC_THRESHOLD = 0.143
 
 
 @dataclass(kw_only=True)
@@ -96,7 +95,7 @@ class ISACRun:
                 progress=lambda done, of: self.on_progress(done, of, "averages"),
             )  # fmt: skip
             averages, halves, frc = made.full.cpu().numpy(), made.halves.cpu().numpy(), made.frc.cpu().numpy()
-            resolution = resolution_at(torch.from_numpy(without_dips(frc)), FRC_THRESHOLD, box, pixel).numpy()
+            resolution = claimed_resolution_A(frc, self.preparation)
         else:
             messages = (
                 "Nothing was accepted: no class was found again by all runs with a stable alignment. The images may "
