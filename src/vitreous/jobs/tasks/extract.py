@@ -143,9 +143,7 @@ def _by_micrograph(
     micrographs = [
         replace(known[Path(name).name], name=name)
         if Path(name).name in known
-        else ListedMicrograph(
-            path=located(name, path, project), name=name, pixel_size_A=size_A or sizes.get(name)
-        )
+        else ListedMicrograph(path=located(name, path, project), name=name, pixel_size_A=size_A or sizes.get(name))
         for name in order
     ]
     stems = [m.stem for m in micrographs]
