@@ -14,7 +14,7 @@ from vitreous.jobs.options import RunOptions
 from vitreous.jobs.tasks import extract
 from vitreous.jobs.tasks.extract import run_extract
 from vitreous.jobs.tasks.pick import run_pick
-from vitreous.micrographs import Extract, Pick
+from vitreous.micrographs import Extract, Pick, read_coordinates
 from vitreous.particles import Table, read_particles, read_star, write_star
 
 PIXEL_A, BOX = 10.0, 24
@@ -113,6 +113,9 @@ def test_a_particle_off_the_centre_comes_back_centred(tmp_path):
 def test_from_a_pick_job_with_a_broken_a_missing_and_an_unlisted_micrograph(tmp_path, vitreous):
     write_micrographs(tmp_path, 4)
     run_pick((tmp_path / "mics.star",), tmp_path / "p", Pick(diameter_A=120.0, false_picks=0.5, pictures=0), QUICK)
+    listed = read_coordinates([tmp_path / "p/autopick.star"], None)
+    table = read_coordinates([tmp_path / "p/picks.star"], None)
+    assert np.array_equal(listed.coordinate_px, table.coordinate_px)
     (tmp_path / "m1.mrc").write_bytes(b"broken")
     (tmp_path / "m2.mrc").unlink()
     ended = vitreous("extract", tmp_path / "p", "-o", tmp_path / "o", "--threads", 2)

@@ -25,7 +25,7 @@ from vitreous.micrographs import (
     read_coordinates,
     read_micrograph,
 )
-from vitreous.micrographs.extraction import BOXED_AT_ONCE
+from vitreous.micrographs.extraction import BOXED_AT_ONCE, LEFT_OUT
 from vitreous.micrographs.listing import located
 from vitreous.micrographs.of_list import with_ctf_of_list
 
@@ -198,7 +198,10 @@ def _first_readable(found: _Found) -> tuple[float, tuple[int, ...]]:
             first = first or str(error)
             continue
         return image.pixel_size_A, image.data.shape
-    raise ValueError(f"none of {len(found.micrographs):,} micrographs can be used; the first: {first}")
+    raise ValueError(
+        f"none of {len(found.micrographs):,} micrographs can be used; the first: {first}. Names are looked for below the "
+        "project directory (--project), beside the file that has them, and where the program was started"
+    )
 
 
 def _screen(found: _Found, plan: BoxPlan) -> tuple[str, ...]:
@@ -235,7 +238,7 @@ def _remark(info: Any) -> str | None:
 def _write(found: Coordinates, plan: BoxPlan, folder: Path, result: ExtractState, state: ExtractState) -> Outcome:
     boxes = write_extract(folder, found, plan, result)
     failed = [why for why in result.failure if why]
-    counts = {word: int((result.fate == k).sum()) for k, word in ((1, "edge"), (2, "flat"), (3, "micrograph"))}
+    counts = {word: int((result.fate == k).sum()) for k, word in LEFT_OUT.items()}
     words = f"{boxes:,} boxes out of {len(plan.micrographs) - len(failed):,} micrographs"
     words += f"; {counts['edge']:,} crossed the edge" if counts["edge"] else ""
     words += f"; {counts['flat']:,} had a constant background" if counts["flat"] else ""
