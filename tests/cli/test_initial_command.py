@@ -375,7 +375,7 @@ def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack
     assert signed.events[-1]["settings"]["method"] == "gmm-gaussian"
     empty = vitreous("initial", tmp_path, "-o", tmp_path / "o", "--method", "gmm-gaussian")
     assert (empty.code, "no deconvolved.star" in empty.err) == (1, True)
-    other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "sgd")
+    other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "guess")
     assert other.code == 2
 
 

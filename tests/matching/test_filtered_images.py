@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vitreous.averages.align import Align, align, prepare_alignment
 from vitreous.averages.class2d import Class2D, class2d
 from vitreous.averages.covariance.prepare import steerable_plan
 from vitreous.averages.denoise import denoise
+from vitreous.averages.isac import ISAC, prepare_isac
+from vitreous.averages.mra import MRA, prepare_mra
 from vitreous.matching import ImagePreparation
 from vitreous.particles import ParticleFileError, Volume, judged, read_particles, write_mrc_stack
 from vitreous.volumes import half_map_fsc
@@ -49,6 +52,23 @@ def test_a_classification_claims_no_more_than_images_hold(tmp_path, high_pass_A)
     beyond = int(BOX * PIXEL / particles.finest_A) + 1
     assert not result.ssnr[:, beyond:].any()
     assert np.isfinite(result.averages).all()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "settings"),
+    [(prepare_alignment, Align()), (prepare_isac, ISAC(img_per_grp=50)), (prepare_mra, MRA(classes=2))],
+    ids=["align", "isac", "mra"],
+)
+def test_no_method_prepares_rings_beyond_the_limit(tmp_path, prepare, settings):
+    particles = read(tmp_path, views(40.0))
+    run = prepare(particles, settings)
+    assert run.preparation.finest_A == particles.finest_A
+    assert run.data.basis.window_px * run.data.pixel_size_A / run.data.basis.rings >= 0.99 * particles.finest_A
+
+
+def test_an_alignment_claims_no_more_than_images_hold(tmp_path):
+    particles = read(tmp_path, views(40.0))
+    assert align(particles, Align(starts=2, iterations=4, folds=4)).resolution_A >= particles.finest_A
 
 
 def test_an_unfiltered_set_knows_of_no_limit(tmp_path):

@@ -17,6 +17,7 @@ from vitreous.matching import (
     Outcome,
     PreparedParticles,
     Sums,
+    claimed_resolution_A,
     corrected_frc,
     restore,
     signal_power,
@@ -24,12 +25,10 @@ from vitreous.matching import (
     wiener,
 )
 from vitreous.processes import ALONE, Processes
-from vitreous.quality import resolution_at, without_dips
 from vitreous.randomness import uniforms
 
 __all__ = ["Assignment", "Progress", "finished_classes"]
 
-FRC_THRESHOLD = 0.143
 CENTRING_DISC = 0.75  # of the particle's radius
 Progress = Callable[[int, int, str], None]
 
@@ -129,8 +128,7 @@ def _result(
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     frc = corrected_frc(averages.frc.cpu().numpy(), noise.frc, data.basis)[order]
-    resolution = resolution_at(torch.from_numpy(without_dips(frc)), FRC_THRESHOLD, box, pixel).numpy()
-    resolution = np.maximum(resolution, data.preparation.finest_A or 0.0)
+    resolution = claimed_resolution_A(frc, data.preparation)
     if not noise.found_signal:
         resolution = np.full_like(resolution, np.inf)  # a correlation of aligned noise is not a resolution
     outcome = found.outcome

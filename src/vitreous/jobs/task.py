@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
-from inspect import getdoc
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -149,8 +149,15 @@ def recorded_source(source: Any) -> dict[str, Any]:
 
 
 def words_of(documented: type) -> dict[str, str]:
-    """Field -> text, from the Parameters section of a docstring in NumPy's form."""
-    _, _, section = (getdoc(documented) or "").partition("Parameters\n----------\n")
+    """Field -> text, from the Parameters sections of docstrings in NumPy's form, of a class and of those below it."""
+    found: dict[str, str] = {}
+    for kind in reversed(documented.__mro__[:-1]):
+        found |= _parameters(cleandoc(kind.__doc__ or ""))
+    return found
+
+
+def _parameters(doc: str) -> dict[str, str]:
+    _, _, section = doc.partition("Parameters\n----------\n")
     found: dict[str, list[str]] = {}
     for line in section.splitlines():
         if line and not line.startswith(" "):

@@ -17,6 +17,7 @@ from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
 from vitreous.matching.expect import Outcome, expect, expect_into
 from vitreous.matching.fixed import accumulate_at, accumulate_into, reflected_rings, rows_at
 from vitreous.matching.folds import Against, Dealt, deal, left_out, own_half, padded, replaced, stacked, total
+from vitreous.matching.for_particles import ImageSettings, assumptions, preparation_for
 from vitreous.matching.grid import PoseGrid, disc_grid
 from vitreous.matching.noise_test import NoiseRows, NoiseTest, corrected_frc, held_out_size, noise_test
 from vitreous.matching.prepare import (
@@ -29,7 +30,15 @@ from vitreous.matching.prepare import (
 )
 from vitreous.matching.references import ReferenceBlock, ReferenceBlocks, References, in_blocks, make_references
 from vitreous.matching.refine import refine_poses, refined
-from vitreous.matching.restore import Averages, aligned_images, mirrored, restore, turn_images, turned_ctf
+from vitreous.matching.restore import (
+    Averages,
+    aligned_images,
+    claimed_resolution_A,
+    mirrored,
+    restore,
+    turn_images,
+    turned_ctf,
+)
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
 from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, compared_rows, row_maxima
@@ -57,6 +66,7 @@ __all__ = [
     "Dealt",
     "DenseSums",
     "ImagePreparation",
+    "ImageSettings",
     "ImageTile",
     "March",
     "Match",
@@ -81,10 +91,12 @@ __all__ = [
     "accumulate_into",
     "aligned_images",
     "all_norms",
+    "assumptions",
     "balanced",
     "best",
     "best_poses",
     "best_rows",
+    "claimed_resolution_A",
     "class_posteriors",
     "compared_rows",
     "corrected_frc",
@@ -109,6 +121,7 @@ __all__ = [
     "pair_scores",
     "pass_size",
     "plan_search",
+    "preparation_for",
     "prepare_particles",
     "refine_poses",
     "refined",

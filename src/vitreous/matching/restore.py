@@ -29,11 +29,12 @@ from vitreous.matching.prepare import ImagePreparation
 from vitreous.matching.workers import ordered_map
 from vitreous.optics import CTFParameters, ctf_2d, ctf_weight, radial_to_plane
 from vitreous.processes import ALONE, Processes
-from vitreous.quality import ring_correlation, soft_disc
+from vitreous.quality import resolution_at, ring_correlation, soft_disc, without_dips
 
-__all__ = ["Averages", "aligned_images", "mirrored", "restore", "turn_images", "turned_ctf"]
+__all__ = ["Averages", "aligned_images", "claimed_resolution_A", "mirrored", "restore", "turn_images", "turned_ctf"]
 
 SCALE_LIMITS = (0.05, 4.0)  # of the power of one class relative to all
+FRC_THRESHOLD = 0.143
 FEWEST = 4  # members below which halves say nothing
 
 
@@ -111,6 +112,13 @@ def turn_images(ft: torch.Tensor, n: int, psi: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.grid_sample(fine[:, None], at, mode="bicubic", padding_mode="zeros", align_corners=True)[
         :, 0
     ]
+
+
+def claimed_resolution_A(frc: np.ndarray, preparation: ImagePreparation) -> np.ndarray:
+    """(K,) where the FRC of halves (K, F) falls below 0.143, in Angstrom; nothing finer than what the images hold."""
+    curves = torch.from_numpy(without_dips(frc))
+    found = resolution_at(curves, FRC_THRESHOLD, preparation.box_px, preparation.pixel_size_A).numpy()
+    return np.asarray(np.maximum(found, preparation.finest_A or 0.0))
 
 
 def restore(

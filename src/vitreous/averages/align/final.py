@@ -15,18 +15,17 @@ from vitreous.matching import (
     NoiseTest,
     PreparedParticles,
     Sums,
+    claimed_resolution_A,
     corrected_frc,
     noise_test,
     restore,
     signal_power,
     total,
 )
-from vitreous.quality import resolution_at, without_dips
 from vitreous.randomness import uniforms
 
 __all__ = ["finish"]
 
-FRC_THRESHOLD = 0.143
 MOST_NOISE = 5000  # noise images that are aligned to measure the bias
 Progress = Callable[[int, int, str], None]
 
@@ -115,9 +114,9 @@ def _result(
     restored: Averages,
     noise: NoiseTest,
 ) -> AlignResult:
-    box, pixel, n = data.preparation.box_px, data.preparation.pixel_size_A, len(data)
+    pixel, n = data.preparation.pixel_size_A, len(data)
     frc = corrected_frc(restored.frc.cpu().numpy(), noise.frc, data.basis)
-    resolution = float(resolution_at(torch.from_numpy(without_dips(frc)), FRC_THRESHOLD, box, pixel)[0])
+    resolution = float(claimed_resolution_A(frc, data.preparation)[0])
     error, stable = np.full(n, np.nan), np.ones(n, bool)
     if registered is not None:
         seen = registered.sets[0].particle

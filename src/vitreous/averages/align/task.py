@@ -14,7 +14,14 @@ from vitreous.averages.align.final import finish
 from vitreous.averages.align.result import AlignResult
 from vitreous.averages.align.settings import Align
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation, PreparedParticles, offset_within_box, prepare_particles
+from vitreous.matching import (
+    ImagePreparation,
+    PreparedParticles,
+    assumptions,
+    offset_within_box,
+    preparation_for,
+    prepare_particles,
+)
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
 
@@ -121,18 +128,8 @@ def prepare_alignment(
     usable = int(np.count_nonzero(~found.bad))
     if usable < FEWEST:
         raise ValueError(f"{found.path}: {usable} usable particles are too few to be aligned; expected {FEWEST}")
-    preparation = ImagePreparation.for_box(
-        found.box_px,
-        found.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-    )
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not found.has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(found.missing_ctf_columns))
+    preparation = preparation_for(found, settings)
+    notes = assumptions(found, settings, preparation)
     return AlignRun(
         particles=found,
         settings=settings,

@@ -21,11 +21,13 @@ from vitreous.matching import (
     PoseGrid,
     PreparedParticles,
     aligned_images,
+    assumptions,
     deal,
     held_out_size,
     most_shifts,
     offset_within_box,
     padded,
+    preparation_for,
     prepare_particles,
     shifted_bytes,
     signal_power,
@@ -33,7 +35,7 @@ from vitreous.matching import (
     wiener,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, judged
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 
@@ -96,14 +98,7 @@ class Class2DRun:
         self.store = store
         self.threads = threads
         self.on_progress: Callable[[int, int, str], None] = _silent
-        self.preparation = ImagePreparation.for_box(
-            particles.box_px,
-            particles.pixel_size_A,
-            settings.particle_diameter_A,
-            invert_contrast=settings.invert_contrast,
-            normalise=settings.normalise,
-            finest_A=finest_held(particles),
-        )
+        self.preparation = preparation_for(particles, settings)
         self.ctf = particles.ctf_for(settings.ctf, premultiplied=True)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes, threads)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
@@ -263,11 +258,7 @@ def _plan(
     full = preparation.working_basis(1 << 20)
     window_A = full.window_px * pixel * box / full.box_px
     prepared = n * basis.packed_size * 4
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
+    notes = assumptions(particles, settings, preparation)
     offset = offset_within_box(settings.offset_range_A, preparation)
     reach_px = offset / (window_A / full.window_px)
     finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings))

@@ -10,7 +10,13 @@ import torch
 from vitreous.averages.class_choice.criteria import ClassVerdicts, outliers, verdicts
 from vitreous.averages.class_choice.figures import ClassFigures, measure_classes
 from vitreous.averages.class_choice.settings import ClassChoice
-from vitreous.matching import Alignments, ImagePreparation, offset_within_box, prepare_particles, restore
+from vitreous.matching import (
+    Alignments,
+    offset_within_box,
+    preparation_for,
+    prepare_particles,
+    restore,
+)
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
 
@@ -58,10 +64,7 @@ def judge_classes(
         raise ValueError(
             f"{found.path}: no usable particle has a class (rlnClassNumber); give the particles of a 2D classification"
         )
-    preparation = ImagePreparation.for_box(
-        found.box_px, found.pixel_size_A, chosen.particle_diameter_A,
-        invert_contrast=chosen.invert_contrast, normalise=chosen.normalise,
-    )  # fmt: skip
+    preparation = preparation_for(found, chosen)
     reach_A = offset_within_box(chosen.offset_range_A, preparation)
     count = max(classes or 0, int(used.reference.max()) + 1)
     ctf = found.ctf_for(chosen.ctf, premultiplied=True)

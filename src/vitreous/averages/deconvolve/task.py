@@ -14,9 +14,9 @@ from vitreous.averages.deconvolve.settings import Deconvolve
 from vitreous.averages.deconvolve.single import single_averages
 from vitreous.averages.deconvolve.solve import deconvolve_averages
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import Alignments, ImagePreparation
+from vitreous.matching import Alignments, ImagePreparation, preparation_for
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet, finest_held, judged, require_particles
+from vitreous.particles import ParticleSet, judged, require_particles
 from vitreous.require import settings_with
 
 __all__ = ["DeconvolveRun", "DeconvolveState", "deconvolve", "prepare_deconvolution"]
@@ -185,14 +185,7 @@ def prepare_deconvolution(
     require_particles(particles)
     if not settings.single:
         particles = judged(particles, ctf=settings.ctf)
-    preparation = ImagePreparation.for_box(
-        particles.box_px,
-        particles.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-        finest_A=finest_held(particles),
-    )
+    preparation = preparation_for(particles, settings)
     messages = []
     ctf = particles.ctf_for(settings.ctf, premultiplied=not settings.single)
     if settings.ctf and ctf is None:

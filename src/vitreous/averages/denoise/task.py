@@ -28,9 +28,9 @@ from vitreous.averages.denoise.result import DenoiseModel, DenoiseResult
 from vitreous.averages.denoise.settings import Denoise
 from vitreous.fourier import centred_irfft2, centred_rfft2, fourier_pad, shift_phase
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation
+from vitreous.matching import assumptions, preparation_for
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, judged
 from vitreous.require import settings_with
 
 __all__ = ["DenoiseRun", "DenoiseState", "Sink", "denoise", "prepare_denoising"]
@@ -280,14 +280,7 @@ def prepare_denoising(
     do not fit the particles, and images that are premultiplied by their CTF.
     """
     particles = judged(particles, ctf=settings.ctf)
-    preparation = ImagePreparation.for_box(
-        particles.box_px,
-        particles.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-        finest_A=finest_held(particles),
-    )
+    preparation = preparation_for(particles, settings)
     steerable = steerable_plan(preparation, resolution_limit_A=settings.resolution_limit_A, most_diameter_px=WIDEST_PX)
     ctf = particles.ctf_for(settings.ctf)
     notes = tuple(_notes(particles, settings, steerable, memory_bytes))
@@ -297,12 +290,7 @@ def prepare_denoising(
 
 
 def _notes(particles: ParticleSet, settings: Denoise, steerable: SteerablePlan, memory_bytes: int) -> list[str]:
-    notes = []
-    if settings.particle_diameter_A is None:
-        diameter = steerable.preparation.particle_diameter_A
-        notes.append(f"particle diameter not given: {diameter:.0f} A, 7/8 of the box")
-    if settings.ctf and not particles.has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
+    notes = assumptions(particles, settings, steerable.preparation)
     if steerable.box_px < particles.box_px:
         notes.append(f"computed at {steerable.pixel_size_A:.3g} A per pixel, written at the pixel size of the input")
     matrices = BYTES_PER_R4 * steerable.radius_px**4

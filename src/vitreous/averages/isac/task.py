@@ -16,18 +16,19 @@ from vitreous.matching import (
     Alignments,
     ImagePreparation,
     PreparedParticles,
+    assumptions,
+    claimed_resolution_A,
     offset_within_box,
+    preparation_for,
     prepare_particles,
     restore,
 )
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
-from vitreous.quality import resolution_at, without_dips
 
 __all__ = ["ISACRun", "isac", "prepare_isac"]
 
 MOST_RINGS = 16  # that images are expanded in: about 14 cycles across the particle
-FRC_THRESHOLD = 0.143
 
 
 @dataclass(kw_only=True)
@@ -94,7 +95,7 @@ class ISACRun:
                 progress=lambda done, of: self.on_progress(done, of, "averages"),
             )  # fmt: skip
             averages, halves, frc = made.full.cpu().numpy(), made.halves.cpu().numpy(), made.frc.cpu().numpy()
-            resolution = resolution_at(torch.from_numpy(without_dips(frc)), FRC_THRESHOLD, box, pixel).numpy()
+            resolution = claimed_resolution_A(frc, self.preparation)
         else:
             messages = (
                 "Nothing was accepted: no class was found again by all runs with a stable alignment. The images may "
@@ -147,18 +148,8 @@ def prepare_isac(
             f"{found.path}: {usable} usable particles make fewer than two groups of "
             f"{settings.img_per_grp}; ask for fewer images per group (--img-per-grp)"
         )
-    preparation = ImagePreparation.for_box(
-        found.box_px,
-        found.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-    )
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not found.has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(found.missing_ctf_columns))
+    preparation = preparation_for(found, settings)
+    notes = assumptions(found, settings, preparation)
     return ISACRun(
         particles=found,
         settings=settings,

@@ -17,13 +17,15 @@ from vitreous.matching import (
     Dealt,
     ImagePreparation,
     PreparedParticles,
+    assumptions,
     deal,
     held_out_size,
     offset_within_box,
+    preparation_for,
     prepare_particles,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, judged
 from vitreous.require import settings_with
 
 __all__ = ["MRARun", "mra", "prepare_mra"]
@@ -119,19 +121,8 @@ def prepare_mra(
             f"{found.path}: {usable} usable particles are too few for {settings.classes} classes and {settings.folds} "
             f"folds; expected at least {least}: ask for fewer classes"
         )
-    preparation = ImagePreparation.for_box(
-        found.box_px,
-        found.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-        finest_A=finest_held(found),
-    )
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not found.has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(found.missing_ctf_columns))
+    preparation = preparation_for(found, settings)
+    notes = assumptions(found, settings, preparation)
     return MRARun(
         particles=found,
         settings=settings,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from vitreous.averages.msa.classify import agreement, choose_classes, kmeans, upper_tree, ward, ward_labels
 from vitreous.averages.msa.factors import BLOCK, Factors, weighted_blocks
@@ -21,13 +20,11 @@ from vitreous.averages.msa.noise_edge import (
 )
 from vitreous.averages.msa.result import FactorMap, MSAResult
 from vitreous.averages.msa.settings import MSA
-from vitreous.matching import Alignments, Averages, restore
+from vitreous.matching import Alignments, Averages, claimed_resolution_A, restore
 from vitreous.optics import CTFParameters
-from vitreous.quality import resolution_at, without_dips
 
 __all__ = ["finish"]
 
-FRC_THRESHOLD = 0.143
 MOST_BRANCHES = 24  # of the tree that are shown
 EXAMPLES = 12
 MAP_CELLS = (9, 6)
@@ -73,11 +70,10 @@ def finish(
     restored = _restored(images, own, threads, progress)
     examples = np.unique(np.linspace(0, m - 1, min(EXAMPLES, m)).astype(int))
     n, used = len(given), images.alignments.particle
-    box, pixel = images.preparation.box_px, images.preparation.pixel_size_A
     frc = restored.frc.cpu().numpy()
     scale = metric.size.mean() * metric.scale
     return MSAResult(
-        pixel_size_A=pixel,
+        pixel_size_A=images.preparation.pixel_size_A,
         particle_diameter_A=images.preparation.particle_diameter_A,
         mask=images.mask,
         average=_pictured(moments.mean[None], images.mask)[0],
@@ -106,7 +102,7 @@ def finish(
         averages=restored.full.cpu().numpy(),
         halves=restored.halves.cpu().numpy(),
         frc=frc,
-        resolution_A=resolution_at(torch.from_numpy(without_dips(frc)), FRC_THRESHOLD, box, pixel).numpy(),
+        resolution_A=claimed_resolution_A(frc, images.preparation),
         maps=maps,
         examples=used[examples],
         example_images=_examples(images, rows, metric, factors, coordinates, found.count, examples),

@@ -24,9 +24,9 @@ from vitreous.averages.msa.metric import Metric, Moments, metric_of
 from vitreous.averages.msa.result import MSAResult
 from vitreous.averages.msa.settings import MSA
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import Alignments, ImagePreparation
+from vitreous.matching import Alignments, ImagePreparation, assumptions, preparation_for
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, judged
 
 __all__ = ["MSARun", "MSAState", "msa", "prepare_msa"]
 
@@ -176,20 +176,9 @@ def prepare_msa(
     without pixels.
     """
     found = judged(particles, ctf=settings.ctf, poses=alignments is None)
-    preparation = ImagePreparation.for_box(
-        found.box_px,
-        found.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-        finest_A=finest_held(found),
-    )
+    preparation = preparation_for(found, settings)
     given, used, warnings = _chosen(found, alignments)
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not found.has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(found.missing_ctf_columns))
+    notes = assumptions(found, settings, preparation)
     laid_out = MSARun(
         particles=found,
         settings=settings,

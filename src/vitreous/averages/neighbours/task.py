@@ -41,9 +41,9 @@ from vitreous.averages.neighbours.search import nearest_profiles
 from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.neighbours.subset import diverse_subset
 from vitreous.iterate import Algorithm, run
-from vitreous.matching import ImagePreparation, total, wrapped_deg
+from vitreous.matching import assumptions, preparation_for, total, wrapped_deg
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, judged
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 
@@ -119,14 +119,7 @@ class NeighboursRun:
         self.on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
         self.ctf = particles.ctf_for(settings.ctf)
         self._steerable = steerable_plan(
-            ImagePreparation.for_box(
-                particles.box_px,
-                particles.pixel_size_A,
-                settings.particle_diameter_A,
-                invert_contrast=settings.invert_contrast,
-                normalise=settings.normalise,
-                finest_A=finest_held(particles),
-            ),
+            preparation_for(particles, settings),
             resolution_limit_A=settings.resolution_limit_A,
             most_diameter_px=MOST_DIAMETER_PX,
         )
@@ -341,11 +334,7 @@ def _plan(
     diameter = steerable.preparation.particle_diameter_A
     centred = bool(np.any(particles.origin_A))
     passes = n * classes * settings.components * settings.runs * (settings.passes + 1)
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {diameter:.0f} A, 7/8 of the box")
-    if settings.ctf and not has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
+    notes = assumptions(particles, settings, steerable.preparation)
     if not centred:
         notes.append(
             "no shifts in the file: particles are taken to be centred in their boxes; otherwise run class2d first "

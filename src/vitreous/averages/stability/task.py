@@ -29,6 +29,7 @@ from vitreous.matching import (
     PreparedParticles,
     accumulate_at,
     offset_within_box,
+    preparation_for,
     prepare_particles,
     residual_noise,
     resolved_rings,
@@ -199,13 +200,7 @@ def prepare_stability(
         raise ValueError(
             f"{found.path}: the largest class has {sizes.max()} usable particles; expected at least {FEWEST_MEMBERS}"
         )
-    preparation = ImagePreparation.for_box(
-        found.box_px,
-        found.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-    )
+    preparation = preparation_for(found, settings)
     small = int(((sizes > 0) & (sizes < FEWEST_MEMBERS)).sum())
     notes = (f"{small} classes with fewer than {FEWEST_MEMBERS} particles are not tested",) if small else ()
     return StabilityRun(

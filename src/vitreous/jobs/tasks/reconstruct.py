@@ -17,9 +17,9 @@ from vitreous.jobs.results.reconstruct import FILES, FSC, write_reconstruction
 from vitreous.jobs.sources import warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.known_poses import prepare_known_poses
-from vitreous.matching import ImagePreparation
+from vitreous.matching import preparation_for
 from vitreous.mixtures import KnownPoses
-from vitreous.particles import ParticleSet, finest_held, judged
+from vitreous.particles import ParticleSet, judged
 from vitreous.quality import UnseenCone, resolution_at, unseen_cone
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.copies import wrong_group
@@ -99,14 +99,7 @@ def _read(source: PosedImages, settings: ReconstructionSettings) -> _Input:
         notes.append(NO_ORIGINS)
     half, weights, said = _halves(particles, settings.seed)
     notes += said
-    preparation = ImagePreparation.for_box(
-        particles.box_px,
-        particles.pixel_size_A,
-        settings.particle_diameter_A,
-        invert_contrast=settings.invert_contrast,
-        normalise=settings.normalise,
-        finest_A=finest_held(particles),
-    )
+    preparation = preparation_for(particles, settings)
     several = len(np.unique(particles.optics_group)) > 1
     group = particles.optics_group if several else None
     posed = PosedParticles(

@@ -13,12 +13,14 @@ from vitreous.matching import (
     Dealt,
     ImagePreparation,
     PreparedParticles,
+    assumptions,
     deal,
     held_out_size,
+    preparation_for,
     prepare_particles,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, finest_held, require_particles
+from vitreous.particles import ParticleSet, require_particles
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 from vitreous.structures.abinitio.em import StartState, new_start, one_pass, with_symmetry
@@ -99,14 +101,7 @@ class AbinitioRun:
         self.threads = threads
         self.processes = processes
         self.on_progress: Callable[[int, int, str], None] = _silent
-        self.preparation = ImagePreparation.for_box(
-            particles.box_px,
-            particles.pixel_size_A,
-            settings.particle_diameter_A,
-            invert_contrast=settings.invert_contrast,
-            normalise=settings.normalise,
-            finest_A=finest_held(particles),
-        )
+        self.preparation = preparation_for(particles, settings)
         self.ctf = particles.ctf_for(settings.ctf)
         self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
@@ -207,11 +202,7 @@ def _plan(
     finest = settings.resolution_limit_A or preparation.particle_diameter_A / ELEMENTS_ACROSS
     rings = max(1, min(full.rings, int(window_A / finest)))
     prepared = n * preparation.working_basis(_rings_prepared(rings)).packed_size * 4
-    notes = []
-    if settings.particle_diameter_A is None:
-        notes.append(f"particle diameter not given: {preparation.particle_diameter_A:.0f} A, 7/8 of the box")
-    if settings.ctf and not has_ctf:
-        notes.append("no CTF: the file lacks " + ", ".join(particles.missing_ctf_columns))
+    notes = assumptions(particles, settings, preparation)
     held_out = held_out_size(n)
     half = min(max(FEWEST_PER_VOLUME * settings.volumes, (n - held_out) // 2), FIRST_PER_VOLUME * settings.volumes)
     first = settings.subset if settings.subset is not None else half

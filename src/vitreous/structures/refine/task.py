@@ -12,16 +12,16 @@ import torch
 
 from vitreous.iterate import Algorithm, run
 from vitreous.matching import (
-    ImagePreparation,
     PreparedParticles,
     deal,
     padded,
+    preparation_for,
     prepare_particles,
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
 from vitreous.optics import CTFParameters
-from vitreous.particles import ParticleSet, Volume, finest_held, require_particles
+from vitreous.particles import ParticleSet, Volume, require_particles
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 from vitreous.rotations import symmetry_matrices
@@ -76,14 +76,7 @@ class RefineRun:
         self.reference, self.poses, self.mask = reference, poses, mask
         self.memory_bytes, self.store, self.threads, self.processes = memory_bytes, store, threads, processes
         self.on_progress: Callable[[int, int, str], None] = _silent
-        self.preparation = ImagePreparation.for_box(
-            particles.box_px,
-            particles.pixel_size_A,
-            settings.particle_diameter_A,
-            invert_contrast=settings.invert_contrast,
-            normalise=settings.normalise,
-            finest_A=finest_held(particles),
-        )
+        self.preparation = preparation_for(particles, settings)
         self.ctf = particles.ctf_for(settings.ctf)
         _require_defocus(particles, self.ctf, settings)
         self.group = symmetry_matrices(settings.symmetry).float()
