@@ -199,8 +199,8 @@ def _first_readable(found: _Found) -> tuple[float, tuple[int, ...]]:
             continue
         return image.pixel_size_A, image.data.shape
     raise ValueError(
-        f"none of {len(found.micrographs):,} micrographs can be used; the first: {first}. Names are looked for below the "
-        "project directory (--project), beside the file that has them, and where the program was started"
+        f"none of {len(found.micrographs):,} micrographs can be used; the first: {first}. Names are looked for below "
+        "the project directory (--project), beside the file that has them, and where the program was started"
     )
 
 
