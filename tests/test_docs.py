@@ -25,7 +25,7 @@ from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
-from vitreous.micrographs import Pick
+from vitreous.micrographs import Extract, Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
 from vitreous.structures.from_averages import METHODS, AllMethods
@@ -147,6 +147,7 @@ def test_make_targets_exist() -> None:
         ("reconstruct.md#Settings of art", ART),
         ("reconstruct.md#Settings of gmm", KnownPoses),
         ("run.md", Pipeline),
+        ("extract.md", Extract),
         ("pick.md", Pick),
         ("project.md", Project),
         ("postprocess.md", PostProcess),

@@ -34,6 +34,7 @@ from vitreous.jobs.tasks.align import run_align as run_align
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
+from vitreous.jobs.tasks.extract import run_extract as run_extract
 from vitreous.jobs.tasks.initial import run_initial as run_initial
 from vitreous.jobs.tasks.isac import run_isac as run_isac
 from vitreous.jobs.tasks.mixture import run_mixture as run_mixture
@@ -53,6 +54,7 @@ from vitreous.jobs.tasks.refine import run_refine as run_refine
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.stability import run_stability as run_stability
 from vitreous.jobs.tasks.table import write_report as write_report
+from vitreous.micrographs import Extract as Extract
 from vitreous.micrographs import Pick as Pick
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel
 from vitreous.mixtures import InitialModel as InitialModel

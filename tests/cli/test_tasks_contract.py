@@ -32,7 +32,7 @@ from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
 from vitreous.jobs.tasks.table import TASKS, task_of
-from vitreous.micrographs import Pick
+from vitreous.micrographs import Extract, Pick
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
 from vitreous.particles import read_volume, write_volume
 from vitreous.structures.abinitio import Abinitio
@@ -84,6 +84,11 @@ def a_micrograph(simulated: Path, done: dict[str, Path]) -> tuple[Path, ...]:
     return folder / "one.mrc", folder / "two.mrc"
 
 
+def picked(simulated: Path, done: dict[str, Path]) -> tuple[Path, ...]:
+    """The folder of a pick job."""
+    return (done["pick"],)
+
+
 PARTICLES = simulated_file("particles.star")
 CASES = {  # a job comes after those that it needs
     "class2d": Case(source=PARTICLES, settings=Class2D(classes=4, iterations=4)),
@@ -105,6 +110,7 @@ CASES = {  # a job comes after those that it needs
         settings=KnownPoses(components=30, box_px=16, counts=500, burn_in_steps=4, samples=3, steps_between=2),
     ),
     "pick": Case(source=a_micrograph, settings=Pick(diameter_A=120.0)),
+    "extract": Case(source=picked, settings=Extract(box_px=24)),
     "project": Case(source=simulated_file("volume_1.mrc"), settings=Project(views=5)),
     "postprocess": Case(source=half_maps, settings=PostProcess()),
     "refine": Case(source=simulated_file("truth.star"), settings=Refine(folds=4, iterations=2, initial_lowpass_A=30.0)),

@@ -1,10 +1,13 @@
-"""Micrographs: read, clean, filter, pick."""
+"""Micrographs: read, clean, filter, pick, cut into boxes."""
 
 from vitreous.micrographs.algorithm import PickedMicrograph, PickState, pick_algorithm
+from vitreous.micrographs.boxes import box_places, cut_boxes, finished_boxes, within
+from vitreous.micrographs.coordinates import Coordinates, coordinates_of_job, read_coordinates
+from vitreous.micrographs.extraction import BoxPlan, ExtractState, extract_algorithm, stack_name
 from vitreous.micrographs.listing import ListedMicrograph, list_micrographs
 from vitreous.micrographs.pick import Picks, pick_micrograph, working_pixel_A
 from vitreous.micrographs.reading import Micrograph, read_micrograph
-from vitreous.micrographs.settings import Pick
+from vitreous.micrographs.settings import Extract, Pick
 from vitreous.micrographs.templates import (
     Bank,
     ball_templates,
@@ -17,6 +20,10 @@ from vitreous.micrographs.templates import (
 
 __all__ = [
     "Bank",
+    "BoxPlan",
+    "Coordinates",
+    "Extract",
+    "ExtractState",
     "ListedMicrograph",
     "Micrograph",
     "Pick",
@@ -24,14 +31,22 @@ __all__ = [
     "PickedMicrograph",
     "Picks",
     "ball_templates",
+    "box_places",
+    "coordinates_of_job",
+    "cut_boxes",
     "extent_of_images",
     "extent_of_map",
+    "extract_algorithm",
+    "finished_boxes",
     "image_templates",
     "list_micrographs",
     "pick_algorithm",
     "pick_micrograph",
     "projection_templates",
+    "read_coordinates",
     "read_micrograph",
     "rotated_bank",
+    "stack_name",
+    "within",
     "working_pixel_A",
 ]

@@ -11,7 +11,7 @@ from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleFileError, Table, read_star
 from vitreous.particles.optics_groups import group_index
 
-__all__ = ["ListedMicrograph", "list_micrographs"]
+__all__ = ["ListedMicrograph", "list_micrographs", "located"]
 
 NEEDED = ("rlnDefocusU", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnImagePixelSize")
@@ -86,7 +86,7 @@ def _of_list(path: Path, project: Path | None, pixel_size_A: float | None) -> li
     first = dict(zip(reversed(names), reversed(range(len(names))), strict=True))  # particles repeat their micrograph
     return [
         ListedMicrograph(
-            path=_located(name, path, project),
+            path=located(name, path, project),
             name=name,
             pixel_size_A=pixel_size_A if pixel_size_A is not None or sizes is None else float(sizes[row]),
             ctf=_ctf(columns, row),
@@ -124,6 +124,7 @@ def _ctf(columns: dict[str, np.ndarray | None], row: int) -> CTFParameters | Non
     return ctf if np.isfinite([u[0], ctf.defocus_v_A[0]]).all() else None
 
 
-def _located(name: str, star: Path, project: Path | None) -> Path:
+def located(name: str, star: Path, project: Path | None) -> Path:
+    """The file of a name in a STAR file: below the project, beside the file, or where the program was started."""
     folders = [*([project] if project is not None else []), star.parent, Path()]
     return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)

@@ -1,12 +1,13 @@
-"""What can be said about picking."""
+"""What can be said about picking and about extraction."""
 
 from dataclasses import dataclass, replace
 
-from vitreous.require import require_at_least, require_finite, require_not_negative, require_positive
+from vitreous.require import require, require_at_least, require_finite, require_not_negative, require_positive
 
-__all__ = ["Pick"]
+__all__ = ["Extract", "Pick"]
 
 
+LEAST_PX = 8  # side of a box
 DETAIL, DETAIL_OF_BALL = 5.0, 2.0
 FALSE, FALSE_WITH_BALL = 5.0, 30.0
 
@@ -72,3 +73,60 @@ class Pick:
             detail=self.detail or (DETAIL_OF_BALL if ball else DETAIL),
             false_picks=self.false_picks or (FALSE_WITH_BALL if ball else FALSE),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract:
+    """Settings of extraction.
+
+    Parameters
+    ----------
+    box_px
+        Side of the boxes in pixels of the micrograph, even. None: one and a half diameters of a pick job, or the side
+        that .box files state.
+    downsample_to_px
+        Side of the boxes that are written, even: finer detail is cropped in Fourier space. None: that of the boxes.
+    target_pixel_size_A
+        The same, as the pixel size of the boxes that are written, in Angstrom; the side is the nearest even one.
+    diameter_A
+        Diameter of the particle in Angstrom, outside of which is background. None: that of a pick job, or three
+        quarters of the box.
+    recenter
+        Move the boxes by the shifts of the table, so that particles lie at the centre to half a pixel; the rest stays
+        in the table as their shift.
+    invert_contrast
+        Particles are dark in the micrographs, and become white. Switched off for white ones.
+    normalise
+        Take the plane off that fits the background, and scale the background to standard deviation 1.
+    """
+
+    box_px: int | None = None
+    downsample_to_px: int | None = None
+    target_pixel_size_A: float | None = None
+    diameter_A: float | None = None
+    recenter: bool = False
+    invert_contrast: bool = True
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        require_finite(self)
+        require_positive(self, ("target_pixel_size_A", "diameter_A"))
+        for name in ("box_px", "downsample_to_px"):
+            side = getattr(self, name)
+            require(self, name, side is None or (side >= LEAST_PX and side % 2 == 0), f"an even number from {LEAST_PX}")
+        if self.downsample_to_px is not None and self.target_pixel_size_A is not None:
+            raise ValueError("downsample_to_px and target_pixel_size_A both say how fine the boxes are: give one")
+        if self.box_px is not None and (self.downsample_to_px or 0) > self.box_px:
+            raise ValueError(f"downsample_to_px: expected at most box_px, {self.box_px}, found {self.downsample_to_px}")
+
+    def side_px(self, box_px: int, pixel_size_A: float) -> int:
+        """Side of the boxes that are written, of ``box_px`` pixels of the micrograph."""
+        if self.target_pixel_size_A is None:
+            return self.downsample_to_px or box_px
+        side = 2 * round(0.5 * box_px * pixel_size_A / self.target_pixel_size_A)
+        if not LEAST_PX <= side <= box_px:
+            raise ValueError(
+                f"target_pixel_size_A: {self.target_pixel_size_A:g} A makes {side} of {box_px} pixels of "
+                f"{pixel_size_A:g} A; expected {LEAST_PX} to {box_px}"
+            )
+        return side

@@ -28,6 +28,10 @@ TASKS = {
         module="vitreous.jobs.tasks.pick",
         help="Particles in micrographs, by a matched filter: micrographs in, coordinates out.",
     ),
+    "extract": Entry(
+        module="vitreous.jobs.tasks.extract",
+        help="Boxes out of micrographs: picks or particles in, a stack of every micrograph and their table out.",
+    ),
     "class2d": Entry(
         module="vitreous.jobs.tasks.class2d",
         help="2D classification: particles in, class averages and a report out.",
