@@ -17,6 +17,7 @@ Info = Mapping[str, Any]
 Work = tuple[float, float]  # seconds of a pass, and its cost in units of the method
 
 RECENT = 3  # passes that say what a unit takes, the one in the middle: now and then the machine does something else
+CLASS2D_RECENT = 4  # of a classification, where passes over all classes and over some of them take turns
 CLASS2D_STAY, CLASS2D_SETTLED = 3, 8  # passes at one number of rings; rings from which one pass suffices
 CLASS2D_PRUNED = 11  # rings from which the coarse pass and sharp posteriors make up for finer grids
 CLASS2D_GROWTH = 1.25  # of the particles in a pass
@@ -42,7 +43,7 @@ def forecast_class2d(infos: Sequence[Info], *, passes: int, most_rings: int, par
         to_come.append(_class2d_units(rings, batch))
     end = CLASS2D_END * _class2d_units(rings, particles)
     done = [(i["seconds"], _class2d_units(i["rings"], i["batch_size"])) for i in infos]
-    return seconds_of(done, [CLASS2D_PASSES * sum(to_come), end])
+    return seconds_of(done, [CLASS2D_PASSES * sum(to_come), end], recent=CLASS2D_RECENT)
 
 
 def _class2d_units(rings: int, batch: float) -> float:
@@ -83,6 +84,6 @@ def passes_at_rings(infos: Sequence[Info]) -> int:
     return count
 
 
-def seconds_of(done: Sequence[Work], to_come: Sequence[float]) -> float:
+def seconds_of(done: Sequence[Work], to_come: Sequence[float], recent: int = RECENT) -> float:
     """What passes of so many units will take, as the last ones did."""
-    return sum(to_come) * median(seconds / max(units, 1e-9) for seconds, units in done[-RECENT:])
+    return sum(to_come) * median(seconds / max(units, 1e-9) for seconds, units in done[-recent:])
