@@ -375,6 +375,9 @@ def test_boxes_folders_and_pixel_sizes_are_explained(vitreous, classified, stack
     assert signed.events[-1]["settings"]["method"] == "gmm-gaussian"
     empty = vitreous("initial", tmp_path, "-o", tmp_path / "o", "--method", "gmm-gaussian")
     assert (empty.code, "no deconvolved.star" in empty.err) == (1, True)
+    write_mrc_stack(tmp_path / "bare.mrcs", np.random.default_rng(0).standard_normal((8, 16, 16)), 0.0)
+    bare = vitreous("initial", tmp_path / "bare.mrcs", "-o", tmp_path / "o")
+    assert (bare.code, bare.err.count("bare.mrcs"), "--angpix" in bare.err) == (1, 1, True)
     other = vitreous("initial", stack, "-o", tmp_path / "o", "--method", "guess")
     assert other.code == 2
 

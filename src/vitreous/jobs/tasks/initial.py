@@ -1,6 +1,7 @@
 """The ``initial`` job: class averages in, a folder with an initial model, its uncertainty and a report out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from vitreous.mixtures import (
     initial_model_algorithm,
 )
 from vitreous.models import InitialModelResult
-from vitreous.particles import ParticleSet, Volume
+from vitreous.particles import ParticleFileError, ParticleSet, Volume
 from vitreous.quality import warn_if_one_view
 from vitreous.structures.from_averages import METHODS, AllMethods, FromAverages
 
@@ -94,6 +95,17 @@ def _prepare(source: Averages, settings: Any, resources: Resources) -> Prepared[
     )
 
 
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """What is wrong with averages names their file, once."""
+    try:
+        yield
+    except ParticleFileError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 def _from_averages(source: Averages, settings: FromAverages, resources: Resources) -> Prepared[Any, Any]:
     found, images, notes = read_averages(
         find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
@@ -105,7 +117,7 @@ def _from_averages(source: Averages, settings: FromAverages, resources: Resource
             return {}, []
         return compare_with_reference(folder, model, reference, str(source.reference))
 
-    try:
+    with _about(found.path):
         if source.ctf_uncorrected:
             raise ValueError("averages that still have their CTF are for --method gmm-gaussian; correct them first")
         ready = ready_averages(images, found.pixel_size_A, source.contrast, mask=source.mask)
@@ -119,8 +131,6 @@ def _from_averages(source: Averages, settings: FromAverages, resources: Resource
             compare=compare,
             warnings=(*notes, *ready.notes),
         )
-    except ValueError as error:
-        raise ValueError(f"{found.path}: {error}") from error
 
 
 def _mixture(source: Averages, settings: Settings, resources: Resources) -> Prepared[Any, InitialModelResult[Mixture]]:
@@ -129,14 +139,12 @@ def _mixture(source: Averages, settings: Settings, resources: Resources) -> Prep
     )
     refuse_particles(found)
     uncorrected = source.ctf_uncorrected
-    try:
+    with _about(found.path):
         # What the CTF has spread out says little about the contrast.
         stated = source.contrast or ("white" if uncorrected else None)
         mask = source.mask and not uncorrected and isinstance(settings, InitialModel)
         ready = ready_averages(images, found.pixel_size_A, stated, mask=mask)
         settings, chosen = _suited(settings, ready.signed, uncorrected)
-    except ValueError as error:
-        raise ValueError(f"{found.path}: {error}") from error
     given = _Given(
         averages=found,
         images=ready.images,
@@ -144,10 +152,8 @@ def _mixture(source: Averages, settings: Settings, resources: Resources) -> Prep
         reference=None if source.reference is None else read_reference(source.reference),
         reference_name=str(source.reference),
     )
-    try:
+    with _about(found.path):
         algorithm = _algorithm(given, settings, resources.threads)
-    except ValueError as error:
-        raise ValueError(f"{found.path}: {error}") from error
     return Prepared(
         settings=settings,
         inputs=(found.path,),
