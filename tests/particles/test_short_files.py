@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vitreous.particles import ParticleFileError, open_stack, write_mrc_stack
-from vitreous.particles.scratch import scratch_array
+from vitreous.particles.scratch import release, scratch_array
 
 IMAGES = np.random.default_rng(0).normal(size=(20, 16, 16)).astype(np.float32)
 
@@ -68,3 +68,16 @@ def test_file_systems_without_reservation_are_filled_with_zeros(tmp_path, monkey
     monkeypatch.setattr(os, "posix_fallocate", unsupported)
     assert not scratch_array(tmp_path / "s.dat", np.float32, (600, 1000)).any()
     assert (tmp_path / "s.dat").stat().st_size == 2_400_000
+
+
+def test_a_mapped_array_that_was_released_is_still_there(tmp_path):
+    array = scratch_array(tmp_path / "s.dat", np.float32, (1000, 1000))
+    array[:] = np.arange(1000)
+    release(array)
+    assert (array == np.arange(1000)).all()
+    array[3] = 7.0
+    release(array)
+    assert (array[3] == 7.0).all()
+    plain = np.ones(3)
+    release(plain)
+    assert plain.sum() == 3

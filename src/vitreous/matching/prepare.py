@@ -21,7 +21,7 @@ from vitreous.matching.score import ImageTile
 from vitreous.matching.search import KEEP_NATS, SearchPlan, plan_search
 from vitreous.matching.workers import ordered_map
 from vitreous.optics import CTFParameters, ctf_1d, ctf_at, ctf_weight, normalise_images
-from vitreous.particles.scratch import scratch_array
+from vitreous.particles.scratch import release, scratch_array
 from vitreous.processes import ALONE, Processes, by_process
 
 __all__ = [
@@ -167,7 +167,9 @@ class _OwnRows:
         return len(self.rows)
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
-        return self.rows[index // self.processes.size]
+        own = np.array(self.rows[index // self.processes.size])
+        release(self.rows)
+        return own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +241,7 @@ class PreparedParticles:
         Images that were premultiplied by their CTF are weighted by 1 instead of C (:func:`ctf_weight`).
         """
         packed = torch.from_numpy(np.ascontiguousarray(self.packed[index])).to(self.device)
+        release(self.packed)
         data = self.basis.unpack(packed, rings)
         inverse = 1 / noise_power[torch.from_numpy(self.noise_group[index]).to(self.device), :rings]
         if self.ctf is None:
@@ -389,6 +392,7 @@ def prepare_particles(
 
     for place, rings_of, unusable, ring_power in ordered_map(expand, places, threads if device == "cpu" else 1):
         packed[place], wrong[place] = rings_of.numpy(), unusable.numpy()
+        release(packed)
         good, index = ~unusable, mine[place]
         which = torch.from_numpy(groups[index])[good]
         power.index_add_(0, which, ring_power[good])

@@ -1,13 +1,14 @@
 """Arrays in files that are mapped into memory, with their room on the disk taken first."""
 
 import errno
+import mmap
 import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["scratch_array"]
+__all__ = ["release", "scratch_array"]
 
 _ZEROS = bytes(1 << 20)
 
@@ -30,6 +31,17 @@ def scratch_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.nd
             f"({os.strerror(error.errno or 0)}); free the disk, choose another folder, or allow more memory (--memory)",
         ) from error
     return np.memmap(path, dtype, "r+", shape=shape)
+
+
+def release(array: object) -> None:
+    """Let the system have the memory of a mapped array back; it stays in the file, and is mapped again when it is read.
+
+    Pages of a file that have been touched count as memory of the process until they are given back. Arrays that are not
+    mapped are left alone, as are all where the system has no such call.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _reserve(handle: int, size: int) -> None:
