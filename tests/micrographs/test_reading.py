@@ -105,6 +105,14 @@ def test_lists_give_names_pixel_sizes_and_ctf(tmp_path):
     assert list_micrographs([listing(tmp_path / "n.star", ["a.mrc"])])[0].ctf is None
 
 
+def test_the_pixel_size_of_boxes_is_not_that_of_micrographs(tmp_path):
+    columns = {"rlnMicrographName": ["a.mrc"], "rlnImageName": ["1@a.mrcs"], "rlnImagePixelSize": [4.0]}
+    write_star(tmp_path / "p.star", {"particles": Table.from_arrays(columns)})
+    assert list_micrographs([tmp_path / "p.star"])[0].pixel_size_A is None
+    write_star(tmp_path / "p.star", {"particles": Table.from_arrays({**columns, "rlnMicrographPixelSize": [1.0]})})
+    assert list_micrographs([tmp_path / "p.star"])[0].pixel_size_A == 1.0
+
+
 def test_patterns_and_wrong_lists(tmp_path):
     for name in ("b.mrc", "a.mrc"):
         write(tmp_path / name, NOISE)

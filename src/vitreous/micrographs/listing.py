@@ -81,7 +81,9 @@ def _of_list(path: Path, project: Path | None, pixel_size_A: float | None) -> li
         name: _column(table, optics, group, name)
         for name in (*NEEDED, *PIXEL_SIZES, "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnCtfBfactor")
     }
-    sizes = next((columns[name] for name in PIXEL_SIZES if columns[name] is not None), None)
+    # In a table of particles rlnImagePixelSize is that of their boxes, which may have been made smaller.
+    known = PIXEL_SIZES[:1] if "rlnImageName" in table else PIXEL_SIZES
+    sizes = next((columns[name] for name in known if columns[name] is not None), None)
     names = table.text("rlnMicrographName").tolist()
     first = dict(zip(reversed(names), reversed(range(len(names))), strict=True))  # particles repeat their micrograph
     return [
