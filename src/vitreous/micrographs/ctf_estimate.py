@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vitreous.micrographs.ctf_band import Band
 from vitreous.micrographs.ctf_model import Fit, Points, fitted, points_of, without_rings
 from vitreous.micrographs.ctf_picture import picture_of
 from vitreous.micrographs.ctf_quality import CTFProfile, correlation, fit_resolution_A, profile_of, zeros_to
@@ -18,6 +19,9 @@ __all__ = ["CTFEstimate", "estimate_ctf"]
 CERTAIN = 15.0  # least gain in log likelihood by rings; in noise alone the search gains 4 to 9
 RESOLVED, SHORTEST_A = 1.5, 500.0  # tiles: in displacements of the finest ring, and at least
 FEW_ZEROS, MUCH_ASTIGMATISM, UNSURE_A = 3, 0.1, 200.0
+BEYOND = 1.25  # pictures go to this times the frequency to which rings fit
+BESIDE = (0.7, 1.2)  # of the ends of the range: further away a fit is not believed
+SPLIT = 0.5  # greatest (U - V) / 2 in defoci, the same
 AT_END = 0.01  # of the least defocus: as near to an end of the range, it was hit
 
 
@@ -39,7 +43,7 @@ class CTFEstimate:
     microscope: Microscope
     profile: CTFProfile
     picture: np.ndarray  # uint8 (n, n): measured spectrum on the left, fit on the right, origin at n // 2
-    finest_A: float  # edge of the picture and of the band
+    edge_per_A: float  # of the picture: a frequency
     tiles: int
     hot_px: int
 
@@ -78,14 +82,14 @@ def estimate_ctf(
     """
     settings = settings or EstimateCTF()
     finest_A = settings.finest_A(pixel_size_A)
-    band = 1.0 / settings.low_resolution_A, 1.0 / finest_A
-    side = tile_side_px(data.shape, pixel_size_A, settings.tile_A or _tile_A(microscope, settings, band[1]))
+    band = Band(low_per_A=1.0 / settings.low_resolution_A, high_per_A=1.0 / finest_A)
+    side = tile_side_px(data.shape, pixel_size_A, settings.tile_A or _tile_A(microscope, settings, band.high_per_A))
     spectrum = averaged_spectrum(data, pixel_size_A, side, band)
     points = points_of(spectrum, band)
     background, nothing = without_rings(points, band)
     starts = search(points, background, microscope, settings, band).starts
     fits = [fitted(points, start, microscope, band, phase=settings.phase_shift) for start in starts]
-    best = max(fits, key=lambda fit: fit.log_likelihood)
+    best = max(fits, key=lambda fit: (_sensible(fit, settings), fit.log_likelihood))
     return _judged(best, best.log_likelihood - nothing, spectrum, points, microscope, settings, band)
 
 
@@ -99,6 +103,12 @@ def _displacement_A(defocus_A: float, wavelength_A: float, k_per_A: float) -> fl
     return 2.0 * wavelength_A * defocus_A * k_per_A
 
 
+def _sensible(fit: Fit, settings: EstimateCTF) -> bool:
+    """Whether a fit has stayed near the range: out there any few waves of the background can be had as rings."""
+    least, most = settings.lowest_defocus_A * BESIDE[0], settings.highest_defocus_A * BESIDE[1]
+    return least < fit.at.mean_A < most and np.hypot(fit.at.along_A, fit.at.across_A) < SPLIT * fit.at.mean_A
+
+
 def _judged(
     fit: Fit,
     gain: float,
@@ -106,12 +116,13 @@ def _judged(
     points: Points,
     microscope: Microscope,
     settings: EstimateCTF,
-    band: tuple[float, float],
+    band: Band,
 ) -> CTFEstimate:
     at, profile = fit.at, profile_of(points, fit.at, microscope, band)
     half = float(np.hypot(at.along_A, at.across_A))
     resolution = fit_resolution_A(profile)
-    found = gain > CERTAIN and np.isfinite(resolution) and at.mean_A > 0
+    found = gain > CERTAIN and np.isfinite(resolution) and _sensible(fit, settings)
+    edge = min(BEYOND / resolution, band.high_per_A) if found else band.high_per_A
     direction = np.array([at.along_A, at.across_A]) / half if half > 0 else np.array([1.0, 0.0])
     split = float(direction @ fit.covariance_A2[1:, 1:] @ direction)
     estimate = CTFEstimate(
@@ -123,13 +134,13 @@ def _judged(
         defocus_sd_A=float(np.sqrt(max(fit.covariance_A2[0, 0], 0.0))),
         astigmatism_sd_A=2.0 * float(np.sqrt(max(split, 0.0))),
         correlation=correlation(points, at, microscope, band),
-        resolution_A=resolution if np.isfinite(resolution) else 0.0,
+        resolution_A=resolution if found else 0.0,
         gain=float(gain),
         warnings=(),
         microscope=microscope,
         profile=profile,
-        picture=picture_of(spectrum, fit.at, microscope, band),
-        finest_A=1.0 / band[1],
+        picture=picture_of(spectrum, at, microscope, band, edge),
+        edge_per_A=edge,
         tiles=spectrum.tiles,
         hot_px=spectrum.hot,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.micrographs.ctf_band import Band
 from vitreous.micrographs.ctf_model import MM_TO_A, Points, Start, background_at, phases, visibility_at
 from vitreous.micrographs.ctf_settings import Microscope
 from vitreous.optics import electron_wavelength_A
@@ -29,16 +30,16 @@ class CTFProfile:
         return len(self.k_per_A)
 
 
-def profile_of(points: Points, at: Start, microscope: Microscope, band_per_A: tuple[float, float]) -> CTFProfile:
+def profile_of(points: Points, at: Start, microscope: Microscope, band: Band) -> CTFProfile:
     """Averages of I / B and of the model in bins as wide as those of the spectrum.
 
     Where the turning point of the phase, ``k^2 = dz / (Cs lambda^2)``, is near, bins are those of the frequency itself.
     """
     phase = phases(at, microscope, points.kx, points.ky)
-    relative = points.power / background_at(points.k, at, band_per_A)
-    model = 1.0 - visibility_at(points.k, at, band_per_A) * np.cos(2.0 * phase)
+    relative = points.power / background_at(points.k, at, band)
+    model = 1.0 - visibility_at(points.k, at, band) * np.cos(2.0 * phase)
     place = _place(points, at, microscope) / points.spacing_per_A
-    first, last = np.ceil(band_per_A[0] / points.spacing_per_A), np.floor(band_per_A[1] / points.spacing_per_A)
+    first, last = np.ceil(band.low_per_A / points.spacing_per_A), np.floor(band.high_per_A / points.spacing_per_A)
     index = np.rint(place).astype(np.int64) - int(first)
     bins = int(last - first) + 1
     inside = (index >= 0) & (index < bins)
@@ -113,10 +114,10 @@ def zeros_to(profile: CTFProfile, resolution_A: float) -> int:
     return int(np.floor(seen.max() / np.pi)) if len(seen) else 0
 
 
-def correlation(points: Points, at: Start, microscope: Microscope, band_per_A: tuple[float, float]) -> float:
+def correlation(points: Points, at: Start, microscope: Microscope, band: Band) -> float:
     """Normalised correlation of the spectrum over its background with the rings of the model, over all values."""
-    relative = points.power / background_at(points.k, at, band_per_A)
-    rings = -visibility_at(points.k, at, band_per_A) * np.cos(2.0 * phases(at, microscope, points.kx, points.ky))
+    relative = points.power / background_at(points.k, at, band)
+    rings = -visibility_at(points.k, at, band) * np.cos(2.0 * phases(at, microscope, points.kx, points.ky))
     a, b = relative - relative.mean(), rings - rings.mean()
     norm = np.sqrt(np.sum(a * a) * np.sum(b * b))
     return float(np.sum(a * b) / norm) if norm > 0 else 0.0
