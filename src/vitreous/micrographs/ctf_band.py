@@ -15,9 +15,9 @@ VISIBILITY = 4  # most of the visibility, which has two less than the background
 class Band:
     """Frequencies from ``low_per_A`` to ``high_per_A``, in 1 / Angstrom.
 
-    Smooth functions are Legendre polynomials of log k: backgrounds fall by powers of k. How many follows from the width
-    of the band, seven from 30 to 3 Angstrom, four from 30 to 10: with more of them a background can be taken for the one
-    or two rings that a narrow band has at low defocus, with fewer it does not follow the shape of particles.
+    Smooth functions are Legendre polynomials of log k: backgrounds fall by powers of k. Their number goes with the
+    width of the band, seven from 30 to 3 Angstrom, four from 30 to 10. With more of them a background can stand for the
+    one or two rings of a narrow band at low defocus; with fewer it does not follow the shape of particles.
     """
 
     low_per_A: float

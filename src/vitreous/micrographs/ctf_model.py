@@ -225,7 +225,15 @@ def likelihood_gradient(
     return problem.objective(values, power), slopes @ (points.power / power - 1.0) - problem.prior * values
 
 
-def fitted(points: Points, start: Start, microscope: Microscope, band: Band, *, phase: bool = False) -> Fit:
+def fitted(
+    points: Points,
+    start: Start,
+    microscope: Microscope,
+    band: Band,
+    *,
+    phase: bool = False,
+    most_steps: int = STEPS,
+) -> Fit:
     """The maximum of the likelihood near a start, by Fisher scoring with damping (Levenberg and Marquardt)."""
     problem = _problem(points, microscope, band, phase=phase)
     values, damping, steps = _values(start, problem.optics), 1e-3, 0
@@ -233,7 +241,7 @@ def fitted(points: Points, start: Start, microscope: Microscope, band: Band, *, 
     power, slopes = _model(problem, at, slopes=True)
     best = problem.objective(values, power)
     information = slopes @ slopes.T + np.diag(problem.prior)
-    while steps < STEPS:
+    while steps < most_steps:
         steps += 1
         gradient = slopes @ (points.power / power - 1.0) - problem.prior * values
         damped = information + damping * np.diag(np.diag(information) + 1e-12)

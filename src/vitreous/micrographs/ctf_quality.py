@@ -9,7 +9,7 @@ from vitreous.micrographs.ctf_model import MM_TO_A, Points, Start, background_at
 from vitreous.micrographs.ctf_settings import Microscope
 from vitreous.optics import electron_wavelength_A
 
-__all__ = ["CTFProfile", "correlation", "fit_resolution_A", "profile_of", "zeros_to"]
+__all__ = ["CTFProfile", "correlation", "fit_resolution_A", "profile_of", "unexplained", "zeros_to"]
 
 FITS = 0.5  # local correlation
 NEAR = np.pi  # phases this near, on either side, belong to a place: a ring on each side
@@ -25,6 +25,7 @@ class CTFProfile:
     fitted: np.ndarray
     local: np.ndarray  # correlation of the two around every frequency
     phase_rad: np.ndarray  # of the CTF
+    values: np.ndarray  # int64, of the spectrum that were averaged
 
     def __len__(self) -> int:
         return len(self.k_per_A)
@@ -52,7 +53,12 @@ def profile_of(points: Points, at: Start, microscope: Microscope, band: Band) ->
     k, measured, fitted = (values[full] for values in mean)
     iso = phases(at.round(), microscope, k, np.zeros_like(k))
     return CTFProfile(
-        k_per_A=k, measured=measured, fitted=fitted, phase_rad=iso, local=_local(measured, fitted, iso, count[full])
+        k_per_A=k,
+        measured=measured,
+        fitted=fitted,
+        phase_rad=iso,
+        local=_local(measured, fitted, iso, count[full]),
+        values=count[full],
     )
 
 
@@ -112,6 +118,15 @@ def zeros_to(profile: CTFProfile, resolution_A: float) -> int:
     """Zeros of the CTF, whole multiples of pi of its phase, from the origin to a resolution."""
     seen = profile.phase_rad[profile.k_per_A * resolution_A <= 1.0 + 1e-9]
     return int(np.floor(seen.max() / np.pi)) if len(seen) else 0
+
+
+def unexplained(profile: CTFProfile, information: float) -> float:
+    """How much log likelihood the curve could still gain by following what was measured, less what noise gives.
+
+    information: independent numbers behind a value of the spectrum.
+    """
+    rest = profile.measured / profile.fitted - 1.0
+    return 0.5 * float(np.sum(profile.values * information * rest**2) - len(profile))
 
 
 def correlation(points: Points, at: Start, microscope: Microscope, band: Band) -> float:

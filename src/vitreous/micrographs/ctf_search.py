@@ -21,7 +21,7 @@ from vitreous.micrographs.ctf_model import Points, Start, phases
 from vitreous.micrographs.ctf_settings import EstimateCTF, Microscope
 from vitreous.optics import electron_wavelength_A
 
-__all__ = ["Found", "search"]
+__all__ = ["search"]
 
 SECTORS = 12
 STEP_TURN = 0.12  # of the phase 2 g / (2 pi) at the finest detail, between defoci
@@ -32,21 +32,13 @@ STARTS = 3  # places that are refined
 PHASE_STEP_DEG = 15.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """Starts from the best down, and how far the best one stands out from chance, in standard deviations."""
-
-    starts: tuple[Start, ...]
-    significance: float
-
-
 def search(
     points: Points,
     background: np.ndarray,
     microscope: Microscope,
     settings: EstimateCTF,
     band: Band,
-) -> Found:
+) -> tuple[Start, ...]:
     """The best starts of different defocus over all defoci, astigmatisms and, if asked for, phase shifts."""
     profiles = _profiles(points, background, band)
     step = STEP_TURN / _turns(microscope, band)
@@ -65,8 +57,7 @@ def search(
     for place in places:
         if len(chosen) < STARTS and all(place.unlike(other) for other in chosen):
             chosen.append(place)
-    starts = tuple(_start(place, background, band) for place in chosen)
-    return Found(starts=starts, significance=float(np.sqrt(points.information)) * chosen[0].score)
+    return tuple(_start(place, background, band) for place in chosen)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

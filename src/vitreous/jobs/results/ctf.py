@@ -63,13 +63,18 @@ class CTFFolder:
     micrographs: Table  # one row each, also those without a CTF
     folder: Path
 
-    def shown(self, name: str) -> ShownSpectrum | None:
-        """The fit to a micrograph; None for one that could not be used."""
-        stem = self.folder / FOLDER / Path(name).stem
-        picture, profile = (stem.with_name(stem.name + end) for end in (PICTURE, PROFILE))
-        if not (picture.is_file() and profile.is_file()):
-            return None
+    def has_spectrum(self, name: str) -> bool:
+        """Whether there are files of the fit to a micrograph: not of one that could not be read."""
+        return all(path.is_file() for path in self._files(name))
+
+    def shown(self, name: str) -> ShownSpectrum:
+        """The fit to a micrograph."""
+        picture, profile = self._files(name)
         return ShownSpectrum(name=name, png=picture.read_bytes(), profile=read_star(profile)[""])
+
+    def _files(self, name: str) -> tuple[Path, Path]:
+        stem = self.folder / FOLDER / Path(name).stem
+        return stem.with_name(stem.name + PICTURE), stem.with_name(stem.name + PROFILE)
 
 
 def write_spectrum(folder: Path, listed: ListedMicrograph, found: EstimatedMicrograph) -> None:
