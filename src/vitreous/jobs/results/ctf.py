@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.report.images import png
 from vitreous.micrographs import CTFState, EstimatedMicrograph, ListedMicrograph, Microscope
-from vitreous.micrographs.ctf_algorithm import FIGURES, FOUND, NO_RINGS
+from vitreous.micrographs.ctf_many import FIGURES, FOUND, NO_RINGS
 from vitreous.particles import Table, read_star, write_bytes_atomic, write_star
 
 __all__ = [

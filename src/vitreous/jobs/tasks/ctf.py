@@ -22,7 +22,7 @@ from vitreous.micrographs import (
     list_micrographs,
     microscopes_of,
 )
-from vitreous.micrographs.ctf_algorithm import CTF_AT_ONCE, FAILED, FIGURES, FOUND, NO_RINGS
+from vitreous.micrographs.ctf_many import CTF_AT_ONCE, FAILED, FIGURES, FOUND, NO_RINGS
 
 __all__ = ["TASK", "Exposures", "run_ctf"]
 
