@@ -8,7 +8,8 @@ from scenes_of_ctf import ctf_scene, parameters
 
 from vitreous.micrographs import EstimateCTF, Microscope, estimate_ctf
 from vitreous.micrographs.ctf_band import Band
-from vitreous.micrographs.ctf_model import Start, likelihood_gradient, points_of
+from vitreous.micrographs.ctf_model import Start, likelihood_gradient
+from vitreous.micrographs.ctf_points import points_of
 from vitreous.micrographs.ctf_spectrum import averaged_spectrum, tile_side_px
 
 SCOPE = Microscope(voltage_kV=300.0, cs_mm=2.7)
@@ -115,6 +116,19 @@ def test_what_is_no_ring_does_not_matter():
         assert found.mean_A == pytest.approx(clean.mean_A, abs=clean.defocus_sd_A)
         assert found.astigmatism_A == pytest.approx(clean.astigmatism_A, abs=clean.astigmatism_sd_A)
     assert estimate_ctf(hot, 2.0, SCOPE, TILE).hot_px >= 20
+
+
+def test_rings_of_crystalline_ice_are_left_out():
+    ctf = parameters(9000.0, 8700.0, 20.0)
+    image = ctf_scene(SHAPE, 1.2, ctf, rings=4.0)
+    k = np.hypot(np.fft.fftfreq(SHAPE[0], 1.2)[:, None], np.fft.rfftfreq(SHAPE[1], 1.2))
+    ring = 25.0 * np.exp(-0.25 * np.square((k - 1.0 / 3.7) / 0.008))  # five times the noise
+    icy = image + np.fft.irfft2(np.fft.rfft2(np.random.default_rng(9).normal(size=SHAPE)) * ring, s=SHAPE)
+    clean, found = (estimate_ctf(picture.astype(np.float32), 1.2, SCOPE, TILE) for picture in (image, icy))
+    assert clean.ice == 0.0
+    assert found.ice > 1.0
+    assert any("crystalline ice" in words for words in found.warnings)
+    assert np.abs(errors(found, ctf)).max() < 4.0 * found.astigmatism_sd_A
 
 
 @pytest.mark.parametrize("decay_A", [0.0, 40.0])

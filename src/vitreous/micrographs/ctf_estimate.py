@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 
 from vitreous.micrographs.ctf_band import Band
-from vitreous.micrographs.ctf_model import Fit, Points, fitted, points_of, without_rings
+from vitreous.micrographs.ctf_model import Fit, fitted, without_rings
 from vitreous.micrographs.ctf_picture import picture_of
+from vitreous.micrographs.ctf_points import Points, points_of
 from vitreous.micrographs.ctf_quality import (
     CTFProfile,
     correlation,
@@ -56,7 +57,9 @@ class CTFEstimate:
     profile: CTFProfile
     picture: np.ndarray  # uint8 (n, n): measured spectrum on the left, fit on the right, origin at n // 2
     edge_per_A: float  # of the picture: a frequency
+    ice: float  # power of rings of crystalline ice, which were left out, over that beside them
     tiles: int
+    tile_A: float  # side of one
     hot_px: int
 
     @property
@@ -158,15 +161,17 @@ def _judged(
         profile=profile,
         picture=picture_of(spectrum, at, microscope, band, edge),
         edge_per_A=edge,
+        ice=points.ice,
         tiles=spectrum.tiles,
+        tile_A=spectrum.side_A,
         hot_px=spectrum.hot,
     )
-    return _with_warnings(estimate, settings, spectrum.side_A)
+    return _with_warnings(estimate, settings)
 
 
-def _with_warnings(estimate: CTFEstimate, settings: EstimateCTF, side_A: float) -> CTFEstimate:
+def _with_warnings(estimate: CTFEstimate, settings: EstimateCTF) -> CTFEstimate:
     if estimate.found:
-        return replace(estimate, warnings=(*_doubts(estimate, settings), *_limits(estimate, side_A)))
+        return replace(estimate, warnings=(*_doubts(estimate, settings), *_limits(estimate)))
     if estimate.unexplained > CERTAIN:
         words = "the spectrum has structure that no CTF within the range fits: are pixel size, voltage and range right?"
     else:
@@ -193,11 +198,14 @@ def _doubts(estimate: CTFEstimate, settings: EstimateCTF) -> Iterator[str]:
         yield f"the standard deviation of the defocus is {estimate.defocus_sd_A:.0f} A"
 
 
-def _limits(estimate: CTFEstimate, side_A: float) -> Iterator[str]:
+def _limits(estimate: CTFEstimate) -> Iterator[str]:
     """What keeps rings from being seen."""
+    if estimate.ice:
+        yield f"rings of crystalline ice near 3.7 A, {estimate.ice:.0%} above the spectrum, were left out"
     wavelength = float(electron_wavelength_A(estimate.microscope.voltage_kV))
-    if 2.0 * _displacement_A(estimate.mean_A, wavelength, 1.0 / estimate.resolution_A) > TIGHT * side_A:
-        yield f"rings at {estimate.resolution_A:.1f} A are nearly too fine for tiles of {side_A:.0f} A (tile_A)"
+    if 2.0 * _displacement_A(estimate.mean_A, wavelength, 1.0 / estimate.resolution_A) > TIGHT * estimate.tile_A:
+        fine = f"rings at {estimate.resolution_A:.1f} A are nearly too fine"
+        yield f"{fine} for tiles of {estimate.tile_A:.0f} A (tile_A)"
     zeros = zeros_to(estimate.profile, estimate.resolution_A)
     if zeros < FEW_ZEROS:
         yield f"rings fit to {estimate.resolution_A:.1f} A only, {zeros} zeros of the CTF"

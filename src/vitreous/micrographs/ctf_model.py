@@ -30,19 +30,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vitreous.micrographs.ctf_band import Band
+from vitreous.micrographs.ctf_points import Points
 from vitreous.micrographs.ctf_settings import Microscope
-from vitreous.micrographs.ctf_spectrum import Spectrum
 from vitreous.optics import electron_wavelength_A
 
 __all__ = [
     "Fit",
-    "Points",
     "Start",
     "background_at",
     "fitted",
     "likelihood_gradient",
     "phases",
-    "points_of",
     "visibility_at",
     "without_rings",
 ]
@@ -51,22 +49,6 @@ SPREAD = (3.0, 2.0, 1.0, 1.0)  # standard deviations of the prior on u, by degre
 SCALE = 1000.0  # Angstrom, unit of defocus parameters within the fit
 STEPS, SETTLED = 40, 1e-7  # of the fit; gain in log likelihood per value of it that ends it
 MM_TO_A = 1e7
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
-    """Values of a spectrum at n frequencies of its half plane."""
-
-    power: np.ndarray
-    kx: np.ndarray  # 1 / Angstrom
-    ky: np.ndarray
-    k: np.ndarray
-    spacing_per_A: float  # of neighbouring values
-    information: float  # independent numbers behind a value, for sums
-
-    def take(self, index: np.ndarray) -> "Points":
-        """Some of them."""
-        return replace(self, **{name: getattr(self, name)[index] for name in ("power", "kx", "ky", "k")})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,23 +81,6 @@ class Fit:
     log_likelihood: float
     covariance_A2: np.ndarray  # (3, 3) of mean, along, across
     steps: int
-
-
-def points_of(spectrum: Spectrum, band: Band) -> Points:
-    """The values of the band, without those near the axes, where lines of cameras lie, and without doubles."""
-    n = spectrum.power.shape[0]
-    row, column = np.rint(np.fft.fftfreq(n) * n), np.arange(n // 2 + 1)
-    k = np.hypot(row[:, None], column) / spectrum.side_A
-    used = band.contains(k) & (np.abs(row)[:, None] > 1) & (column > 1) & (column < n // 2)
-    ky, kx = np.broadcast_to(row[:, None], k.shape)[used], np.broadcast_to(column, k.shape)[used]
-    return Points(
-        power=spectrum.power[used],
-        kx=kx / spectrum.side_A,
-        ky=ky / spectrum.side_A,
-        k=k[used],
-        spacing_per_A=1.0 / spectrum.side_A,
-        information=spectrum.information,
-    )
 
 
 def phases(at: Start, microscope: Microscope, kx_per_A: np.ndarray | float, ky_per_A: np.ndarray | float) -> np.ndarray:

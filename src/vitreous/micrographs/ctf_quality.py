@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.micrographs.ctf_band import Band
-from vitreous.micrographs.ctf_model import MM_TO_A, Points, Start, background_at, phases, visibility_at
+from vitreous.micrographs.ctf_model import MM_TO_A, Start, background_at, phases, visibility_at
+from vitreous.micrographs.ctf_points import Points
 from vitreous.micrographs.ctf_settings import Microscope
 from vitreous.optics import electron_wavelength_A
 
 __all__ = ["CTFProfile", "correlation", "fit_resolution_A", "profile_of", "unexplained", "zeros_to"]
 
 FITS = 0.5  # local correlation
+DIP = 0.5 * np.pi  # of the phase, half the distance of two rings
 NEAR = np.pi  # phases this near, on either side, belong to a place: a ring on each side
 FEWEST = 7  # values of a local correlation
 
@@ -57,7 +59,7 @@ def profile_of(points: Points, at: Start, microscope: Microscope, band: Band) ->
         measured=measured,
         fitted=fitted,
         phase_rad=iso,
-        local=_local(measured, fitted, iso, count[full]),
+        local=_local(k, measured, fitted, iso, count[full]),
         values=count[full],
     )
 
@@ -75,17 +77,16 @@ def _place(points: Points, at: Start, microscope: Microscope) -> np.ndarray:
     return place
 
 
-def _local(measured: np.ndarray, fitted: np.ndarray, phase: np.ndarray, count: np.ndarray) -> np.ndarray:
+def _local(k: np.ndarray, measured: np.ndarray, fitted: np.ndarray, phase: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Weighted correlation of two curves within ``NEAR`` of every place, less their straight lines there."""
     n = len(phase)
     local = np.zeros(n)
     for i in range(n):
         near = np.flatnonzero(np.abs(phase - phase[i]) <= NEAR)
-        near = near[np.abs(near - i) <= np.abs(near - i).max()]
         if len(near) < FEWEST:
             near = np.arange(max(0, i - FEWEST // 2), min(n, i + FEWEST // 2 + 1))
         weight = count[near].astype(np.float64)
-        a, b = (_straightened(values[near], near - i, weight) for values in (measured, fitted))
+        a, b = (_straightened(values[near], k[near], weight) for values in (measured, fitted))
         norm = np.sqrt(np.sum(weight * a * a) * np.sum(weight * b * b))
         local[i] = np.sum(weight * a * b) / norm if norm > 0 else 0.0
     return local
@@ -103,14 +104,16 @@ def fit_resolution_A(profile: CTFProfile) -> float:
     """The finest detail, in Angstrom, to which the local correlation stays at ``FITS`` or above; inf where it never is.
 
     The beginning, where the shape of particles rules, may be worse: the count begins at the first place that fits below
-    the second zero of the CTF.
+    the second zero of the CTF. Dips shorter than ``DIP`` do not end it.
     """
-    good = profile.local >= FITS
-    early = np.flatnonzero(good & (profile.phase_rad <= profile.phase_rad[0] + 2.0 * np.pi))
+    good, phase = profile.local >= FITS, profile.phase_rad
+    early = np.flatnonzero(good & (phase <= phase[0] + 2.0 * np.pi))
     if not len(early):
         return float("inf")
-    bad = np.flatnonzero(~good[early[0] :])
-    last = early[0] + (int(bad[0]) - 1 if len(bad) else len(good) - 1 - early[0])
+    last = early[0]
+    for place in np.flatnonzero(good):
+        if place > last and (place == last + 1 or abs(phase[place - 1] - phase[last + 1]) < DIP):
+            last = place
     return float(1.0 / profile.k_per_A[last])
 
 

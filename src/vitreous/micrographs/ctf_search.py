@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.micrographs.ctf_band import Band
-from vitreous.micrographs.ctf_model import Points, Start, phases
+from vitreous.micrographs.ctf_model import Start, phases
+from vitreous.micrographs.ctf_points import Points
 from vitreous.micrographs.ctf_settings import EstimateCTF, Microscope
 from vitreous.optics import electron_wavelength_A
 
