@@ -135,9 +135,11 @@ def test_a_job_that_was_stopped_goes_on_and_ends_alike(tmp_path, monkeypatch):
 
 def test_microscopes_come_from_the_list_unless_they_are_given(tmp_path):
     write_scenes(tmp_path, 2)
-    table = {"rlnMicrographName": ["m0.mrc", "m1.mrc"], "rlnOpticsGroup": [1, 2]}
+    names = ["m0.mrc", "m1.mrc"]
+    table = {"rlnMicrographName": names, "rlnOpticsGroup": [1, 2], "rlnMicrographMetadata": ["a.star", "b.star"]}
     optics = {
-        "rlnOpticsGroupName": ["a", "b"], "rlnOpticsGroup": [1, 2], "rlnMicrographPixelSize": [3.0, 3.0],
+        "rlnOpticsGroupName": ["a", "b"], "rlnMtfFileName": ["k3.star"] * 2,
+        "rlnOpticsGroup": [1, 2], "rlnMicrographPixelSize": [3.0, 3.0],
         "rlnVoltage": [300.0, 300.0], "rlnSphericalAberration": [2.7, 2.7], "rlnAmplitudeContrast": [0.1, 0.07],
     }  # fmt: skip
     blocks = {"optics": Table.from_arrays(optics), "micrographs": Table.from_arrays(table)}
@@ -145,9 +147,15 @@ def test_microscopes_come_from_the_list_unless_they_are_given(tmp_path):
     run_ctf((tmp_path / "list.star",), tmp_path / "two", SETTINGS, QUICK)
     written = read_star(tmp_path / "two/micrographs_ctf.star")
     assert written["optics"].numbers("rlnAmplitudeContrast").tolist() == [0.1, 0.07]
+    assert written["optics"].text("rlnOpticsGroupName").tolist() == ["a", "b"]
+    assert written["optics"].text("rlnMtfFileName").tolist() == ["k3.star"] * 2
     assert written["micrographs"].numbers("rlnOpticsGroup").tolist() == [1, 2]
+    assert written["micrographs"].text("rlnMicrographMetadata").tolist() == ["a.star", "b.star"]
     run_ctf((tmp_path / "list.star",), tmp_path / "one", SETTINGS, QUICK, amplitude_contrast=0.08)
-    assert read_star(tmp_path / "one/micrographs_ctf.star")["optics"].numbers("rlnAmplitudeContrast").tolist() == [0.08]
+    assert (
+        read_star(tmp_path / "one/micrographs_ctf.star")["optics"].numbers("rlnAmplitudeContrast").tolist()
+        == [0.08] * 2
+    )
     with pytest.raises(ParticleFileError, match=r"expected voltage_kV from --voltage-kV"):
         run_ctf((tmp_path / "m0.mrc",), tmp_path / "none", SETTINGS, QUICK, cs_mm=2.7)
     assert not (tmp_path / "none").exists()
