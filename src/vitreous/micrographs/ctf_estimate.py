@@ -55,7 +55,7 @@ class CTFEstimate:
     warnings: tuple[str, ...]
     microscope: Microscope
     profile: CTFProfile
-    picture: np.ndarray  # uint8 (n, n): measured spectrum on the left, fit on the right, origin at n // 2
+    picture: np.ndarray  # uint8 (n, n): measured spectrum on the left, fit (where found) on the right, origin at n // 2
     edge_per_A: float  # of the picture: a frequency
     ice: float  # power of rings of crystalline ice, which were left out, over that beside them
     tiles: int
@@ -159,7 +159,7 @@ def _judged(
         warnings=(),
         microscope=microscope,
         profile=profile,
-        picture=picture_of(spectrum, at, microscope, band, edge),
+        picture=picture_of(spectrum, at, microscope, band, edge, fit=bool(found)),
         edge_per_A=edge,
         ice=points.ice,
         tiles=spectrum.tiles,

@@ -16,19 +16,22 @@ FINEST_PX = 2.0  # waves of rings that can be drawn; finer ones are grey
 GREY = 0.5
 
 
-def picture_of(spectrum: Spectrum, at: Start, microscope: Microscope, band: Band, edge_per_A: float) -> np.ndarray:
+def picture_of(
+    spectrum: Spectrum, at: Start, microscope: Microscope, band: Band, edge_per_A: float, *, fit: bool
+) -> np.ndarray:
     """Grey levels, uint8 (SIDE_PX, SIDE_PX), to a frequency at the edge, the origin at index SIDE_PX // 2.
 
-    Left is the spectrum over its background, right the square of the fitted CTF; y runs down as rows of micrographs do.
+    Left is the spectrum over its background, right the square of the fitted CTF, or without ``fit`` the spectrum, too;
+    y runs down as rows of micrographs do.
     """
     pixel = 2.0 * edge_per_A / SIDE_PX
     axis = (np.arange(SIDE_PX) - SIDE_PX // 2) * pixel
     ky, kx = np.meshgrid(axis, axis, indexing="ij")
-    k, left = np.hypot(kx, ky), kx < 0
-    inside = left & (k >= band.low_per_A) & (k <= edge_per_A)
+    k, right = np.hypot(kx, ky), (kx >= 0) & fit
+    measured = ~right & (k >= band.low_per_A) & (k <= edge_per_A)
     shown = np.full(k.shape, GREY)
-    shown[inside] = _stretched(_measured(spectrum, at, kx[inside], ky[inside], band))
-    right = ~left & (k <= edge_per_A)
+    shown[measured] = _stretched(_measured(spectrum, at, kx[measured], ky[measured], band))
+    right &= k <= edge_per_A
     shown[right] = _rings(at, microscope, kx[right], ky[right], pixel)
     grey: np.ndarray = np.round(255 * shown).astype(np.uint8)
     return grey

@@ -123,21 +123,25 @@ def _card(shown: ShownSpectrum, table: Table, row: int) -> SpectrumCard:
     return SpectrumCard(
         name=name,
         address="data:image/png;base64," + base64.b64encode(shown.png).decode(),
-        alt=f"Spectrum of {name} on the left, its fit on the right",
-        drawing=_curves(shown.profile, name),
+        alt=f"Spectrum of {name}" if without else f"Spectrum of {name} on the left, its fit on the right",
+        drawing=_curves(shown.profile, name, fit=not without),
         figures=figures,
         words=words,
         doubtful=bool(words),
     )
 
 
-def _curves(profile: Table, name: str) -> str:
+def _curves(profile: Table, name: str, *, fit: bool) -> str:
     k = profile.numbers("vtrFrequency")
-    lines = (
-        Curve(x=k, y=profile.numbers("vtrLocalCorrelation"), style="faint", name="local correlation"),
-        Curve(x=k, y=profile.numbers("vtrSpectrum"), style="c0", name="measured"),
-        Curve(x=k, y=profile.numbers("vtrFit"), style="c1", name="fitted"),
-    )
+    lines = [
+        Curve(x=k, y=profile.numbers(column), style=style, name=word)
+        for column, style, word in (
+            ("vtrLocalCorrelation", "faint", "local correlation"),
+            ("vtrSpectrum", "c0", "measured"),
+            ("vtrFit", "c1", "fitted"),
+        )
+        if fit or column == "vtrSpectrum"
+    ]
     top = float(np.clip(np.max(profile.numbers("vtrSpectrum")), 1.5, HIGHEST))
     vertical = axis(LOWEST, top, "spectrum / background")
     return curves(lines, x=frequency_axis(float(k[-1])), y=vertical, title=f"Spectrum and fit of {name}")
