@@ -3,8 +3,9 @@
 from vitreous.micrographs.algorithm import PickedMicrograph, PickState, pick_algorithm
 from vitreous.micrographs.boxes import box_places, cut_boxes, finished_boxes, within
 from vitreous.micrographs.coordinates import Coordinates, coordinates_of_job, read_coordinates
+from vitreous.micrographs.diameter import DiameterGuess, guess_diameter
 from vitreous.micrographs.extraction import BoxPlan, ExtractState, extract_algorithm, stack_name
-from vitreous.micrographs.listing import ListedMicrograph, list_micrographs
+from vitreous.micrographs.listing import ListedMicrograph, list_micrographs, same_micrographs
 from vitreous.micrographs.pick import Picks, pick_micrograph, working_pixel_A
 from vitreous.micrographs.reading import Micrograph, read_micrograph
 from vitreous.micrographs.settings import Extract, Pick
@@ -22,6 +23,7 @@ __all__ = [
     "Bank",
     "BoxPlan",
     "Coordinates",
+    "DiameterGuess",
     "Extract",
     "ExtractState",
     "ListedMicrograph",
@@ -38,6 +40,7 @@ __all__ = [
     "extent_of_map",
     "extract_algorithm",
     "finished_boxes",
+    "guess_diameter",
     "image_templates",
     "list_micrographs",
     "pick_algorithm",
@@ -46,6 +49,7 @@ __all__ = [
     "read_coordinates",
     "read_micrograph",
     "rotated_bank",
+    "same_micrographs",
     "stack_name",
     "within",
     "working_pixel_A",

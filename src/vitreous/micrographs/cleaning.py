@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import median_filter
+
+from vitreous.micrographs._kernels.median import median_of_nine
 
 __all__ = ["CleanImage", "clean", "flattened", "without_hot_pixels"]
 
@@ -40,7 +41,8 @@ def clean(data: np.ndarray, pixel_size_A: float, working_A: float, *, invert: bo
 
 def without_hot_pixels(data: np.ndarray) -> tuple[np.ndarray, int]:
     """Pixels far from the median of their 3 x 3 neighbours become that median: (image, how many)."""
-    local = median_filter(data, 3)
+    data = np.ascontiguousarray(data, dtype=np.float32)
+    local = median_of_nine(data)
     difference = data - local
     sd = 1.4826 * float(np.median(np.abs(difference)))
     hot = np.abs(difference) > HOT * sd if sd > 0 else np.zeros(data.shape, bool)

@@ -26,7 +26,7 @@ from vitreous.micrographs import (
     read_micrograph,
 )
 from vitreous.micrographs.extraction import BOXED_AT_ONCE, LEFT_OUT
-from vitreous.micrographs.listing import located
+from vitreous.micrographs.listing import located, names_micrographs
 from vitreous.micrographs.of_list import with_ctf_of_list
 
 __all__ = ["TASK", "Picked", "run_extract"]
@@ -95,7 +95,7 @@ def _found(source: Picked) -> _Found:
     lists, job, size_A = [], None, source.pixel_size_A
     if given and given[0].is_dir():
         job = _job(given)
-        lists = [path for path in map(Path, job.inputs) if path.suffix.lower() == ".star" and path.is_file()]
+        lists = [path for path in map(Path, job.inputs) if names_micrographs(path)]
         size_A = size_A or job.settings.get("pixel_size_A")
     lists = lists if source.micrographs is None else [source.micrographs]
     listed = list_micrographs(lists, project=source.project, pixel_size_A=size_A) if lists else None

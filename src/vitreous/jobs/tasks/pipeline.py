@@ -1,4 +1,4 @@
-"""The ``run`` job: from particles to a refined map, in one folder with a sub-folder for each stage."""
+"""The ``run`` job: from particles or micrographs to a refined map, in one folder with a sub-folder for each stage."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.function import function_of
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.options import RunOptions, processors, tell
-from vitreous.jobs.report.pipeline import ALIGNED_FILES, STAGES, pipeline_page
+from vitreous.jobs.report.pipeline import ALIGNED_FILES, ROUND, STAGES, pipeline_page
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.classified import ClassifiedFolder, open_classified
 from vitreous.jobs.results.initial import read_initial
@@ -25,9 +25,11 @@ from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import SelectResult, select_particles
 from vitreous.jobs.sources import CTFApplied, Particles, light_on_dark
 from vitreous.jobs.task import Composed, Resources, Task
-from vitreous.jobs.tasks import abinitio, class2d, deconvolve, initial, isac, refine
+from vitreous.jobs.tasks import abinitio, class2d, deconvolve, from_micrographs, initial, isac, refine
+from vitreous.jobs.tasks.from_micrographs import FromMicrographs, are_micrographs, fewer_classes
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
-from vitreous.particles import judge, read_volume
+from vitreous.micrographs import same_micrographs
+from vitreous.particles import judge, read_star, read_volume
 from vitreous.quality import compare_maps
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 from vitreous.structures.abinitio import AUTO, Abinitio
@@ -38,6 +40,7 @@ __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline"]
 CLASS2D, ISAC2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
 METHODS = initial.TASK.methods
 LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
+READ = ("particles", "project", "pixel_size_A", "ctf_applied")  # of a source, by all that read its particles
 ALIKE = 0.7  # correlation of two models of one particle
 
 
@@ -138,16 +141,17 @@ class Pipeline:
 
 @dataclass(frozen=True, kw_only=True)
 class ParticlesToModel:
-    """Particles, and a map that the result is compared with.
+    """Particles, or the micrographs that they are in, and a map that the result is compared with.
 
     Parameters
     ----------
     particles
-        A .star file, a cryoSPARC .cs file or a bare .mrcs stack.
+        A .star file, a cryoSPARC .cs file or a bare .mrcs stack of particles; or micrographs: a folder of them, a
+        .star list with their CTF, a pattern in quotes, or files (.mrc; .tif, .png and .jpg where Pillow is installed).
     project
-        Directory that the paths in the particle file are relative to.
+        Directory that the paths in the particle file or the list are relative to.
     pixel_size_A
-        Pixel size of the images in Angstrom, when the file does not say or is wrong.
+        Pixel size of the images or the micrographs in Angstrom, when the file does not say or is wrong.
     reference
         A map of the same particle (.mrc) that models and map are compared with in the end, over both hands. They do not
         depend on it.
@@ -155,6 +159,17 @@ class ParticlesToModel:
         What has been done about the CTF of the images already, when the file does not say: nothing (none), their
         phases were flipped (phases), or they were multiplied by it (full).
     """
+
+    particles: tuple[Path, ...]
+    project: Path | None = None
+    pixel_size_A: float | None = None
+    ctf_applied: CTFApplied | None = None
+    reference: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Particles that are boxes already."""
 
     particles: Path
     project: Path | None = None
@@ -166,34 +181,70 @@ class ParticlesToModel:
 def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources) -> Composed:
     if source.reference is not None:
         read_reference(source.reference)  # an error in it is better said now than after hours
+    paths: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.particles, dtype=object)))
+    if are_micrographs(paths):
+        return _prepare_micrographs(source, paths, settings)
+    given = _Source(**{**vars(source), "particles": paths[0]})
     store = resources.store.parent / settings.averages / resources.store.name
-    given = Particles(
-        particles=source.particles,
-        project=source.project,
-        pixel_size_A=source.pixel_size_A,
-        ctf_applied=source.ctf_applied,
-    )
-    particles = given.read()
+    particles = Particles(**{name: getattr(given, name) for name in READ}).read()
     if {ABINITIO, REFINE} & set(settings.stages):
         particles.ctf_for(True)  # which refuses what these stages would refuse after hours
     settings, turned = light_on_dark(judge(particles, poses=False, sample=LOOKED_AT).contrast, settings)
-    task, classified, classification = _classification(source, settings)
+    task, classified, classification = _classification(given, settings)
     first = task.prepare(classified, classification, replace(resources, store=store))
     return Composed(
         settings=settings,
-        inputs=(source.particles,),
+        inputs=(given.particles,),
         pixels=first.pixels,
         screen=first.screen,
         notes=first.notes,
         warnings=(*turned, *first.warnings),
         plan=first.plan,
-        work=partial(_stages, source, settings, turned),
+        work=partial(_stages, given, settings, turned),
     )
 
 
-def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[Task[Any, Any, Any, Any], Any, Any]:
+def _prepare_micrographs(source: ParticlesToModel, paths: tuple[Path, ...], settings: Pipeline) -> Composed:
+    if source.ctf_applied is not None:
+        raise ValueError("ctf_applied: says what was done about the CTF of particles, and these are micrographs")
+    given = FromMicrographs(
+        micrographs=paths,
+        project=source.project,
+        pixel_size_A=source.pixel_size_A,
+        diameter_A=settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        seed=settings.seed,
+    )
+    listed = from_micrographs.listed(given)
+    return Composed(
+        settings=settings,
+        inputs=paths,
+        pixels=same_micrographs(listed),
+        screen=from_micrographs.screen(listed),
+        plan={"micrographs": len(listed)},
+        work=partial(_from_micrographs, given, source.reference, settings),
+    )
+
+
+def _from_micrographs(
+    given: FromMicrographs, reference: Path | None, settings: Pipeline, job: Job, options: RunOptions, command: str
+) -> str:
+    """Pick, twice, and go on as from particles."""
+    _clear(job, options)
+    stage = replace(options, resume=True, overwrite=False)
+    particles = from_micrographs.particles_of(given, job, stage, command)
+    used = replace(
+        settings,
+        classes=fewer_classes(settings.classes, len(read_star(particles)["particles"])),
+        particle_diameter_A=None,  # the boxes have the size of the particle
+        invert_contrast=False,  # and it is white there
+    )
+    return _stages(_Source(particles=particles, reference=reference), used, (), job, stage, command)
+
+
+def _classification(source: _Source, settings: Pipeline) -> tuple[Task[Any, Any, Any, Any], Any, Any]:
     """The first stage, what it is given, and its settings."""
-    given = {name: getattr(source, name) for name in ("particles", "project", "pixel_size_A", "ctf_applied")}
+    given = {name: getattr(source, name) for name in READ}
     same: dict[str, Any] = {
         "particle_diameter_A": settings.particle_diameter_A,
         "invert_contrast": settings.invert_contrast,
@@ -205,7 +256,7 @@ def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[Task[
 
 
 def _stages(
-    source: ParticlesToModel, settings: Pipeline, said: tuple[str, ...], job: Job, options: RunOptions, command: str
+    source: _Source, settings: Pipeline, said: tuple[str, ...], job: Job, options: RunOptions, command: str
 ) -> str:
     """Every stage is a job of its own with its report; one that has finished before is not done again.
 
@@ -214,9 +265,7 @@ def _stages(
     for text in said:
         job.log(text)
         tell(options, f"note     {text}", "note", {"text": text})
-    if options.overwrite:
-        for name in STAGES:  # or a stage that has finished before would be taken for that of this run
-            clear_job(job.path / name)
+    _clear(job, options)
     stage = replace(options, resume=True, overwrite=False)
     task, first, classification = _classification(source, settings)
     run_task(task, first, job.path / task.name, classification, stage, command=command)
@@ -236,6 +285,13 @@ def _stages(
     return _words(job, settings)
 
 
+def _clear(job: Job, options: RunOptions) -> None:
+    """Or a stage that has finished before would be taken for that of this run."""
+    if options.overwrite:
+        for name in (*ROUND, *STAGES):
+            clear_job(job.path / name)
+
+
 def _words(job: Job, settings: Pipeline) -> str:
     """What came out, in a line."""
     last = read_manifest(job.path / settings.stages[-1])
@@ -246,7 +302,7 @@ def _words(job: Job, settings: Pipeline) -> str:
 
 
 def _from_averages(
-    source: ParticlesToModel, settings: Pipeline, job: Job, selected: SelectResult, stage: RunOptions, command: str
+    source: _Source, settings: Pipeline, job: Job, selected: SelectResult, stage: RunOptions, command: str
 ) -> tuple[str, ...]:
     """The model of averages, and what it says."""
     if INITIAL not in settings.stages:
@@ -281,9 +337,7 @@ def _refine(settings: Pipeline, job: Job) -> Refine:
     )
 
 
-def _to_refine(
-    source: ParticlesToModel, settings: Pipeline, job: Job, selected: SelectResult
-) -> refine.ParticlesToRefine:
+def _to_refine(source: _Source, settings: Pipeline, job: Job, selected: SelectResult) -> refine.ParticlesToRefine:
     """Poses where the model has those of particles; else the model, and all views."""
     if ABINITIO in settings.stages:
         return refine.ParticlesToRefine(particles=job.path / ABINITIO, project=source.project)
@@ -310,7 +364,7 @@ def _check(job: Job, options: RunOptions) -> list[str]:
     return [text]
 
 
-def _against(job: Job, source: ParticlesToModel, options: RunOptions) -> list[str]:
+def _against(job: Job, source: _Source, options: RunOptions) -> list[str]:
     """The refined map against the reference, where there is one."""
     if source.reference is None:
         return []
@@ -332,7 +386,7 @@ def _model_settings(settings: Pipeline) -> InitialSettings:
     return chosen
 
 
-def _select(job: Job, source: ParticlesToModel, settings: Pipeline, options: RunOptions) -> SelectResult:
+def _select(job: Job, source: _Source, settings: Pipeline, options: RunOptions) -> SelectResult:
     """Select, and say how. What ISAC accepts is chosen already."""
     folder = open_classified(job.path / settings.averages)
     auto = settings.auto and settings.averages == CLASS2D
@@ -393,7 +447,8 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     name="run",
     title="run",
     function="run_pipeline",
-    about="Classes, a choice of them, a first model from their particles, checked against one from their averages, and "
+    about="Of micrographs particles are picked first, with a ball, and then anew with the averages of what it found. "
+    "Classes, a choice of them, a first model from their particles, checked against one from their averages, and "
     "refinement with half maps that never met. Each stage is a job in a sub-folder with its own report; one report "
     "shows the whole. A stage that has finished is not done again when the job is resumed.",
     source=ParticlesToModel,
