@@ -25,7 +25,7 @@ from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
-from vitreous.micrographs import Extract, Pick
+from vitreous.micrographs import EstimateCTF, Extract, Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
 from vitreous.structures.from_averages import METHODS, AllMethods
@@ -132,6 +132,7 @@ def test_make_targets_exist() -> None:
         ("abinitio.md", Abinitio),
         ("align.md", Align),
         ("class2d.md", Class2D),
+        ("ctf.md", EstimateCTF),
         ("deconvolve.md", Deconvolve),
         ("denoise.md", Denoise),
         ("neighbours.md", Neighbours),

@@ -32,6 +32,7 @@ from vitreous.jobs.options import RunOptions as RunOptions
 from vitreous.jobs.tasks.abinitio import run_abinitio as run_abinitio
 from vitreous.jobs.tasks.align import run_align as run_align
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
+from vitreous.jobs.tasks.ctf import run_ctf as run_ctf
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
 from vitreous.jobs.tasks.extract import run_extract as run_extract
@@ -54,6 +55,7 @@ from vitreous.jobs.tasks.refine import run_refine as run_refine
 from vitreous.jobs.tasks.simulate import run_simulate as run_simulate
 from vitreous.jobs.tasks.stability import run_stability as run_stability
 from vitreous.jobs.tasks.table import write_report as write_report
+from vitreous.micrographs import EstimateCTF as EstimateCTF
 from vitreous.micrographs import Extract as Extract
 from vitreous.micrographs import Pick as Pick
 from vitreous.mixtures import GaussianInitialModel as GaussianInitialModel

@@ -32,9 +32,9 @@ from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
 from vitreous.jobs.tasks.table import TASKS, task_of
-from vitreous.micrographs import Extract, Pick
+from vitreous.micrographs import EstimateCTF, Extract, Pick
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
-from vitreous.particles import read_volume, write_volume
+from vitreous.particles import Table, read_volume, write_star, write_volume
 from vitreous.structures.abinitio import Abinitio
 from vitreous.structures.refine import Refine
 
@@ -84,6 +84,25 @@ def a_micrograph(simulated: Path, done: dict[str, Path]) -> tuple[Path, ...]:
     return folder / "one.mrc", folder / "two.mrc"
 
 
+def rings(simulated: Path, done: dict[str, Path]) -> tuple[Path, ...]:
+    """A list of a micrograph with the rings of a CTF, of one without, and of a file that is broken."""
+    folder = done["class2d"].parent / "rings"
+    folder.mkdir(exist_ok=True)
+    k2 = np.fft.fftfreq(192, 3.0)[:, None] ** 2 + np.fft.rfftfreq(224, 3.0) ** 2
+    transfer = np.sin(np.pi * 0.0197 * 15000.0 * k2 + 0.1)
+    for i, strength in enumerate((3.0, 0.0)):
+        noise = np.random.default_rng(i).normal(size=(2, 192, 224))
+        image = (noise[0] + strength * np.fft.irfft2(np.fft.rfft2(noise[1]) * transfer)).astype(np.float32)
+        with mrcfile.new(folder / f"{i}.mrc", overwrite=True) as file:
+            file.set_data(image)
+            file.voxel_size = 3.0
+    (folder / "2.mrc").write_bytes(b"broken")
+    columns = {"rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1}
+    table = {"rlnMicrographName": [f"{i}.mrc" for i in range(3)], **{name: [v] * 3 for name, v in columns.items()}}
+    write_star(folder / "list.star", {"micrographs": Table.from_arrays(table)})
+    return (folder / "list.star",)
+
+
 def picked(simulated: Path, done: dict[str, Path]) -> tuple[Path, ...]:
     """The folder of a pick job."""
     return (done["pick"],)
@@ -109,6 +128,7 @@ CASES = {  # a job comes after those that it needs
         source=job("initial"),
         settings=KnownPoses(components=30, box_px=16, counts=500, burn_in_steps=4, samples=3, steps_between=2),
     ),
+    "ctf": Case(source=rings, settings=EstimateCTF(tile_A=320.0)),
     "pick": Case(source=a_micrograph, settings=Pick(diameter_A=120.0)),
     "extract": Case(source=picked, settings=Extract(box_px=24)),
     "project": Case(source=simulated_file("volume_1.mrc"), settings=Project(views=5)),

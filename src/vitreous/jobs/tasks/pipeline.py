@@ -66,9 +66,13 @@ class Pipeline:
     img_per_grp
         Images per group of isac.
     particle_diameter_A
-        Diameter of the circular mask on the images. None: from the box.
+        Diameter of the circular mask on the images. None: from the box. With micrographs, the diameter of the particle,
+        to find them by; the boxes follow from it. None: a guess.
+    offset_range_A
+        Farthest distance of a particle from the centre of its box, in Angstrom, for classes and the model from
+        particles. None: what each of them takes; for picks of this run an eighth of their diameter.
     invert_contrast
-        For particles that are dark on a bright background.
+        For particles that are dark on a bright background; with micrographs, for white ones.
     auto
         Whether the classes of class2d are chosen by what they explain of their particles, as ``vitreous select --auto``
         does. Otherwise min_share and worst_resolution_A decide alone.
@@ -96,6 +100,7 @@ class Pipeline:
     classes: int = 50
     img_per_grp: int = 100
     particle_diameter_A: float | None = None
+    offset_range_A: float | None = None
     invert_contrast: bool = False
     auto: bool = True
     min_share: float = 0.0
@@ -111,7 +116,7 @@ class Pipeline:
         require_one_of(self, "method", ("abinitio", *METHODS))
         require_one_of(self, "averages", (CLASS2D, ISAC2D))
         require_at_least(self, {"classes": 1, "img_per_grp": 2, "restarts": 1, "starts": 1})
-        require_positive(self, ("particle_diameter_A", "worst_resolution_A"))
+        require_positive(self, ("particle_diameter_A", "offset_range_A", "worst_resolution_A"))
         require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
         named = self.symmetry != AUTO or self.method == "abinitio"
         require(self, "symmetry", named, f"a point group, unless the method is abinitio, for the method {self.method}")
@@ -236,6 +241,7 @@ def _from_micrographs(
     used = replace(
         settings,
         classes=fewer_classes(settings.classes, len(read_star(particles)["particles"])),
+        offset_range_A=settings.offset_range_A or from_micrographs.offset_range_A(job.path),
         particle_diameter_A=None,  # the boxes have the size of the particle
         invert_contrast=False,  # and it is white there
     )
@@ -252,6 +258,7 @@ def _classification(source: _Source, settings: Pipeline) -> tuple[Task[Any, Any,
     }
     if settings.averages == ISAC2D:
         return isac.TASK, Particles(**given), ISAC(img_per_grp=settings.img_per_grp, **same)
+    same["offset_range_A"] = settings.offset_range_A
     return class2d.TASK, class2d.ParticlesToClassify(**given), Class2D(classes=settings.classes, **same)
 
 
@@ -321,6 +328,7 @@ def _abinitio(settings: Pipeline) -> Abinitio:
     return Abinitio(
         symmetry=settings.symmetry,
         starts=settings.starts,
+        offset_range_A=settings.offset_range_A,
         particle_diameter_A=settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         seed=settings.seed,

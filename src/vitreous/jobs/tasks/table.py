@@ -24,6 +24,10 @@ TASKS = {
         module="vitreous.jobs.tasks.pipeline",
         help="From particles to a refined map: classes, their choice, a first model, refinement in one folder.",
     ),
+    "ctf": Entry(
+        module="vitreous.jobs.tasks.ctf",
+        help="The CTF of micrographs, from the rings of their spectra: micrographs in, their list with it out.",
+    ),
     "pick": Entry(
         module="vitreous.jobs.tasks.pick",
         help="Particles in micrographs, by a matched filter: micrographs in, coordinates out.",
