@@ -74,13 +74,12 @@ class _Found:
     scan: Scan
     mass: np.ndarray
     noise: np.ndarray  # standard deviation of the response at every pixel
-    limit: float  # of the response in such deviations
     calibration: Calibration
     area: float  # of the micrograph in squares of the diameter
 
 
 def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters | None) -> _Found:
-    assert settings.detail is not None and settings.false_picks is not None  # noqa: PT018 both have been chosen
+    assert settings.detail is not None  # has been chosen
     diameter_px, detail = bank.diameter_px, settings.detail
     power = quiet_noise(image.data, diameter_px)
     ready = filtered(image.data, bank, power, ctf, detail=detail, whiten=settings.whiten)
@@ -91,7 +90,6 @@ def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters 
         scan=found,
         mass=disc_sum(ready.smooth, diameter_px),
         noise=local_noise(found.highest, calibration, diameter_px),
-        limit=calibration.threshold(settings.false_picks, area),
         calibration=calibration,
         area=area,
     )
@@ -117,7 +115,11 @@ def _judged(
     place = refined_peaks(score, index)[order]
     xy_px = np.stack([place[:, 1] / image.scale[0], place[:, 0] / image.scale[1]], axis=1)
     words = np.array(odd.reason if settings.contaminants else [""] * len(index), dtype=object)[order]
-    noise = significance[order] < found.limit
+    if settings.false_picks is None:
+        limit = found.calibration.most_right(significance, found.area)
+    else:
+        limit = found.calibration.threshold(settings.false_picks, found.area)
+    noise = significance[order] < limit
     pixel_A = bank.pixel_size_A * image.scale[0]
     filters = found.scan.filter[at][order].astype(np.int64)
     return Picks(
@@ -128,7 +130,7 @@ def _judged(
         template=filters // bank.angles,
         psi_deg=bank.psi_deg[filters % bank.angles].astype(np.float32),
         reason=_reasons(xy_px, noise, words, bank.diameter_A / pixel_A, settings, pixel_A, shape),
-        threshold=found.limit,
+        threshold=limit,
         hot_px=image.hot,
         shape=(shape[0], shape[1]),
     )

@@ -5,7 +5,7 @@ classes say what the particle looks like, and their averages find it better than
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from vitreous.jobs.report.pipeline import ROUND
 from vitreous.jobs.results.pick import read_picks
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import select_particles
-from vitreous.jobs.tasks import class2d, extract, pick
-from vitreous.micrographs import Extract, ListedMicrograph, Pick, list_micrographs
+from vitreous.jobs.tasks import class2d, ctf, extract, pick
+from vitreous.micrographs import Extract, ListedMicrograph, MicroscopeGiven, Pick, list_micrographs, microscopes_of
 from vitreous.micrographs.reading import PICTURES
 from vitreous.particles import ParticleFileError, read_star
 from vitreous.particles.mrc_header import read_header
@@ -30,6 +30,7 @@ __all__ = ["FromMicrographs", "are_micrographs", "fewer_classes", "listed", "off
 CTF, PICK_1, EXTRACT_1, CLASS2D_1, PICK, EXTRACT = ROUND
 DIAMETERS = 1.5  # side of the boxes
 FIRST_PX, MOST_PX = 64, 128  # of the boxes that are classified to find templates, and of those that go on
+ESTIMATED, USUAL_CS_MM = "micrographs_ctf.star", 2.7
 FIRST_CLASSES = 20
 OFF_CENTRE = 0.125  # of the diameter: nine of ten picks of ribosomes at a signal-to-noise ratio of 0.1 are nearer
 EACH = 30  # particles per class, at least
@@ -45,6 +46,7 @@ class FromMicrographs:
     diameter_A: float | None
     invert_contrast: bool  # particles are white in the micrographs
     seed: int
+    microscope: MicroscopeGiven
 
 
 def are_micrographs(paths: Sequence[Path]) -> bool:
@@ -96,11 +98,48 @@ def particles_of(given: FromMicrographs, job: Job, options: RunOptions, command:
 
     Raises ValueError where nothing is found, and what the stages do.
     """
+    given = _with_ctf(given, job, options, command)
     _pick(given, job, PICK_1, None, given.diameter_A, options, command)
     first = _extract(given, job, PICK_1, EXTRACT_1, FIRST_PX, options, command)
     averages = _averages(given, job, first, options, command)
     _pick(given, job, PICK, averages, given.diameter_A, options, command)
     return _extract(given, job, PICK, EXTRACT, MOST_PX, options, command)
+
+
+def _with_ctf(given: FromMicrographs, job: Job, options: RunOptions, command: str) -> FromMicrographs:
+    """The list with an estimated CTF, where there is none and the microscope is known; else what was given."""
+    found = listed(given)
+    lists = [path for path in given.micrographs if path.suffix.lower() == ".star"]
+    if all(m.ctf is not None for m in found):
+        job.describe(messages=("the list has the CTF of all micrographs; it is not estimated again",))
+        return given
+    said = given.microscope
+    if said.voltage_kV is not None and said.cs_mm is None:
+        said = replace(said, cs_mm=USUAL_CS_MM)
+        job.describe(messages=(f"spherical aberration not given: {USUAL_CS_MM:g} mm is taken (--cs-mm)",))
+    try:
+        microscopes_of(found, lists, said)
+    except ValueError:
+        text = (
+            "no CTF: the list has none, and without the voltage it cannot be estimated; give --voltage-kV (and "
+            "--cs-mm, --amplitude-contrast). Classes and maps of such particles are blurred"
+        )
+        job.describe(messages=(text,))
+        tell(options, f"note     {text}", "note", {"text": text})
+        return given
+    source = ctf.Exposures(
+        micrographs=given.micrographs, project=given.project, pixel_size_A=given.pixel_size_A, **asdict(said)
+    )
+    run_task(ctf.TASK, source, job.path / CTF, None, options, command=command)
+    manifest = read_manifest(job.path / CTF)
+    count = 0 if manifest is None else int(manifest.summary["found"])
+    left = "it is not used" if not count else "the others are left out" if count < len(found) else "all are used"
+    words = f"the CTF was found in {count:,} of {len(found):,} micrographs; {left}"
+    job.describe(summary={"ctf_found": count}, messages=(words, *(manifest.messages if manifest is not None else ())))
+    if not count:
+        return given
+    beside = given.project or (lists[0].parent if lists else None)  # which names in the list are relative to
+    return replace(given, micrographs=(job.path / CTF / ESTIMATED,), project=beside)
 
 
 def _pick(

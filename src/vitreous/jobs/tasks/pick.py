@@ -189,11 +189,12 @@ def _banks(looked: _Looked, settings: Pick) -> Callable[[float], Bank]:
 def _screen(listed: Sequence[ListedMicrograph], looked: _Looked, settings: Pick) -> tuple[str, ...]:
     with_ctf = sum(m.ctf is not None for m in listed)
     ctf = "CTF" if with_ctf == len(listed) else "no CTF" if not with_ctf else f"CTF for {with_ctf:,}"
+    false = "5 to 40" if settings.false_picks is None else f"{settings.false_picks:g}"
     rotations = "" if looked.ball else f" in {settings.angles} rotations"
     return (
         f"data     {len(listed):,} micrographs, {ctf}",
-        f"settings {looked.words}{rotations}, diameter {looked.diameter_A:.0f} Å, {settings.false_picks:g} false picks "
-        "of noise expected per micrograph",
+        f"settings {looked.words}{rotations}, diameter {looked.diameter_A:.0f} Å, {false} false picks of noise "
+        "expected per micrograph",
     )
 
 

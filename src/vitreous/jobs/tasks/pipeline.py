@@ -28,7 +28,7 @@ from vitreous.jobs.task import Composed, Resources, Task
 from vitreous.jobs.tasks import abinitio, class2d, deconvolve, from_micrographs, initial, isac, refine
 from vitreous.jobs.tasks.from_micrographs import FromMicrographs, are_micrographs, fewer_classes
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
-from vitreous.micrographs import same_micrographs
+from vitreous.micrographs import MicroscopeGiven, same_micrographs
 from vitreous.particles import judge, read_star, read_volume
 from vitreous.quality import compare_maps
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
@@ -41,6 +41,7 @@ CLASS2D, ISAC2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
 METHODS = initial.TASK.methods
 LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
 READ = ("particles", "project", "pixel_size_A", "ctf_applied")  # of a source, by all that read its particles
+OPTICS = ("voltage_kV", "cs_mm", "amplitude_contrast")
 ALIKE = 0.7  # correlation of two models of one particle
 
 
@@ -163,6 +164,13 @@ class ParticlesToModel:
     ctf_applied
         What has been done about the CTF of the images already, when the file does not say: nothing (none), their
         phases were flipped (phases), or they were multiplied by it (full).
+    voltage_kV
+        Of micrographs without CTF: acceleration voltage in kilovolts, by which the CTF is estimated, where their list
+        does not say.
+    cs_mm
+        Their spherical aberration, in millimetres. None: what the list says, or 2.7.
+    amplitude_contrast
+        Their share of amplitude contrast, from 0 to 1. None: what the list says, or 0.1.
     """
 
     particles: tuple[Path, ...]
@@ -170,6 +178,9 @@ class ParticlesToModel:
     pixel_size_A: float | None = None
     ctf_applied: CTFApplied | None = None
     reference: Path | None = None
+    voltage_kV: float | None = None
+    cs_mm: float | None = None
+    amplitude_contrast: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +200,8 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     paths: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.particles, dtype=object)))
     if are_micrographs(paths):
         return _prepare_micrographs(source, paths, settings)
-    given = _Source(**{**vars(source), "particles": paths[0]})
+    _refuse_optics_of_particles(source)
+    given = _Source(particles=paths[0], **{name: getattr(source, name) for name in (*READ[1:], "reference")})
     store = resources.store.parent / settings.averages / resources.store.name
     particles = Particles(**{name: getattr(given, name) for name in READ}).read()
     if {ABINITIO, REFINE} & set(settings.stages):
@@ -209,6 +221,12 @@ def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources)
     )
 
 
+def _refuse_optics_of_particles(source: ParticlesToModel) -> None:
+    for name in OPTICS:
+        if getattr(source, name) is not None:
+            raise ValueError(f"{name}: is for micrographs, and these are particles, whose file has it")
+
+
 def _prepare_micrographs(source: ParticlesToModel, paths: tuple[Path, ...], settings: Pipeline) -> Composed:
     if source.ctf_applied is not None:
         raise ValueError("ctf_applied: says what was done about the CTF of particles, and these are micrographs")
@@ -219,6 +237,7 @@ def _prepare_micrographs(source: ParticlesToModel, paths: tuple[Path, ...], sett
         diameter_A=settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         seed=settings.seed,
+        microscope=MicroscopeGiven(**{name: getattr(source, name) for name in OPTICS}),
     )
     listed = from_micrographs.listed(given)
     return Composed(
