@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.micrographs.carbon import carbon_area
 from vitreous.micrographs.cleaning import CleanImage, clean
-from vitreous.micrographs.contaminants import disc_sum, oddness
+from vitreous.micrographs.contaminants import disc_sum, hot_spots, oddness
 from vitreous.micrographs.detection import Scan, filtered, local_score, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
 from vitreous.micrographs.settings import Pick
@@ -31,6 +32,7 @@ class Picks:
     significance: np.ndarray  # (n,) response of the best filter in standard deviations of the noise there
     template: np.ndarray  # (n,) int64 from 0
     psi_deg: np.ndarray
+    carbon: np.ndarray  # (n,) bool, whether it lies on what looks like carbon
     reason: tuple[str, ...]  # "" or why a candidate is no pick
     threshold: float  # of the significance, above which noise makes the stated number of picks
     hot_px: int
@@ -115,12 +117,18 @@ def _judged(
     place = refined_peaks(score, index)[order]
     xy_px = np.stack([place[:, 1] / image.scale[0], place[:, 0] / image.scale[1]], axis=1)
     words = np.array(odd.reason if settings.contaminants else [""] * len(index), dtype=object)[order]
+    pixel_A = bank.pixel_size_A * image.scale[0]
+    diameter_px = bank.diameter_A / pixel_A
+    if settings.contaminants:
+        words[hot_spots(xy_px, image.hot_px, diameter_px, shape[0] * shape[1])] = "hot"
+    carbon = carbon_area(image.data, bank.diameter_px)[at][order]
+    if not settings.carbon:
+        words[carbon] = "carbon"
     if settings.false_picks is None:
         limit = found.calibration.most_right(significance, found.area)
     else:
         limit = found.calibration.threshold(settings.false_picks, found.area)
     noise = significance[order] < limit
-    pixel_A = bank.pixel_size_A * image.scale[0]
     filters = found.scan.filter[at][order].astype(np.int64)
     return Picks(
         x_px=xy_px[:, 0].astype(np.float32),
@@ -129,7 +137,8 @@ def _judged(
         significance=significance[order].astype(np.float32),
         template=filters // bank.angles,
         psi_deg=bank.psi_deg[filters % bank.angles].astype(np.float32),
-        reason=_reasons(xy_px, noise, words, bank.diameter_A / pixel_A, settings, pixel_A, shape),
+        carbon=carbon,
+        reason=_reasons(xy_px, noise, words, diameter_px, settings, pixel_A, shape),
         threshold=limit,
         hot_px=image.hot,
         shape=(shape[0], shape[1]),

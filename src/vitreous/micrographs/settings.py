@@ -42,7 +42,10 @@ class Pick:
     invert_contrast
         Particles are dark in the micrographs. Switched off for white ones.
     contaminants
-        Exclude what is much stronger or weaker, or has another mass, than most of what was found in a micrograph.
+        Exclude what is much stronger or weaker, or has another mass, than most of what was found in a micrograph, and
+        what sits on a spot of hot pixels.
+    carbon
+        Pick on areas that look like carbon, too; picks there are marked. Otherwise they are excluded.
     pictures
         Number of micrographs that the report shows.
     """
@@ -58,6 +61,7 @@ class Pick:
     whiten: bool = True
     invert_contrast: bool = True
     contaminants: bool = True
+    carbon: bool = True
     pictures: int = 12
 
     def __post_init__(self) -> None:

@@ -24,6 +24,8 @@ REASONS = {
     "too_heavy": "heavier than particles",
     "too_weak": "weaker than particles",
     "too_light": "lighter than particles",
+    "hot": "on a spot of hot pixels",
+    "carbon": "on carbon",
 }
 NOTHING = (
     "No candidate stands out from noise.",

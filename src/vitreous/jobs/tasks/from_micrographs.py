@@ -31,6 +31,7 @@ CTF, PICK_1, EXTRACT_1, CLASS2D_1, PICK, EXTRACT = ROUND
 DIAMETERS = 1.5  # side of the boxes
 FIRST_PX, MOST_PX = 64, 128  # of the boxes that are classified to find templates, and of those that go on
 ESTIMATED, USUAL_CS_MM = "micrographs_ctf.star", 2.7
+DETAILS = 8.0  # per diameter, that averages are made with which become templates: filters look at no finer ones
 FIRST_CLASSES = 20
 OFF_CENTRE = 0.125  # of the diameter: nine of ten picks of ribosomes at a signal-to-noise ratio of 0.1 are nearer
 EACH = 30  # particles per class, at least
@@ -215,7 +216,11 @@ def _averages(given: FromMicrographs, job: Job, particles: Path, options: RunOpt
     """Classify what the ball has found, and choose: the table of the averages that are templates."""
     folder = job.path / CLASS2D_1
     count = len(read_star(particles)["particles"])
-    settings = Class2D(classes=fewer_classes(FIRST_CLASSES, count), seed=given.seed)
+    picked = read_manifest(job.path / PICK_1)
+    finest_A = 0.0 if picked is None else float(picked.summary["diameter_A"]) / DETAILS
+    settings = Class2D(
+        classes=fewer_classes(FIRST_CLASSES, count), resolution_limit_A=finest_A or None, seed=given.seed
+    )
     run_task(class2d.TASK, class2d.ParticlesToClassify(particles=particles), folder, settings, options, command=command)
     found = select_particles(folder, auto=True, threads=options.threads or processors(), memory_bytes=options.memory)
     text = (

@@ -222,7 +222,7 @@ def _write_each(listed: Sequence[ListedMicrograph], folder: Path, state: PickSta
 def _write(
     listed: Sequence[ListedMicrograph], diameter_A: float, folder: Path, result: PickState, state: PickState
 ) -> Outcome:
-    picks = write_tables(folder, listed, result)
+    picks = write_tables(folder, listed, result, diameter_A)
     failed = [m for m, why in zip(listed, result.failure, strict=True) if why]
     words = f"{picks:,} picks in {len(listed) - len(failed):,} micrographs"
     if failed:
@@ -245,7 +245,7 @@ TASK = Task(
     methods={"": Pick},
     prepare=_prepare,
     files=FILES,
-    results="picks.star, autopick.star, picks/",
+    results="picks.star, picks.cs, autopick.star, picks/",
     page=pick_page,
     uses=frozenset({"threads"}),
     aliases={"diameter_A": ("--diameter",), "template_pixel_size_A": ("--template-angpix",)},
