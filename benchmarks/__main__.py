@@ -52,6 +52,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "components": False,
     "mixture-fit": False,
     "picking": False,
+    "round": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"
