@@ -53,6 +53,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "mixture-fit": False,
     "ctf": True,
     "picking": False,
+    "round": False,
 }
 OUT = REPOSITORY / "bench-out"
 RECORDS = REPOSITORY / "docs" / "measurements"

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 
 from benchmarks.forks import in_a_fork, in_this_process
@@ -42,9 +43,12 @@ COMMANDS: dict[str, tuple[int, Sequence[str]]] = {  # name -> share of 100 kills
     "align": (6, ("align", "P", "--starts", "2", "--iterations", "6")),
     "stability": (4, ("stability", "C", "--starts", "2", "--iterations", "4")),
     "isac": (4, ("isac", "P", "--img-per-grp", "24", "--runs", "2", "--starts", "2", "--generations", "1")),
+    "pick": (4, ("pick", "U", "--diameter-A", "100", "--false-picks", "5")),
+    "extract": (4, ("extract", "K", "--box", "28")),
+    "run-micrographs": (2, ("run", "U", "--particle-diameter-A", "100", "--starts", "1", "--no-refine", "--no-check")),
     "run": (2, ("run", "P", "--classes", "4", "--starts", "1", "--no-refine")),
 }
-SLOW = frozenset({"initial", "isac", "run"})
+SLOW = frozenset({"initial", "isac", "run", "run-micrographs"})
 SIZES = (16 << 10, 32 << 10, 128 << 10, 512 << 10)  # bytes that a file may have
 END = ("-o", "job")
 VOLATILE = ("job.json", "run.log", "note.txt", "report.html", "history.jsonl", ".lock")  # times of day, seconds
@@ -84,6 +88,8 @@ def inputs(work: Path) -> dict[str, str]:
     simulated = done("simulate", *SET, to="simulated")
     classes = done("class2d", f"{simulated}/particles.star", "--K", "4", "--iter", "6", to="classes")
     averages = done("deconvolve", f"{classes}/run_data.star", to="averages")
+    micrographs(work / "micrographs")
+    picks = done("pick", f"{work}/micrographs", "--diameter-A", "100", "--false-picks", "5", to="picks")
     half = done("reconstruct", f"{simulated}/truth.star", to="half")
     return {
         "P": f"{simulated}/particles.star",
@@ -92,7 +98,27 @@ def inputs(work: Path) -> dict[str, str]:
         "D": str(averages),
         "M": f"{half}/reconstruction.mrc",
         "R": str(half),
+        "U": f"{work}/micrographs",
+        "K": str(picks),
     }
+
+
+def micrographs(folder: Path, count: int = 10) -> None:
+    """Small pictures of dark discs with a hole off their centre, of 20 pixels of 5 A."""
+    folder.mkdir()
+    axis = np.arange(32) - 16
+    disc = 1.0 / (1.0 + np.exp(2.0 * (np.hypot(axis[:, None], axis) - 9.0)))
+    disc = disc - 0.9 * disc * np.exp(-(np.square(axis[:, None]) + np.square(axis - 4.0)) / 12.0)
+    for i in range(count):
+        rng = np.random.default_rng(i)
+        picture = 100.0 + rng.normal(size=(320, 384))
+        for y in range(40, 300, 40):
+            for x in range(40, 360, 40):
+                there = np.rot90(disc, rng.integers(4))
+                picture[y - 16 : y + 16, x - 16 : x + 16] -= 2.5 * there
+        with mrcfile.new(folder / f"m{i}.mrc") as file:
+            file.set_data(picture.astype(np.float32))
+            file.voxel_size = 5.0
 
 
 def _once(name: str, words: Sequence[str], work: Path, whole: Path, usual_s: float, draw: random.Random) -> str:

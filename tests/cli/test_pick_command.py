@@ -90,7 +90,7 @@ def test_templates_and_wrong_ones(tmp_path, vitreous):
     assert ended.code == 0
     assert "1 images of" in ended.out
     for words, said in (
-        ((), "diameter_A: without templates and map"),
+        (("--pixel-size-A", 1), "too small to guess the diameter from"),
         (("--templates", tmp_path / "t.mrcs", "--map", tmp_path / "t.mrcs"), "leave one of them out"),
         (("--diameter-A", 120, "--template-pixel-size-A", 2), "there are no templates and no map"),
         (("--diameter-A", 3000, "--pixel-size-A", 10), None),

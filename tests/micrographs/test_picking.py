@@ -1,18 +1,22 @@
 """Picking on small pictures with known particles, and on noise."""
 
+import mrcfile
 import numpy as np
 import pytest
 from scenes_of_micrographs import DIAMETER_A, PIXEL_A, micrograph, shape, spread
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, median_filter
 
 from vitreous.micrographs import (
     Pick,
     ball_templates,
+    guess_diameter,
     image_templates,
+    list_micrographs,
     pick_micrograph,
     rotated_bank,
     working_pixel_A,
 )
+from vitreous.micrographs._kernels.median import median_of_nine
 from vitreous.micrographs.cleaning import flattened, without_hot_pixels
 from vitreous.micrographs.detection import filtered, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
@@ -147,6 +151,23 @@ def test_thresholds_and_expected_numbers_are_inverse(count):
     assert Calibration(rate=1e-9, low=(1.0,)).threshold(count, 1.0) == pytest.approx(2.0)
 
 
+def test_the_threshold_that_is_chosen_makes_the_most_of_what_is_found():
+    """Particles well above noise: nearly all are taken; in noise alone no more than the least number expected."""
+    rng = np.random.default_rng(5)
+    calibration = Calibration(rate=40.0, low=(1.0,))
+    x = np.linspace(2.0, 9.0, 7001)
+    density = -np.gradient([calibration.expected(float(v), 100.0) for v in x], x)
+    noise = rng.choice(x, size=int(calibration.expected(2.0, 100.0)), p=density / density.sum())
+    strict = calibration.threshold(5.0, 100.0)
+    assert calibration.most_right(np.zeros(0), 100.0) == strict
+    weak = rng.normal(strict, 0.5, 200)
+    chosen = calibration.most_right(np.concatenate([noise, weak]), 100.0)
+    assert calibration.threshold(40.0, 100.0) <= chosen < strict
+    strong = np.full(200, strict + 3.0)
+    assert calibration.most_right(strong, 100.0) == strict
+    assert calibration.most_right(noise, 100.0) == strict
+
+
 def test_more_filters_make_more_peaks_of_noise():
     flat = np.ones(11)
     rates = [calibrated(bank(angles=n), flat, None, detail=5.0, whiten=True).rate for n in (1, ANGLES)]
@@ -161,7 +182,9 @@ def test_noise_is_measured_where_it_is_quiet_and_has_its_spectrum():
     smooth = gaussian_filter(rng.normal(size=(256, 256)), 1.0)
     k = np.arange(17) / 32.0
     expected = np.exp(-np.square(2.0 * np.pi * k))  # of a Gaussian of one pixel, squared
-    assert quiet_noise(smooth, 20.0)[2:10] == pytest.approx(expected[2:10], rel=0.35)
+    found = quiet_noise(smooth, 20.0)
+    assert found[3:10] == pytest.approx(expected[3:10], rel=0.35)
+    assert (found[:3] <= found[3]).all()  # what is longer is particles', if it is more
 
 
 def test_gradients_go_and_contrast_follows_the_dose():
@@ -201,3 +224,25 @@ def test_pictures_smaller_than_a_template_are_refused():
 def test_flat_templates_are_refused():
     with pytest.raises(ValueError, match="template 2 is flat"):
         rotated_bank(np.stack([shape(), np.zeros((32, 32))]), 2, PIXEL_A, DIAMETER_A)
+
+
+def test_the_diameter_is_guessed_from_the_pictures_and_unsure_in_noise(tmp_path):
+    """Discs of 18 pixels of 10 A; the best ball is smaller than a disc with a soft rim, and the guess is between."""
+    for i, contrast in enumerate((1.5, 0.0)):
+        picture, _ = micrograph(30, size=(384, 384), contrast=contrast, seed=i)
+        with mrcfile.new(tmp_path / f"{i}.mrc") as file:
+            file.set_data(picture)
+            file.voxel_size = 10.0
+    there, noise = (guess_diameter(list_micrographs([tmp_path / f"{i}.mrc"])) for i in (0, 1))
+    assert there.sure
+    assert there.diameter_A == pytest.approx(180.0, rel=0.2)
+    assert not noise.sure
+    (tmp_path / "bad.mrc").write_bytes(b"x")
+    with pytest.raises(ValueError, match="cannot be guessed: none of 1"):
+        guess_diameter(list_micrographs([tmp_path / "bad.mrc"]))
+
+
+@pytest.mark.parametrize("size", [(33, 47), (32, 32)])
+def test_the_median_of_nine_is_that_of_a_sort(size):
+    data = np.random.default_rng(6).normal(size=size).astype(np.float32)
+    assert np.array_equal(median_of_nine(data), median_filter(data, 3))

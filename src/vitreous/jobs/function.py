@@ -43,7 +43,7 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
         bound.apply_defaults()
         given = bound.arguments
         frame = {key: given.pop(key) for key in ("output", "settings", "options", "command")}
-        source = task.source(**{key: _path(value) if _is_path(hints[key]) else value for key, value in given.items()})
+        source = task.source(**{key: _given(value, hints[key]) for key, value in given.items()})
         require_types(source)
         _require_frame(**frame)
         return run_task(task, source, **frame)
@@ -114,6 +114,14 @@ def _docstring(task: Task[Any, Any, Any, Any]) -> str:
 def _is_path(hint: Any) -> bool:
     """Whether a field holds names of files."""
     return hint is Path or any(map(_is_path, get_args(hint)))
+
+
+def _given(value: Any, hint: Any) -> Any:
+    """The value of a field; names of files are paths, and one alone will do where a field takes several."""
+    if not _is_path(hint):
+        return value
+    paths = _path(value)
+    return (paths,) if get_origin(hint) is tuple and isinstance(paths, Path) else paths
 
 
 def _path(value: Any) -> Any:

@@ -8,8 +8,9 @@ from vitreous.micrographs.ctf_many import CTFState, EstimatedMicrograph, ctf_alg
 from vitreous.micrographs.ctf_microscopes import MicroscopeGiven, microscopes_of
 from vitreous.micrographs.ctf_quality import CTFProfile
 from vitreous.micrographs.ctf_settings import EstimateCTF, Microscope
+from vitreous.micrographs.diameter import DiameterGuess, guess_diameter
 from vitreous.micrographs.extraction import BoxPlan, ExtractState, extract_algorithm, stack_name
-from vitreous.micrographs.listing import ListedMicrograph, list_micrographs
+from vitreous.micrographs.listing import ListedMicrograph, list_micrographs, same_micrographs
 from vitreous.micrographs.pick import Picks, pick_micrograph, working_pixel_A
 from vitreous.micrographs.reading import Micrograph, read_micrograph
 from vitreous.micrographs.settings import Extract, Pick
@@ -30,6 +31,7 @@ __all__ = [
     "CTFProfile",
     "CTFState",
     "Coordinates",
+    "DiameterGuess",
     "EstimateCTF",
     "EstimatedMicrograph",
     "Extract",
@@ -52,6 +54,7 @@ __all__ = [
     "extent_of_map",
     "extract_algorithm",
     "finished_boxes",
+    "guess_diameter",
     "image_templates",
     "list_micrographs",
     "microscopes_of",
@@ -61,6 +64,7 @@ __all__ = [
     "read_coordinates",
     "read_micrograph",
     "rotated_bank",
+    "same_micrographs",
     "stack_name",
     "within",
     "working_pixel_A",

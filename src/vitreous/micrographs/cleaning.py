@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import median_filter
+
+from vitreous.micrographs._kernels.median import median_of_nine
 
 __all__ = ["CleanImage", "clean", "flattened", "without_hot_pixels"]
 
@@ -22,11 +23,12 @@ class CleanImage:
     pixel_size_A: float
     scale: tuple[float, float]  # pixels of this image per pixel of the original, along x and y
     hot: int  # pixels that were replaced
+    hot_px: np.ndarray  # (hot, 2) their rows and columns in the original
 
 
 def clean(data: np.ndarray, pixel_size_A: float, working_A: float, *, invert: bool) -> CleanImage:
     """Replace hot pixels, take the background off, and crop in Fourier space to about ``working_A`` per pixel."""
-    cool, hot = without_hot_pixels(data)
+    cool, hot = _cooled(data)
     flat = flattened(cool)
     small = _cropped(flat, pixel_size_A, working_A)
     rows, columns = small.shape
@@ -34,17 +36,25 @@ def clean(data: np.ndarray, pixel_size_A: float, working_A: float, *, invert: bo
         data=-small if invert else small,
         pixel_size_A=pixel_size_A * data.shape[1] / columns,
         scale=(columns / data.shape[1], rows / data.shape[0]),
-        hot=hot,
+        hot=len(hot),
+        hot_px=hot,
     )
 
 
 def without_hot_pixels(data: np.ndarray) -> tuple[np.ndarray, int]:
     """Pixels far from the median of their 3 x 3 neighbours become that median: (image, how many)."""
-    local = median_filter(data, 3)
+    cool, hot = _cooled(data)
+    return cool, len(hot)
+
+
+def _cooled(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(image, (n, 2) rows and columns of what was replaced)."""
+    data = np.ascontiguousarray(data, dtype=np.float32)
+    local = median_of_nine(data)
     difference = data - local
     sd = 1.4826 * float(np.median(np.abs(difference)))
     hot = np.abs(difference) > HOT * sd if sd > 0 else np.zeros(data.shape, bool)
-    return np.where(hot, local, data), int(hot.sum())
+    return np.where(hot, local, data), np.argwhere(hot)
 
 
 def flattened(data: np.ndarray) -> np.ndarray:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import fftconvolve
+from scipy.spatial import cKDTree
 
-__all__ = ["Oddness", "disc_sum", "oddness"]
+__all__ = ["Oddness", "disc_sum", "hot_spots", "oddness"]
 
 ENOUGH = 15  # picks, without which nothing is called odd
 MOST = 60  # of the best, from which the usual is learned
 TRIMMED, PASSES = 3.5, 4
 LEAST_SPREAD = 0.06  # of the logarithm of the response
+SPOT, SPOT_PX, SPOT_TIMES = 0.25, 5, 5.0  # diameters about a candidate; hot pixels there; times what is usual
 FREE, PRICE, EXCLUDED = 2.5, 0.3, 8.0  # standard deviations that cost nothing; price of one more; too many
 
 
@@ -53,6 +55,21 @@ def disc_sum(image: np.ndarray, diameter_px: float) -> np.ndarray:
     axis = np.arange(-reach, reach + 1)
     disc = (np.hypot(axis[:, None], axis) <= diameter_px / 2).astype(np.float32)
     return fftconvolve(image, disc, mode="same")
+
+
+def hot_spots(xy_px: np.ndarray, hot_px: np.ndarray, diameter_px: float, pixels: int) -> np.ndarray:
+    """Which places (n, 2) have a cluster of hot pixels near their centre: bool (n,).
+
+    ``hot_px`` (m, 2) are rows and columns; m hot pixels of ``pixels`` that lie anywhere are no cluster. A median of
+    nine takes single ones away, and leaves something of what is larger.
+    """
+    if len(hot_px) < SPOT_PX or not len(xy_px):
+        return np.zeros(len(xy_px), dtype=bool)
+    radius = SPOT * diameter_px
+    near = cKDTree(hot_px[:, ::-1]).query_ball_point(xy_px, radius, return_length=True)
+    usual = len(hot_px) * np.pi * radius**2 / pixels
+    found: np.ndarray = near >= max(SPOT_PX, SPOT_TIMES * usual)
+    return found
 
 
 def oddness(score: np.ndarray, response: np.ndarray, mass: np.ndarray, known: np.ndarray) -> Oddness:

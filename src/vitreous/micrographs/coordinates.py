@@ -1,4 +1,4 @@
-"""Where particles were found: tables with micrographs and coordinates, coordinate files of micrographs, .box files."""
+"""Where particles were found: tables with micrographs and coordinates, cryoSPARC's, files of single micrographs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 
 from vitreous.micrographs.listing import ListedMicrograph, located
 from vitreous.particles import ParticleFileError, StarFile, Table, read_star
+from vitreous.particles.cryosparc import read_locations
 from vitreous.particles.errors import require_file
 from vitreous.particles.optics_groups import group_index, synthesise_optics
 
@@ -57,13 +58,15 @@ def coordinates_of_job(path: Path) -> Coordinates:
 def read_coordinates(
     paths: Sequence[Path], micrographs: Sequence[ListedMicrograph] | None, *, project: Path | None = None
 ) -> Coordinates:
-    """Coordinates from one STAR table, from RELION's list of coordinate files, or from files of single micrographs.
+    """Coordinates from one STAR table or .cs file, RELION's list of coordinate files, or files of single micrographs.
 
     The latter, STAR or .box, belong to the micrograph whose name theirs is, or begins with before an underscore
     (``m1_autopick.star``). Raises ParticleFileError for files without coordinates, for several tables, and for a file
     that belongs to none of the ``micrographs``.
     """
     first = paths[0]
+    if first.suffix.lower() == ".cs":
+        return _of_cryosparc(paths)
     if first.suffix.lower() == ".star":
         blocks = read_star(first)
         listed = next((t for t in blocks.values() if FILE in t and NAME in t), None)
@@ -98,6 +101,15 @@ def _of_table(blocks: StarFile, path: Path) -> Coordinates:
         sizes = optics.numbers("rlnMicrographPixelSize")[group_index(table, optics)]
     known = None if sizes is None else dict(zip(table.text(NAME).tolist(), sizes.tolist(), strict=True))
     return Coordinates(table=table, optics=optics, pixel_size_A=known)
+
+
+def _of_cryosparc(paths: Sequence[Path]) -> Coordinates:
+    if len(paths) > 1:
+        raise ParticleFileError(f"{paths[0]} is a cryoSPARC file, and {len(paths) - 1} more were given; expected one")
+    table = read_locations(paths[0])
+    if not len(table):
+        raise ParticleFileError(f"{paths[0]}: no coordinates")
+    return Coordinates(table=table)
 
 
 def _of_files(paths: Sequence[Path]) -> list[tuple[Table, int | None]]:

@@ -1,5 +1,6 @@
 """Boxes of many micrographs: each for itself, into a stack of its own."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class BoxPlan:
     side_px: int  # of what is written
     pixel_size_A: float  # of the micrographs
     diameter_A: float
+    microscope: Mapping[str, float]  # columns of optics groups that the user has stated
 
     @property
     def written_pixel_A(self) -> float:

@@ -1,19 +1,23 @@
-"""Which micrographs there are: files, patterns, and STAR lists with the CTF of every micrograph."""
+"""Which micrographs there are: files, folders, patterns, and STAR lists with the CTF of every micrograph."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from vitreous.micrographs.reading import PICTURES
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleFileError, Table, read_star
 from vitreous.particles.optics_groups import group_index
 
-__all__ = ["ListedMicrograph", "list_micrographs", "located"]
+__all__ = ["ListedMicrograph", "list_micrographs", "located", "names_micrographs", "same_micrographs"]
 
 NEEDED = ("rlnDefocusU", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+KINDS = ((".mrc",), PICTURES[:2], PICTURES[2:])  # of a folder with several kinds of files the first one is taken
+SAMPLES, SAMPLE_BYTES = 16, 4096  # of a file, by which it is known again
 PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnImagePixelSize")
 
 
@@ -35,12 +39,13 @@ class ListedMicrograph:
 def list_micrographs(
     given: Iterable[str | Path], *, project: Path | None = None, pixel_size_A: float | None = None
 ) -> tuple[ListedMicrograph, ...]:
-    """The micrographs of files, of patterns (``*.mrc``) and of STAR lists, in the order given.
+    """The micrographs of files, of folders, of patterns (``*.mrc``) and of STAR lists, in the order given.
 
     Names in a list are looked for below ``project``, below the list, and where the program was started.
     ``pixel_size_A`` overrules what lists and headers say. Micrographs need not be there yet: what is wrong with
-    one is found when it is read. Raises FileNotFoundError for a pattern that nothing fits and a list that is not there,
-    ParticleFileError for a list without micrographs and for two of the same name.
+    one is found when it is read. Of a folder the ``.mrc`` files are taken, else its ``.tif`` files, else its other
+    pictures. Raises FileNotFoundError for a pattern that nothing fits and a list that is not there, ParticleFileError
+    for a folder or a list without micrographs and for two of the same name.
     """
     found: list[ListedMicrograph] = []
     for path in map(Path, given):
@@ -60,8 +65,40 @@ def list_micrographs(
     return tuple(found)
 
 
+def names_micrographs(path: Path) -> bool:
+    """Whether a file is a STAR list of micrographs, or of particles in them."""
+    if path.suffix.lower() != ".star" or not path.is_file():
+        return False
+    return any("rlnMicrographName" in table for table in read_star(path).values())
+
+
+def same_micrographs(micrographs: Iterable[ListedMicrograph]) -> str:
+    """A digest of names, sizes and some bytes of every file: other micrographs, or pixels, have another one."""
+    found = blake2b(digest_size=16)
+    for listed in micrographs:
+        found.update(listed.name.encode())
+        try:
+            size = listed.path.stat().st_size
+            with listed.path.open("rb") as file:
+                found.update(str(size).encode())
+                for i in range(SAMPLES):
+                    file.seek(max(0, size - SAMPLE_BYTES) * i // (SAMPLES - 1))
+                    found.update(file.read(SAMPLE_BYTES))
+        except OSError:
+            found.update(b"missing")
+    return found.hexdigest()
+
+
 def _matching(path: Path) -> list[Path]:
-    """Files of a pattern that the shell has left as it is; a path without one as it is."""
+    """Files of a folder, or of a pattern that the shell has left as it is; another path as it is."""
+    if path.is_dir():
+        inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        kind = next((kind for kind in KINDS if any(p.suffix.lower() in kind for p in inside)), ())
+        if not kind:
+            raise ParticleFileError(
+                f"{path}: a folder without micrographs; expected files that end in .mrc, {', '.join(PICTURES)}"
+            )
+        return [p for p in inside if p.suffix.lower() in kind]
     if not any(mark in path.name for mark in "*?["):
         return [path]
     found = sorted(path.parent.glob(path.name))

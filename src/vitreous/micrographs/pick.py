@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.micrographs.carbon import carbon_area
 from vitreous.micrographs.cleaning import CleanImage, clean
-from vitreous.micrographs.contaminants import disc_sum, oddness
+from vitreous.micrographs.contaminants import disc_sum, hot_spots, oddness
 from vitreous.micrographs.detection import Scan, filtered, local_score, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
 from vitreous.micrographs.settings import Pick
@@ -31,6 +32,7 @@ class Picks:
     significance: np.ndarray  # (n,) response of the best filter in standard deviations of the noise there
     template: np.ndarray  # (n,) int64 from 0
     psi_deg: np.ndarray
+    carbon: np.ndarray  # (n,) bool, whether it lies on what looks like carbon
     reason: tuple[str, ...]  # "" or why a candidate is no pick
     threshold: float  # of the significance, above which noise makes the stated number of picks
     hot_px: int
@@ -74,13 +76,12 @@ class _Found:
     scan: Scan
     mass: np.ndarray
     noise: np.ndarray  # standard deviation of the response at every pixel
-    limit: float  # of the response in such deviations
     calibration: Calibration
     area: float  # of the micrograph in squares of the diameter
 
 
 def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters | None) -> _Found:
-    assert settings.detail is not None and settings.false_picks is not None  # noqa: PT018 both have been chosen
+    assert settings.detail is not None  # has been chosen
     diameter_px, detail = bank.diameter_px, settings.detail
     power = quiet_noise(image.data, diameter_px)
     ready = filtered(image.data, bank, power, ctf, detail=detail, whiten=settings.whiten)
@@ -91,7 +92,6 @@ def _filtered(image: CleanImage, bank: Bank, settings: Pick, ctf: CTFParameters 
         scan=found,
         mass=disc_sum(ready.smooth, diameter_px),
         noise=local_noise(found.highest, calibration, diameter_px),
-        limit=calibration.threshold(settings.false_picks, area),
         calibration=calibration,
         area=area,
     )
@@ -117,8 +117,18 @@ def _judged(
     place = refined_peaks(score, index)[order]
     xy_px = np.stack([place[:, 1] / image.scale[0], place[:, 0] / image.scale[1]], axis=1)
     words = np.array(odd.reason if settings.contaminants else [""] * len(index), dtype=object)[order]
-    noise = significance[order] < found.limit
     pixel_A = bank.pixel_size_A * image.scale[0]
+    diameter_px = bank.diameter_A / pixel_A
+    if settings.contaminants:
+        words[hot_spots(xy_px, image.hot_px, diameter_px, shape[0] * shape[1])] = "hot"
+    carbon = carbon_area(image.data, bank.diameter_px)[at][order]
+    if not settings.carbon:
+        words[carbon] = "carbon"
+    if settings.false_picks is None:
+        limit = found.calibration.most_right(significance, found.area)
+    else:
+        limit = found.calibration.threshold(settings.false_picks, found.area)
+    noise = significance[order] < limit
     filters = found.scan.filter[at][order].astype(np.int64)
     return Picks(
         x_px=xy_px[:, 0].astype(np.float32),
@@ -127,8 +137,9 @@ def _judged(
         significance=significance[order].astype(np.float32),
         template=filters // bank.angles,
         psi_deg=bank.psi_deg[filters % bank.angles].astype(np.float32),
-        reason=_reasons(xy_px, noise, words, bank.diameter_A / pixel_A, settings, pixel_A, shape),
-        threshold=found.limit,
+        carbon=carbon,
+        reason=_reasons(xy_px, noise, words, diameter_px, settings, pixel_A, shape),
+        threshold=limit,
         hot_px=image.hot,
         shape=(shape[0], shape[1]),
     )

@@ -8,16 +8,22 @@ __all__ = ["quiet_noise"]
 QUIET = 0.3  # share of the patches that is taken
 SHORTEST_PX = 32
 BAND = (1.5, 0.3)  # of frequencies by which patches are called quiet: waves per patch, and per pixel
+COARSEST = 3  # ring; waves longer than a third of a patch are those of particles and of what is left of the background
 LEAST = 1e-6  # of the largest power: filters have taken what is below
 
 
 def quiet_noise(data: np.ndarray, diameter_px: float) -> np.ndarray:
     """Noise power per pixel on rings from 0 to the Nyquist frequency, as in :mod:`vitreous.optics.noise`.
 
-    The mean over the quietest of overlapping patches one diameter wide (Welch 1967). Patches between picks of a first
-    look would be louder: particles that it has missed are in them, whose power at low frequencies is many times that of
-    the noise, and a filter that divides by it finds them no better. The level is too low by the choice, which does not
-    matter: responses are measured against what noise of this spectrum gives, and against their surroundings.
+    The mean over the quietest of overlapping patches one diameter wide (Welch 1967). The level is too low by the
+    choice, which does not matter: responses are measured against what noise of this spectrum gives, and against their
+    surroundings.
+
+    The longest waves take the power of the first ring that is fine enough, where that is less. In a crowded micrograph
+    no patch is free of the mass of particles, which the CTF spreads farther than their size: compared with the noise
+    alone the estimate is right to a tenth from the third ring on, and 3 to 5 times too high below it. A filter that
+    divides by that does not look at the mass of a particle any more. Patches between the picks of a first look, and
+    spectra extrapolated to no particle at all, are as wrong there.
     """
     side = min(max(SHORTEST_PX, 2 * round(diameter_px / 2)), 2 * (min(data.shape) // 2))
     spectra = _patch_spectra(data, side)
@@ -25,6 +31,8 @@ def quiet_noise(data: np.ndarray, diameter_px: float) -> np.ndarray:
     seen = (rings > BAND[0]) & (rings < max(BAND[1] * side, BAND[0] + 2))
     loud = np.log(np.maximum(spectra[:, seen], np.finfo(float).tiny)).mean(axis=1)
     power = spectra[loud <= np.quantile(loud, QUIET)].mean(axis=0)
+    if len(power) > COARSEST:
+        power[:COARSEST] = np.minimum(power[:COARSEST], power[COARSEST])
     return np.maximum(power, LEAST * power.max())
 
 

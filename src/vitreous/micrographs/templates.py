@@ -15,6 +15,7 @@ __all__ = ["Bank", "ball_templates", "image_templates", "projection_templates", 
 
 MARGIN = 1.25  # width of a template over the diameter
 EDGE = 0.1  # of the diameter, over which a template fades
+BRIGHT, FOLLOWED = 0.2, 5  # of the 99th percentile, above which mass counts; steps towards its centre
 EXTENT = 0.25  # of the 90th percentile of what is above a tenth of the peak: where a particle ends
 
 
@@ -56,18 +57,37 @@ def ball_templates(diameter_A: float, pixel_size_A: float) -> np.ndarray:
 
 
 def image_templates(images: np.ndarray, image_pixel_A: float, diameter_A: float, pixel_size_A: float) -> np.ndarray:
-    """Images (n, L, L) as templates (n, m, m) at another pixel size, masked to the diameter.
+    """Images (n, L, L) as templates (n, m, m) at another pixel size, centred, and masked to the diameter.
 
     Every image has its background (the median outside of the circle) taken off and is given the energy 1, so that
-    neither offset nor greyscale matters. Dark particles are not turned over: a template shows what is looked for.
+    neither offset nor greyscale matters. The centre of mass of what is bright becomes the centre: class averages lie
+    anywhere in their boxes, and so would what they pick. Dark particles are not turned over: a template shows what is
+    looked for.
     """
     images = np.asarray(images, dtype=np.float64)
     outside = _distance_A(images.shape[1], image_pixel_A) > 0.5 * diameter_A
     ground = np.median(images[:, outside], axis=1) if outside.any() else np.zeros(len(images))
-    box = box_for(diameter_A, pixel_size_A)
-    matrix = _band_limited(images.shape[1], box, pixel_size_A / image_pixel_A)
-    small = matrix @ (images - ground[:, None, None]) @ matrix.T
-    return (small * _soft_disc(box, diameter_A, pixel_size_A)).astype(np.float32)
+    box, ratio = box_for(diameter_A, pixel_size_A), pixel_size_A / image_pixel_A
+    small = []
+    for image in images - ground[:, None, None]:
+        y, x = _centre_of_mass(image, 0.5 * diameter_A / image_pixel_A)
+        down, across = (_band_limited(len(image), box, ratio, off) for off in (y, x))
+        small.append(down @ image @ across.T)
+    return (np.stack(small) * _soft_disc(box, diameter_A, pixel_size_A)).astype(np.float32)
+
+
+def _centre_of_mass(image: np.ndarray, radius_px: float) -> tuple[float, float]:
+    """Of what is bright in an image (L, L), as (y, x) from the pixel ``L // 2``; a circle follows it."""
+    axis = np.arange(len(image)) - centre_index(len(image))
+    mass = np.maximum(image - BRIGHT * np.percentile(image, 99), 0.0)
+    y = x = 0.0
+    for _ in range(FOLLOWED):
+        near = mass * (np.hypot(axis[:, None] - y, axis - x) <= radius_px)
+        total = near.sum()
+        if not total > 0:
+            return 0.0, 0.0
+        y, x = float(near.sum(axis=1) @ axis / total), float(near.sum(axis=0) @ axis / total)
+    return y, x
 
 
 def projection_templates(volume: Volume, views: int, diameter_A: float, pixel_size_A: float) -> np.ndarray:
@@ -133,12 +153,13 @@ def _soft_disc(n: int, diameter_A: float, pixel_size_A: float) -> np.ndarray:
     return 0.5 + 0.5 * np.cos(np.pi * np.clip(rim, 0.0, 1.0))
 
 
-def _band_limited(n: int, m: int, ratio: float) -> np.ndarray:
+def _band_limited(n: int, m: int, ratio: float, offset: float) -> np.ndarray:
     """Matrix (m, n) from samples about n // 2 to values ``ratio`` samples apart about m // 2; 0 outside the field.
 
+    ``offset`` samples from n // 2 lies what becomes the centre.
     A sinc of the coarser of the two grids, which takes out what the other one cannot hold.
     """
-    x = (np.arange(m) - centre_index(m)) * ratio
+    x = (np.arange(m) - centre_index(m)) * ratio + offset
     i = np.arange(n) - centre_index(n)
     coarse = max(1.0, ratio)
     kernel = np.sinc((x[:, None] - i) / coarse) / coarse

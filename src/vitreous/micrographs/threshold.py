@@ -31,6 +31,8 @@ SIDE = 12.0  # diameters, of the picture of noise
 COUNTED = 12  # peaks that K comes from
 APART = 0.5  # diameters between peaks
 LEAST_X, MOST_X = 2.0, 35.0
+FEWEST_FALSE, MOST_FALSE = 5.0, 40.0  # expected picks of noise, between which a threshold is chosen
+SURE = 4.0  # standard deviations of the number of false ones: then there are particles
 DOUBT = 0.25  # share of noise among what particles are learned from
 LOW = (0.05, 0.2, 0.35)  # quantiles of the highest response that lie between particles
 ALLOWED = 0.3  # by which particles widen the distance of these quantiles, relative to that in noise
@@ -53,6 +55,22 @@ class Calibration:
         if self.expected(LEAST_X, area) <= count:
             return LEAST_X
         return float(brentq(lambda x: np.log(self.expected(x, area) / count), LEAST_X, MOST_X))
+
+    def most_right(self, x: np.ndarray, area: float) -> float:
+        """The threshold of the values x (n,) that makes the most of what is found, missed and false: the largest F1.
+
+        Of the k highest values ``k - expected(x_k)`` are real; the largest such difference is the number of particles.
+        The threshold is one that noise exceeds ``FEWEST_FALSE`` to ``MOST_FALSE`` times, the former where so many
+        values could be noise.
+        """
+        strict, loose = self.threshold(FEWEST_FALSE, area), self.threshold(MOST_FALSE, area)
+        ordered = np.sort(x[x >= loose])[::-1]
+        false = np.array([self.expected(float(value), area) for value in ordered])
+        real = np.arange(1, len(ordered) + 1) - false
+        if not len(ordered) or real.max() < SURE * np.sqrt(false[real.argmax()]) + FEWEST_FALSE:
+            return strict
+        merit = 2.0 * real / (np.arange(1, len(ordered) + 1) + real.max())
+        return min(strict, float(ordered[merit.argmax()]))
 
     def mostly_real(self, x: np.ndarray, area: float) -> float:
         """The lowest of the values x (n,) that noise exceeds at most a quarter as often as these do; inf for none."""

@@ -29,16 +29,18 @@ and the same, that in 3D where nothing else is asked for.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 
+from vitreous.particles.atomic import atomic_path
 from vitreous.particles.errors import ParticleFileError, require_file
 from vitreous.particles.images import image_name
 from vitreous.particles.table import Table
 
-__all__ = ["load_cs", "read_cryosparc"]
+__all__ = ["load_cs", "read_cryosparc", "read_locations", "write_locations"]
 
 # What a field that is translated must look like: kinds of NumPy type and components per particle.
 _REAL, _INTEGER, _TEXT = "iuf", "iu", "SU"
@@ -101,6 +103,60 @@ def read_cryosparc(
     for name, values in fields.items():
         columns.update(_flatten(name, values))
     return replace(Table.from_arrays(columns), path=path), optics, notes
+
+
+def read_locations(path: str | Path) -> Table:
+    """Micrographs and coordinates of a ``.cs`` file of picks or particles, which needs no images.
+
+    ``rlnMicrographName``, ``rlnCoordinateX``, ``rlnCoordinateY``, and ``rlnAutopickFigureOfMerit`` where it has
+    ``pick_stats/ncc_score``. Raises ParticleFileError for a file that lacks the former.
+    """
+    path = Path(path)
+    fields = _fields(path)
+    columns = _location(fields)
+    for name, field in (
+        ("rlnMicrographName", "location/micrograph_path"),
+        ("rlnCoordinateX", "location/center_x_frac"),
+    ):
+        if name not in columns:
+            raise ParticleFileError(f"{path}: no field {field}; expected picks or particles with their location")
+    if "pick_stats/ncc_score" in fields:
+        columns["rlnAutopickFigureOfMerit"] = fields["pick_stats/ncc_score"].astype(np.float64)
+    return replace(Table.from_arrays(columns), path=path)
+
+
+def write_locations(
+    path: str | Path,
+    names: Sequence[str],
+    xy_px: np.ndarray,
+    shape: np.ndarray,
+    pixel_size_A: np.ndarray,
+    score: np.ndarray,
+) -> None:
+    """A ``.cs`` file of n picks that cryoSPARC imports; xy_px (n, 2), shape (n, 2) rows and columns, sizes (n,).
+
+    y counts from the bottom there. ``uid`` follows from the micrograph and the place.
+    """
+    longest = max((len(name.encode()) for name in names), default=1)
+    kinds = [
+        ("uid", "<u8"),
+        ("location/micrograph_path", f"S{longest}"),
+        ("location/micrograph_shape", "<u4", (2,)),
+        ("location/micrograph_psize_A", "<f4"),
+        ("location/center_x_frac", "<f4"),
+        ("location/center_y_frac", "<f4"),
+        ("pick_stats/ncc_score", "<f4"),
+    ]
+    rows = np.zeros(len(names), dtype=kinds)
+    for i, (name, (x, y)) in enumerate(zip(names, xy_px.tolist(), strict=True)):
+        key = blake2b(f"{name} {x} {y}".encode(), digest_size=8).digest()
+        rows[i]["uid"], rows[i]["location/micrograph_path"] = int.from_bytes(key, "little"), name.encode()
+    rows["location/micrograph_shape"], rows["location/micrograph_psize_A"] = shape, pixel_size_A
+    rows["location/center_x_frac"] = xy_px[:, 0] / shape[:, 1]
+    rows["location/center_y_frac"] = 1.0 - xy_px[:, 1] / shape[:, 0]
+    rows["pick_stats/ncc_score"] = score
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array(file, rows, allow_pickle=False)
 
 
 def load_cs(path: str | Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from vitreous.jobs.report.charts import histogram
 from vitreous.jobs.report.page import Charts, Page, Rows, Section
 from vitreous.jobs.results.pick import REASON, SIGNIFICANCE, WORDS, PickFolder, Shown, read_picks
 
-__all__ = ["PickedPictures", "pick_page"]
+__all__ = ["PickedPictures", "micrographs_section", "pick_page"]
 
 MOST_ROWS = 200
 REASONS = {
@@ -24,6 +24,8 @@ REASONS = {
     "too_heavy": "heavier than particles",
     "too_weak": "weaker than particles",
     "too_light": "lighter than particles",
+    "hot": "on a spot of hot pixels",
+    "carbon": "on carbon",
 }
 NOTHING = (
     "No candidate stands out from noise.",
@@ -73,12 +75,13 @@ def pick_page(folder: Path) -> Page:
             ("micrographs", f"{micrographs:,}", f"{failed:,} could not be used" if failed else "all could be used"),
             ("diameter", f"{summary.get('diameter_A', 0):g} Å", "of the particle"),
         ),
-        sections=(_pictures(found), _scores(found), _table(found)),
+        sections=(micrographs_section(found), _scores(found), _table(found)),
         nothing_found=() if picks else NOTHING,
     )
 
 
-def _pictures(found: PickFolder) -> Section:
+def micrographs_section(found: PickFolder) -> Section:
+    """Pictures with circles, and the slider."""
     scores = found.picks.numbers("rlnAutopickFigureOfMerit")
     panels = (
         PickedPictures(

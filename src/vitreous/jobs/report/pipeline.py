@@ -1,5 +1,6 @@
 """The report of a ``run`` job: the stages, each with its own report, and what came out at the end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
 from vitreous.jobs.report.page import Gallery, KeyFigure, Links, Page, Section, Tile, picture
+from vitreous.jobs.report.pick import micrographs_section
 from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.refine import refined_key_figures
@@ -16,12 +18,15 @@ from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.isac import open_isac_folder
+from vitreous.jobs.results.pick import read_picks
 from vitreous.jobs.results.reference import REFINED_NAMES
 from vitreous.jobs.results.refine import read_refined
 from vitreous.particles import Volume
 
-__all__ = ["ALIGNED_FILES", "STAGES", "pipeline_page"]
+__all__ = ["ALIGNED_FILES", "ROUND", "STAGES", "pipeline_page"]
 
+ROUND = ("ctf", "pick_first", "extract_first", "class2d_first", "pick", "extract")  # before STAGES, of micrographs
+OF_ROUND = ("CTF", "Picks with a ball", "Their boxes", "Their classes", "Picks with averages", "Boxes")
 STAGES = ("class2d", "isac", "deconvolve", "initial", "abinitio", "refine")
 TITLES = ("2D classification", "ISAC", "Deconvolution", "Model from averages", "Model from particles", "Refinement")
 ALIGNED_FILES = (REFINED_NAMES.aligned,)  # that a run writes beside its stages
@@ -33,14 +38,14 @@ def pipeline_page(folder: Path) -> Page:
     manifest = read_manifest(folder)
     if manifest is None:
         raise JobFolderError(f"{folder} has no job.json: it is not the folder of `vitreous run`")
-    done = [name for name in STAGES if read_manifest(folder / name) is not None]
+    done = [name for name in (*ROUND, *STAGES) if read_manifest(folder / name) is not None]
     first = "isac" if "isac" in done else "class2d"
     averages, population, particles = _classes(folder / first)
     selection = selection_section(folder / first, averages)
     figures, refined = _refined(folder, done)
     models = _models(folder, done)
     return Page(
-        kind="from particles to a map" if refined else "from particles to an initial model",
+        kind=f"from {_what(done)} to {'a map' if refined else 'an initial model'}",
         headline=_headline(particles, manifest, done),
         key_figures=figures,
         notes=(HAND,),
@@ -51,8 +56,25 @@ def pipeline_page(folder: Path) -> Page:
             *((models,) if models else ()),
             *((reference_section(folder / "initial"),) if "initial" in done and not refined else ()),
             selection or _averages(averages, population, set(manifest.summary.get("selected_classes", []))),
+            *_round(folder, done),
         ),
         complete=False,
+    )
+
+
+def _what(done: list[str]) -> str:
+    return "micrographs" if "pick" in done else "particles"
+
+
+def _round(folder: Path, done: list[str]) -> tuple[Section, ...]:
+    """Micrographs with what was picked in the end, and the classes that it was picked with."""
+    if "pick" not in done:
+        return ()
+    averages, population, _ = _classes(folder / "class2d_first")
+    templates = selection_section(folder / "class2d_first", averages) or _averages(averages, population, set())
+    return (
+        micrographs_section(read_picks(folder / "pick")),
+        replace(templates, name="templates", title="Classes of the first picks"),
     )
 
 
@@ -67,6 +89,8 @@ def _classes(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
 
 def _headline(particles: int, manifest: Manifest, done: list[str]) -> str:
     said, start = manifest.summary, f"From {particles:,} particles to "
+    if "pick" in done:
+        start = f"From {said.get('pick_micrographs', 0):,} micrographs by {particles:,} particles to "
     if "refine" in done:
         claimed = said.get("refine_resolution_A")
         return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of no resolution.")
@@ -101,7 +125,7 @@ def _models(folder: Path, done: list[str]) -> Section | None:
 
 
 def _stages(folder: Path, done: list[str]) -> Section:
-    titles = dict(zip(STAGES, TITLES, strict=True))
+    titles = dict(zip((*ROUND, *STAGES), (*OF_ROUND, *TITLES), strict=True))
     links = tuple(
         (titles[name], f"{name}/report.html", _remark(stage))
         for name in done

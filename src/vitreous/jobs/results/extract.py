@@ -121,7 +121,8 @@ def _with_optics(found: Coordinates, plan: BoxPlan) -> tuple[Table, Table]:
             "rlnImageDimensionality": np.full(len(optics), 2),
         }
     )
-    plain = table.without([*OLD, *(name for name in OF_GROUPS if name in optics)])
+    kept = kept.with_columns({name: np.full(len(optics), value) for name, value in plan.microscope.items()})
+    plain = table.without([*OLD, *(name for name in OF_GROUPS if name in kept)])
     return plain.with_columns({"rlnOpticsGroup": numbers[group]}), kept.take(used)
 
 

@@ -11,14 +11,15 @@ from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.report.images import png
 from vitreous.micrographs import ListedMicrograph, PickedMicrograph, Picks, PickState
 from vitreous.particles import Table, read_star, write_bytes_atomic, write_star, write_text_atomic
+from vitreous.particles.cryosparc import write_locations
 
 __all__ = ["FILES", "PickFolder", "Shown", "read_picks", "write_micrograph", "write_tables"]
 
-PICKS, COORDINATES, STATE = "picks.star", "autopick.star", "micrographs.star"
+PICKS, CRYOSPARC, COORDINATES, STATE = "picks.star", "picks.cs", "autopick.star", "micrographs.star"
 FOLDER, SUFFIX, EXCLUDED, BOX, PICTURE = "picks", "_autopick.star", "_excluded.star", ".box", ".png"
-FILES = (PICKS, COORDINATES, STATE, *(f"{FOLDER}/*{end}" for end in (SUFFIX, EXCLUDED, BOX, PICTURE)))
+FILES = (PICKS, CRYOSPARC, COORDINATES, STATE, *(f"{FOLDER}/*{end}" for end in (SUFFIX, EXCLUDED, BOX, PICTURE)))
 NAMES = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnAnglePsi")
-SIGNIFICANCE, REASON, WORDS = "vtrSignificance", "vtrReason", "vtrFailure"
+SIGNIFICANCE, CARBON, REASON, WORDS = "vtrSignificance", "vtrCarbon", "vtrReason", "vtrFailure"
 BOXES = 1.5  # diameters: side of the boxes in .box files, even
 
 
@@ -62,18 +63,28 @@ def write_micrograph(folder: Path, listed: ListedMicrograph, found: PickedMicrog
         write_bytes_atomic(stem.with_name(stem.name + PICTURE), png(found.picture))
 
 
-def write_tables(folder: Path, micrographs: Sequence[ListedMicrograph], result: PickState) -> int:
+def write_tables(folder: Path, micrographs: Sequence[ListedMicrograph], result: PickState, diameter_A: float) -> int:
     """The tables of all micrographs from their files; returns the number of picks."""
-    parts, names = [], []
-    for listed, count in zip(micrographs, result.found, strict=True):
+    parts, names, owner = [], [], list[int]()
+    for i, (listed, count) in enumerate(zip(micrographs, result.found, strict=True)):
         if count > 0:
             parts.append(read_star(folder / FOLDER / (listed.stem + SUFFIX))[""])
             names += [listed.name] * len(parts[-1])
+            owner += [i] * len(parts[-1])
     columns = {
-        name: np.concatenate([part.numbers(name) for part in parts] or [np.zeros(0)]) for name in (*NAMES, SIGNIFICANCE)
+        name: np.concatenate([part.numbers(name) for part in parts] or [np.zeros(0)])
+        for name in (*NAMES, SIGNIFICANCE, CARBON)
     }
-    columns["rlnClassNumber"] = columns["rlnClassNumber"].astype(np.int64)
+    columns |= {name: columns[name].astype(np.int64) for name in ("rlnClassNumber", CARBON)}
     write_star(folder / PICKS, {"particles": Table.from_arrays({"rlnMicrographName": names, **columns})})
+    write_locations(
+        folder / CRYOSPARC,
+        names,
+        np.stack([columns["rlnCoordinateX"], columns["rlnCoordinateY"]], axis=1),
+        result.shape[owner].reshape(-1, 2),
+        diameter_A / result.diameter_px[owner],
+        columns["rlnAutopickFigureOfMerit"],
+    )
     used = [listed for listed, count in zip(micrographs, result.found, strict=True) if count >= 0]
     write_star(
         folder / COORDINATES,
@@ -136,5 +147,6 @@ def _table(picks: Picks) -> Table:
             "rlnClassNumber": picks.template + 1,
             "rlnAnglePsi": np.round(picks.psi_deg.astype(float), 3),
             SIGNIFICANCE: np.round(picks.significance.astype(float), 3),
+            CARBON: picks.carbon.astype(np.int64),
         }
     )

@@ -24,9 +24,10 @@ from vitreous.micrographs import (
     list_micrographs,
     read_coordinates,
     read_micrograph,
+    same_micrographs,
 )
 from vitreous.micrographs.extraction import BOXED_AT_ONCE, LEFT_OUT
-from vitreous.micrographs.listing import located
+from vitreous.micrographs.listing import located, names_micrographs
 from vitreous.micrographs.of_list import with_ctf_of_list
 
 __all__ = ["TASK", "Picked", "run_extract"]
@@ -34,6 +35,11 @@ __all__ = ["TASK", "Picked", "run_extract"]
 PICKS, DIAMETERS, SHARE = "picks.star", 1.5, 0.75  # of a job; box in diameters; diameter in boxes
 FAILURES_SAID = 5
 DARK = -5.0  # standard errors of the mean within the particles: they are darker than their surroundings
+MICROSCOPE = {
+    "voltage_kV": "rlnVoltage",
+    "cs_mm": "rlnSphericalAberration",
+    "amplitude_contrast": "rlnAmplitudeContrast",
+}
 CONTRAST = "inverted: particles become white"
 
 
@@ -45,7 +51,8 @@ class Picked:
     ----------
     picks
         The folder of a pick job; a STAR table with rlnMicrographName, rlnCoordinateX and rlnCoordinateY, such as the
-        particles of another job; RELION's autopick.star; or coordinate files of single micrographs (.star, .box).
+        particles of another job; RELION's autopick.star; cryoSPARC's picks or particles (.cs); or coordinate files of
+        single micrographs (.star, .box).
     micrographs
         A STAR list of the micrographs with their CTF, or a pattern in quotes. Coordinate files of single micrographs
         need it; particles that have a CTF of their own keep it; a pick job knows its list.
@@ -53,12 +60,27 @@ class Picked:
         Directory that the names in STAR files are relative to.
     pixel_size_A
         Pixel size of the micrographs in Angstrom, when neither header nor list say, or when they are wrong.
+    voltage_kV
+        Acceleration voltage in kilovolts, when no table says or it is wrong. RELION opens no particles without it.
+    cs_mm
+        Spherical aberration in millimetres, the same.
+    amplitude_contrast
+        Share of amplitude contrast, from 0 to 1, the same.
     """
 
     picks: tuple[Path, ...]
     micrographs: Path | None = None
     project: Path | None = None
     pixel_size_A: float | None = None
+    voltage_kV: float | None = None
+    cs_mm: float | None = None
+    amplitude_contrast: float | None = None
+
+    @property
+    def microscope(self) -> dict[str, float]:
+        """What was stated, by column."""
+        stated = {column: getattr(self, name) for name, column in MICROSCOPE.items()}
+        return {column: float(value) for column, value in stated.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +97,7 @@ class _Found:
 
 def _prepare(source: Picked, settings: Extract, resources: Resources) -> Prepared[ExtractState, ExtractState]:
     found = _found(source)
-    plan = _plan(found, settings)
+    plan = _plan(found, settings, source.microscope)
     return Prepared(
         settings=plan.settings,
         inputs=found.inputs,
@@ -87,23 +109,26 @@ def _prepare(source: Picked, settings: Extract, resources: Resources) -> Prepare
         notes=_notes(found, plan),
         plan={"micrographs": len(plan.micrographs), "picks": len(plan.coordinate_px), "box_px": plan.box_px},
         remark=_remark,
+        pixels=same_micrographs(plan.micrographs),
     )
 
 
 def _found(source: Picked) -> _Found:
     given: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.picks, dtype=object)))
-    lists, job, size_A = [], None, source.pixel_size_A
+    lists, job, size_A, project = [], None, source.pixel_size_A, source.project
     if given and given[0].is_dir():
         job = _job(given)
-        lists = [path for path in map(Path, job.inputs) if path.suffix.lower() == ".star" and path.is_file()]
+        lists = [path for path in map(Path, job.inputs) if names_micrographs(path)]
         size_A = size_A or job.settings.get("pixel_size_A")
+        known = job.summary.get("project")
+        project = project or (Path(known) if known else None)
     lists = lists if source.micrographs is None else [source.micrographs]
-    listed = list_micrographs(lists, project=source.project, pixel_size_A=size_A) if lists else None
+    listed = list_micrographs(lists, project=project, pixel_size_A=size_A) if lists else None
     stars = [path for path in lists if path.suffix.lower() == ".star"]
     path = given[0] / PICKS if job else given[0]
-    coordinates = coordinates_of_job(path) if job else read_coordinates(given, listed, project=source.project)
+    coordinates = coordinates_of_job(path) if job else read_coordinates(given, listed, project=project)
     complete, missing = with_ctf_of_list(coordinates, stars)
-    micrographs, rows = _by_micrograph(complete, listed, path, source.project, size_A)
+    micrographs, rows = _by_micrograph(complete, listed, path, project, size_A)
     lacking = f"not in {', '.join(map(str, stars))}"
     return _Found(
         coordinates=complete,
@@ -154,7 +179,7 @@ def _by_micrograph(
     return tuple(micrographs), tuple(np.array(rows, dtype=np.int64) for rows in order.values())
 
 
-def _plan(found: _Found, settings: Extract) -> BoxPlan:
+def _plan(found: _Found, settings: Extract, microscope: dict[str, float]) -> BoxPlan:
     pixel_A, shape = _first_readable(found)
     diameter_A = settings.diameter_A or found.diameter_A
     box = settings.box_px or found.coordinates.box_px
@@ -182,6 +207,7 @@ def _plan(found: _Found, settings: Extract) -> BoxPlan:
         side_px=side,
         pixel_size_A=pixel_A,
         diameter_A=diameter_A,
+        microscope=microscope,
     )
 
 
@@ -220,6 +246,13 @@ def _notes(found: _Found, plan: BoxPlan) -> tuple[str, ...]:
     notes = []
     if "rlnDefocusU" not in found.coordinates.table:
         notes.append("the boxes come without CTF; a .star list of the micrographs has it (--micrographs)")
+    lacking = [name for name in _OPTICS if not _stated(name, found, plan)]
+    if lacking:
+        options = " ".join(f"--{name.replace('_', '-')}" for name, column in MICROSCOPE.items() if column in lacking)
+        notes.append(
+            f"RELION will not open the particles: the table lacks {', '.join(lacking)}; give {options}, or a list of "
+            "micrographs that has them"
+        )
     moved = bool(np.abs(plan.origin_A).max(initial=0.0) > 0)
     if moved and not plan.settings.recenter:
         notes.append("the particles have shifts, and stay off the centre; recenter moves the boxes")
@@ -228,6 +261,14 @@ def _notes(found: _Found, plan: BoxPlan) -> tuple[str, ...]:
     if found.diameter_A is not None and found.diameter_A > plan.box_px * plan.pixel_size_A:
         notes.append(f"the boxes are smaller than the particle, whose diameter is {found.diameter_A:g} Å")
     return tuple(notes)
+
+
+_OPTICS = ("rlnVoltage", "rlnSphericalAberration")  # which RELION needs of every optics group
+
+
+def _stated(name: str, found: _Found, plan: BoxPlan) -> bool:
+    optics = found.coordinates.optics
+    return name in plan.microscope or name in found.coordinates.table or (optics is not None and name in optics)
 
 
 def _remark(info: Any) -> str | None:
@@ -289,6 +330,8 @@ TASK = Task(
     aliases={
         "box_px": ("--box",),
         "downsample_to_px": ("--downsample-to",),
+        "voltage_kV": ("--voltage", "--kV"),
+        "cs_mm": ("--cs",),
         "diameter_A": ("--diameter",),
         "recenter": ("--recentre",),
     },

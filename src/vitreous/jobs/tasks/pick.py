@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.jobs.averages import find_averages, read_averages
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.pick import pick_page
 from vitreous.jobs.results.pick import FILES, WORDS, write_micrograph, write_tables
@@ -21,14 +22,16 @@ from vitreous.micrographs import (
     ball_templates,
     extent_of_images,
     extent_of_map,
+    guess_diameter,
     image_templates,
     list_micrographs,
     pick_algorithm,
     projection_templates,
     rotated_bank,
+    same_micrographs,
 )
 from vitreous.micrographs.algorithm import AT_ONCE
-from vitreous.particles import open_stack, read_stack, read_volume
+from vitreous.particles import open_stack, read_volume
 
 __all__ = ["TASK", "Micrographs", "run_pick"]
 
@@ -43,11 +46,11 @@ class Micrographs:
     Parameters
     ----------
     micrographs
-        Micrographs (.mrc; .tif, .png and .jpg where Pillow is installed), or a .star list of them with the CTF. A
-        pattern in quotes will do, too.
+        Micrographs (.mrc; .tif, .png and .jpg where Pillow is installed), a folder of them, or a .star list of them
+        with the CTF. A pattern in quotes will do, too.
     templates
-        A stack of images of the particle (.mrcs), such as class averages: particles white, of any greyscale and pixel
-        size.
+        Images of the particle, such as class averages: a stack (.mrcs), a table of them (class_averages.star), or the
+        folder of a classification, of which those selected are taken. Particles white, of any greyscale and pixel size.
     map
         A map of the particle (.mrc), whose projections are looked for.
     template_pixel_size_A
@@ -74,31 +77,37 @@ class _Looked:
     ball: bool
     diameter_A: float
     words: str
+    inputs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def _prepare(source: Micrographs, settings: Pick, resources: Resources) -> Prepared[PickState, PickState]:
     given: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.micrographs, dtype=object)))
     listed = list_micrographs(given, project=source.project, pixel_size_A=source.pixel_size_A)
-    looked = _looked(source, settings)
+    looked = _looked(source, settings, listed, resources.threads)
     used = settings.chosen(ball=looked.ball)
     algorithm = pick_algorithm(listed, _banks(looked, used), used, looked.diameter_A, threads=resources.threads)
     lists = [path for path in given if path.suffix.lower() == ".star"]
     return Prepared(
         settings=used,
-        inputs=tuple(path for path in (*lists, source.templates, source.map) if path is not None),
+        inputs=(*lists, *looked.inputs),
         algorithm=algorithm,
         state=PickState,
         steps=-(-len(listed) // AT_ONCE),
         each=partial(_write_each, listed),
         write=partial(_write, listed, looked.diameter_A),
         screen=_screen(listed, looked, used),
-        notes=_notes(listed, source, used),
+        notes=(*looked.notes, *_notes(listed, source, used)),
+        warnings=looked.warnings,
         plan={"micrographs": len(listed), "diameter_A": looked.diameter_A},
+        summary={} if source.project is None else {"project": str(source.project)},  # which extract needs
         remark=_remark,
+        pixels=same_micrographs(listed),
     )
 
 
-def _looked(source: Micrographs, settings: Pick) -> _Looked:
+def _looked(source: Micrographs, settings: Pick, listed: Sequence[ListedMicrograph], threads: int) -> _Looked:
     stated, diameter = source.template_pixel_size_A, settings.diameter_A
     if source.templates is not None and source.map is not None:
         raise ValueError("templates and map both say what is looked for: leave one of them out")
@@ -109,33 +118,57 @@ def _looked(source: Micrographs, settings: Pick) -> _Looked:
         diameter = diameter or round(extent_of_map(volume), 1)
         words = f"{settings.views} projections of {source.map}"
         at = partial(projection_templates, volume, settings.views, diameter)
-        return _Looked(at=at, ball=False, diameter_A=diameter, words=words)
+        return _Looked(at=at, ball=False, diameter_A=diameter, words=words, inputs=(source.map,))
     if source.templates is not None:
-        images, pixel_A = _templates(source.templates, stated)
+        images, pixel_A, path = _templates(source.templates, stated, source.project)
         diameter = diameter or round(extent_of_images(images, pixel_A), 1)
-        words = f"{len(images)} images of {source.templates}"
-        return _Looked(
-            at=partial(image_templates, images, pixel_A, diameter), ball=False, diameter_A=diameter, words=words
-        )
+        words = f"{len(images)} images of {path}"
+        at = partial(image_templates, images, pixel_A, diameter)
+        return _Looked(at=at, ball=False, diameter_A=diameter, words=words, inputs=(path,))
     if stated is not None:
         raise ValueError("template_pixel_size_A: there are no templates and no map whose pixel size it could be")
-    if diameter is None:
-        raise ValueError("diameter_A: without templates and map, expected the diameter of the particle, found none")
-    return _Looked(at=partial(ball_templates, diameter), ball=True, diameter_A=diameter, words="a ball")
+    return _ball(settings, listed, threads)
 
 
-def _templates(path: Path, stated_A: float | None) -> tuple[np.ndarray, float]:
-    stack = open_stack(path)
-    pixel_A = stated_A or stack.header.pixel_size_A
+def _ball(settings: Pick, listed: Sequence[ListedMicrograph], threads: int) -> _Looked:
+    """A ball of the diameter that was given, or of one that the micrographs suggest."""
+    if settings.diameter_A is not None:
+        at = partial(ball_templates, settings.diameter_A)
+        return _Looked(at=at, ball=True, diameter_A=settings.diameter_A, words="a ball")
+    guess = guess_diameter(listed, invert=settings.invert_contrast, ctf=settings.ctf, threads=threads)
+    text = f"the diameter is a guess from {guess.micrographs} micrographs: {guess.diameter_A:g} Å"
+    unsure = (
+        f"{text}, and an UNSURE one, since no size of ball stands out clearly; look at the circles in the report, and "
+        "give --diameter-A where they do not fit"
+    )
+    return _Looked(
+        at=partial(ball_templates, guess.diameter_A),
+        ball=True,
+        diameter_A=guess.diameter_A,
+        words="a ball",
+        notes=(f"{text}; --diameter-A overrules it",) if guess.sure else (),
+        warnings=() if guess.sure else (unsure,),
+    )
+
+
+def _templates(path: Path, stated_A: float | None, project: Path | None) -> tuple[np.ndarray, float, Path]:
+    """Images that are not flat, their pixel size, and the file that has or names them."""
+    path = find_averages(path)
+    if path.suffix.lower() == ".star":
+        found, images, _ = read_averages(path, project=project, pixel_size_A=stated_A)
+        count, pixel_A = len(found), found.pixel_size_A
+    else:
+        stack = open_stack(path)
+        count, pixel_A = len(stack), stated_A or stack.header.pixel_size_A
+        images = stack.read(np.arange(min(count, MOST_TEMPLATES)))
+    if count > MOST_TEMPLATES:
+        raise ValueError(f"{path}: {count} images; expected at most {MOST_TEMPLATES} templates: give averages")
     if not pixel_A > 0:
         raise ValueError(f"{path}: the header has no pixel size; give it by --template-pixel-size-A")
-    if len(stack) > MOST_TEMPLATES:
-        raise ValueError(f"{path}: {len(stack)} images; expected at most {MOST_TEMPLATES} templates: give averages")
-    images = read_stack(path)
     flat = np.array([not np.isfinite(image).all() or image.std() == 0 for image in images])
     if flat.all():
         raise ValueError(f"{path}: all {len(images)} images are flat or hold NaN")
-    return images[~flat], float(pixel_A)
+    return images[~flat], float(pixel_A), path
 
 
 def _banks(looked: _Looked, settings: Pick) -> Callable[[float], Bank]:
@@ -156,11 +189,12 @@ def _banks(looked: _Looked, settings: Pick) -> Callable[[float], Bank]:
 def _screen(listed: Sequence[ListedMicrograph], looked: _Looked, settings: Pick) -> tuple[str, ...]:
     with_ctf = sum(m.ctf is not None for m in listed)
     ctf = "CTF" if with_ctf == len(listed) else "no CTF" if not with_ctf else f"CTF for {with_ctf:,}"
+    false = "5 to 40" if settings.false_picks is None else f"{settings.false_picks:g}"
     rotations = "" if looked.ball else f" in {settings.angles} rotations"
     return (
         f"data     {len(listed):,} micrographs, {ctf}",
-        f"settings {looked.words}{rotations}, diameter {looked.diameter_A:.0f} Å, {settings.false_picks:g} false picks "
-        "of noise expected per micrograph",
+        f"settings {looked.words}{rotations}, diameter {looked.diameter_A:.0f} Å, {false} false picks of noise "
+        "expected per micrograph",
     )
 
 
@@ -188,7 +222,7 @@ def _write_each(listed: Sequence[ListedMicrograph], folder: Path, state: PickSta
 def _write(
     listed: Sequence[ListedMicrograph], diameter_A: float, folder: Path, result: PickState, state: PickState
 ) -> Outcome:
-    picks = write_tables(folder, listed, result)
+    picks = write_tables(folder, listed, result, diameter_A)
     failed = [m for m, why in zip(listed, result.failure, strict=True) if why]
     words = f"{picks:,} picks in {len(listed) - len(failed):,} micrographs"
     if failed:
@@ -204,13 +238,14 @@ def _write(
 TASK = Task(
     name="pick",
     title="picking",
-    about="Without templates and map a ball of --diameter-A is looked for. Particles are dark in micrographs, unless "
+    about="Without templates and map a ball is looked for, of --diameter-A or of a diameter that the micrographs "
+    "suggest. Particles are dark in micrographs, unless "
     "--no-invert-contrast is given. Coordinates are RELION's: pixels of the micrograph, y being the row of the file.",
     source=Micrographs,
     methods={"": Pick},
     prepare=_prepare,
     files=FILES,
-    results="picks.star, autopick.star, picks/",
+    results="picks.star, picks.cs, autopick.star, picks/",
     page=pick_page,
     uses=frozenset({"threads"}),
     aliases={"diameter_A": ("--diameter",), "template_pixel_size_A": ("--template-angpix",)},

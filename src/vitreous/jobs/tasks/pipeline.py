@@ -1,9 +1,9 @@
-"""The ``run`` job: from particles to a refined map, in one folder with a sub-folder for each stage."""
+"""The ``run`` job: from particles or micrographs to a refined map, in one folder with a sub-folder for each stage."""
 
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from vitreous.jobs.folder import Job, clear_job
 from vitreous.jobs.function import function_of
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.options import RunOptions, processors, tell
-from vitreous.jobs.report.pipeline import ALIGNED_FILES, STAGES, pipeline_page
+from vitreous.jobs.report.pipeline import ALIGNED_FILES, ROUND, STAGES, pipeline_page
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.classified import ClassifiedFolder, open_classified
 from vitreous.jobs.results.initial import read_initial
@@ -25,136 +25,37 @@ from vitreous.jobs.run_task import run_task
 from vitreous.jobs.select import SelectResult, select_particles
 from vitreous.jobs.sources import CTFApplied, Particles, light_on_dark
 from vitreous.jobs.task import Composed, Resources, Task
-from vitreous.jobs.tasks import abinitio, class2d, deconvolve, initial, isac, refine
+from vitreous.jobs.tasks import abinitio, class2d, deconvolve, from_micrographs, initial, isac, refine
+from vitreous.jobs.tasks.from_micrographs import FromMicrographs, are_micrographs, fewer_classes
 from vitreous.jobs.tasks.initial import Settings as InitialSettings
-from vitreous.particles import judge, read_volume
+from vitreous.jobs.tasks.pipeline_input import (
+    ABINITIO,
+    CLASS2D,
+    DECONVOLVE,
+    INITIAL,
+    ISAC2D,
+    METHODS,
+    REFINE,
+    ParticlesToModel,
+    Pipeline,
+)
+from vitreous.micrographs import MicroscopeGiven, same_micrographs
+from vitreous.particles import judge, read_star, read_volume
 from vitreous.quality import compare_maps
-from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 from vitreous.structures.abinitio import AUTO, Abinitio
 from vitreous.structures.refine import Refine
 
 __all__ = ["TASK", "ParticlesToModel", "Pipeline", "run_pipeline"]
 
-CLASS2D, ISAC2D, DECONVOLVE, INITIAL, ABINITIO, REFINE = STAGES
-METHODS = initial.TASK.methods
 LOOKED_AT = 1000  # particles whose contrast is looked at before the first stage looks at all
+READ = ("particles", "project", "pixel_size_A", "ctf_applied")  # of a source, by all that read its particles
+OPTICS = ("voltage_kV", "cs_mm", "amplitude_contrast")
 ALIKE = 0.7  # correlation of two models of one particle
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pipeline:
-    """Settings of :func:`vitreous.run_pipeline`; everything else has the defaults of its stage.
-
-    Parameters
-    ----------
-    method
-        Where the first model comes from. abinitio: from the particles of the selected classes. gmm: from averages that
-        are deconvolved first, as a mixture of Gaussians. gmm-gaussian: from the averages as the classification leaves
-        them, by a model for negative pixels.
-    check
-        Whether a model from particles is compared with one from averages (gmm), which knows nothing of it.
-    refine
-        Whether the model is refined. Otherwise it is what comes out.
-    averages
-        Where the averages come from. class2d: a classification of all particles, whose good classes are used. isac:
-        iterative stable alignment and clustering; what it accepts is used.
-    classes
-        Number of class averages of class2d.
-    img_per_grp
-        Images per group of isac.
-    particle_diameter_A
-        Diameter of the circular mask on the images. None: from the box.
-    invert_contrast
-        For particles that are dark on a bright background.
-    auto
-        Whether the classes of class2d are chosen by what they explain of their particles, as ``vitreous select --auto``
-        does. Otherwise min_share and worst_resolution_A decide alone.
-    min_share
-        A class is used only when it has at least this share of the number of particles of an average class.
-    worst_resolution_A
-        And only when its resolution is this or better. None: whatever it is.
-    symmetry
-        Point group of the particle: C1, Cn, Dn, T, O or I; auto: the one that the model from particles has. The model
-        from averages is then made without one.
-    restarts
-        Random starts of the model from averages.
-    starts
-        Random starts of the model from particles.
-    seed
-        Of everything random.
-    initial
-        In Python: settings of the model from averages, of which symmetry, restarts and seed are overruled.
-    """
-
-    method: Literal["abinitio", "gmm", "gmm-gaussian"] = "abinitio"
-    check: bool = True
-    refine: bool = True
-    averages: Literal["class2d", "isac"] = "class2d"
-    classes: int = 50
-    img_per_grp: int = 100
-    particle_diameter_A: float | None = None
-    invert_contrast: bool = False
-    auto: bool = True
-    min_share: float = 0.0
-    worst_resolution_A: float | None = None
-    symmetry: str = "C1"
-    restarts: int = 4
-    starts: int = 3
-    seed: int = 0
-    initial: InitialSettings | None = None
-
-    def __post_init__(self) -> None:
-        require_finite(self)
-        require_one_of(self, "method", ("abinitio", *METHODS))
-        require_one_of(self, "averages", (CLASS2D, ISAC2D))
-        require_at_least(self, {"classes": 1, "img_per_grp": 2, "restarts": 1, "starts": 1})
-        require_positive(self, ("particle_diameter_A", "worst_resolution_A"))
-        require(self, "min_share", 0 <= self.min_share <= 1, "a number from 0 to 1")
-        named = self.symmetry != AUTO or self.method == "abinitio"
-        require(self, "symmetry", named, f"a point group, unless the method is abinitio, for the method {self.method}")
-        kind = METHODS[self.of_averages]
-        fits = self.initial is None or type(self.initial) is kind
-        require(self, "initial", fits, f"{kind.__name__} for the method {self.method}")
-
-    @property
-    def of_averages(self) -> str:
-        """Method of the model from averages."""
-        return "gmm" if self.method == "abinitio" else self.method
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """Those that are run, in their order."""
-        averages = self.check or self.method != "abinitio"
-        wanted = {
-            CLASS2D: self.averages == CLASS2D,
-            ISAC2D: self.averages == ISAC2D,
-            DECONVOLVE: averages and self.of_averages == "gmm",
-            INITIAL: averages,
-            ABINITIO: self.method == "abinitio",
-            REFINE: self.refine,
-        }
-        return tuple(name for name in STAGES if wanted[name])
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParticlesToModel:
-    """Particles, and a map that the result is compared with.
-
-    Parameters
-    ----------
-    particles
-        A .star file, a cryoSPARC .cs file or a bare .mrcs stack.
-    project
-        Directory that the paths in the particle file are relative to.
-    pixel_size_A
-        Pixel size of the images in Angstrom, when the file does not say or is wrong.
-    reference
-        A map of the same particle (.mrc) that models and map are compared with in the end, over both hands. They do not
-        depend on it.
-    ctf_applied
-        What has been done about the CTF of the images already, when the file does not say: nothing (none), their
-        phases were flipped (phases), or they were multiplied by it (full).
-    """
+class _Source:
+    """Particles that are boxes already."""
 
     particles: Path
     project: Path | None = None
@@ -166,34 +67,79 @@ class ParticlesToModel:
 def _prepare(source: ParticlesToModel, settings: Pipeline, resources: Resources) -> Composed:
     if source.reference is not None:
         read_reference(source.reference)  # an error in it is better said now than after hours
+    paths: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.particles, dtype=object)))
+    if are_micrographs(paths):
+        return _prepare_micrographs(source, paths, settings)
+    _refuse_optics_of_particles(source)
+    given = _Source(particles=paths[0], **{name: getattr(source, name) for name in (*READ[1:], "reference")})
     store = resources.store.parent / settings.averages / resources.store.name
-    given = Particles(
-        particles=source.particles,
-        project=source.project,
-        pixel_size_A=source.pixel_size_A,
-        ctf_applied=source.ctf_applied,
-    )
-    particles = given.read()
+    particles = Particles(**{name: getattr(given, name) for name in READ}).read()
     if {ABINITIO, REFINE} & set(settings.stages):
         particles.ctf_for(True)  # which refuses what these stages would refuse after hours
     settings, turned = light_on_dark(judge(particles, poses=False, sample=LOOKED_AT).contrast, settings)
-    task, classified, classification = _classification(source, settings)
+    task, classified, classification = _classification(given, settings)
     first = task.prepare(classified, classification, replace(resources, store=store))
     return Composed(
         settings=settings,
-        inputs=(source.particles,),
+        inputs=(given.particles,),
         pixels=first.pixels,
         screen=first.screen,
         notes=first.notes,
         warnings=(*turned, *first.warnings),
         plan=first.plan,
-        work=partial(_stages, source, settings, turned),
+        work=partial(_stages, given, settings, turned),
     )
 
 
-def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[Task[Any, Any, Any, Any], Any, Any]:
+def _refuse_optics_of_particles(source: ParticlesToModel) -> None:
+    for name in OPTICS:
+        if getattr(source, name) is not None:
+            raise ValueError(f"{name}: is for micrographs, and these are particles, whose file has it")
+
+
+def _prepare_micrographs(source: ParticlesToModel, paths: tuple[Path, ...], settings: Pipeline) -> Composed:
+    if source.ctf_applied is not None:
+        raise ValueError("ctf_applied: says what was done about the CTF of particles, and these are micrographs")
+    given = FromMicrographs(
+        micrographs=paths,
+        project=source.project,
+        pixel_size_A=source.pixel_size_A,
+        diameter_A=settings.particle_diameter_A,
+        invert_contrast=settings.invert_contrast,
+        seed=settings.seed,
+        microscope=MicroscopeGiven(**{name: getattr(source, name) for name in OPTICS}),
+    )
+    listed = from_micrographs.listed(given)
+    return Composed(
+        settings=settings,
+        inputs=paths,
+        pixels=same_micrographs(listed),
+        screen=from_micrographs.screen(listed),
+        plan={"micrographs": len(listed)},
+        work=partial(_from_micrographs, given, source.reference, settings),
+    )
+
+
+def _from_micrographs(
+    given: FromMicrographs, reference: Path | None, settings: Pipeline, job: Job, options: RunOptions, command: str
+) -> str:
+    """Pick, twice, and go on as from particles."""
+    _clear(job, options)
+    stage = replace(options, resume=True, overwrite=False)
+    particles = from_micrographs.particles_of(given, job, stage, command)
+    used = replace(
+        settings,
+        classes=fewer_classes(settings.classes, len(read_star(particles)["particles"])),
+        offset_range_A=settings.offset_range_A or from_micrographs.offset_range_A(job.path),
+        particle_diameter_A=None,  # the boxes have the size of the particle
+        invert_contrast=False,  # and it is white there
+    )
+    return _stages(_Source(particles=particles, reference=reference), used, (), job, stage, command)
+
+
+def _classification(source: _Source, settings: Pipeline) -> tuple[Task[Any, Any, Any, Any], Any, Any]:
     """The first stage, what it is given, and its settings."""
-    given = {name: getattr(source, name) for name in ("particles", "project", "pixel_size_A", "ctf_applied")}
+    given = {name: getattr(source, name) for name in READ}
     same: dict[str, Any] = {
         "particle_diameter_A": settings.particle_diameter_A,
         "invert_contrast": settings.invert_contrast,
@@ -201,11 +147,12 @@ def _classification(source: ParticlesToModel, settings: Pipeline) -> tuple[Task[
     }
     if settings.averages == ISAC2D:
         return isac.TASK, Particles(**given), ISAC(img_per_grp=settings.img_per_grp, **same)
+    same["offset_range_A"] = settings.offset_range_A
     return class2d.TASK, class2d.ParticlesToClassify(**given), Class2D(classes=settings.classes, **same)
 
 
 def _stages(
-    source: ParticlesToModel, settings: Pipeline, said: tuple[str, ...], job: Job, options: RunOptions, command: str
+    source: _Source, settings: Pipeline, said: tuple[str, ...], job: Job, options: RunOptions, command: str
 ) -> str:
     """Every stage is a job of its own with its report; one that has finished before is not done again.
 
@@ -214,9 +161,7 @@ def _stages(
     for text in said:
         job.log(text)
         tell(options, f"note     {text}", "note", {"text": text})
-    if options.overwrite:
-        for name in STAGES:  # or a stage that has finished before would be taken for that of this run
-            clear_job(job.path / name)
+    _clear(job, options)
     stage = replace(options, resume=True, overwrite=False)
     task, first, classification = _classification(source, settings)
     run_task(task, first, job.path / task.name, classification, stage, command=command)
@@ -236,6 +181,13 @@ def _stages(
     return _words(job, settings)
 
 
+def _clear(job: Job, options: RunOptions) -> None:
+    """Or a stage that has finished before would be taken for that of this run."""
+    if options.overwrite:
+        for name in (*ROUND, *STAGES):
+            clear_job(job.path / name)
+
+
 def _words(job: Job, settings: Pipeline) -> str:
     """What came out, in a line."""
     last = read_manifest(job.path / settings.stages[-1])
@@ -246,7 +198,7 @@ def _words(job: Job, settings: Pipeline) -> str:
 
 
 def _from_averages(
-    source: ParticlesToModel, settings: Pipeline, job: Job, selected: SelectResult, stage: RunOptions, command: str
+    source: _Source, settings: Pipeline, job: Job, selected: SelectResult, stage: RunOptions, command: str
 ) -> tuple[str, ...]:
     """The model of averages, and what it says."""
     if INITIAL not in settings.stages:
@@ -265,6 +217,7 @@ def _abinitio(settings: Pipeline) -> Abinitio:
     return Abinitio(
         symmetry=settings.symmetry,
         starts=settings.starts,
+        offset_range_A=settings.offset_range_A,
         particle_diameter_A=settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         seed=settings.seed,
@@ -281,9 +234,7 @@ def _refine(settings: Pipeline, job: Job) -> Refine:
     )
 
 
-def _to_refine(
-    source: ParticlesToModel, settings: Pipeline, job: Job, selected: SelectResult
-) -> refine.ParticlesToRefine:
+def _to_refine(source: _Source, settings: Pipeline, job: Job, selected: SelectResult) -> refine.ParticlesToRefine:
     """Poses where the model has those of particles; else the model, and all views."""
     if ABINITIO in settings.stages:
         return refine.ParticlesToRefine(particles=job.path / ABINITIO, project=source.project)
@@ -310,7 +261,7 @@ def _check(job: Job, options: RunOptions) -> list[str]:
     return [text]
 
 
-def _against(job: Job, source: ParticlesToModel, options: RunOptions) -> list[str]:
+def _against(job: Job, source: _Source, options: RunOptions) -> list[str]:
     """The refined map against the reference, where there is one."""
     if source.reference is None:
         return []
@@ -332,7 +283,7 @@ def _model_settings(settings: Pipeline) -> InitialSettings:
     return chosen
 
 
-def _select(job: Job, source: ParticlesToModel, settings: Pipeline, options: RunOptions) -> SelectResult:
+def _select(job: Job, source: _Source, settings: Pipeline, options: RunOptions) -> SelectResult:
     """Select, and say how. What ISAC accepts is chosen already."""
     folder = open_classified(job.path / settings.averages)
     auto = settings.auto and settings.averages == CLASS2D
@@ -393,7 +344,8 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     name="run",
     title="run",
     function="run_pipeline",
-    about="Classes, a choice of them, a first model from their particles, checked against one from their averages, and "
+    about="Of micrographs particles are picked first, with a ball, and then anew with the averages of what it found. "
+    "Classes, a choice of them, a first model from their particles, checked against one from their averages, and "
     "refinement with half maps that never met. Each stage is a job in a sub-folder with its own report; one report "
     "shows the whole. A stage that has finished is not done again when the job is resumed.",
     source=ParticlesToModel,
@@ -406,6 +358,8 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     in_python=frozenset({"initial"}),
     aliases={
         "classes": ("--K",),
+        "voltage_kV": ("--voltage", "--kV"),
+        "cs_mm": ("--cs",),
         "symmetry": ("--sym",),
         "worst_resolution_A": ("--max-resolution", "--max-resolution-A"),
     },
