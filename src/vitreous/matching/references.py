@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from vitreous.matching.grid import Band, PoseGrid
@@ -124,6 +125,24 @@ class ReferenceBlock:
             first=self.first + reference,
             references=self.references.take(slice(reference, reference + 1)),
             steps=[Step(slice(0, 1), (even, odd))],
+        )
+
+    def some(self, references: np.ndarray) -> "ReferenceBlock":
+        """References of the block by their places in it, ascending (k,), as one step; they are numbered from 0."""
+        shifts, waves = self.references.shifts, ([], [])  # type: tuple[int, tuple[list[torch.Tensor], ...]]
+        picked = []
+        for step in self.steps:
+            inside = references[(references >= step.references.start) & (references < step.references.stop)]
+            place = torch.from_numpy(inside - step.references.start)[:, None] * shifts + torch.arange(shifts)
+            picked.append(place.ravel().to(step.matrices[0][0].device))
+        for wave, found in enumerate(waves):
+            for band in range(len(self.steps[0].matrices[wave])):
+                parts = [s.matrices[wave][band][..., p] for s, p in zip(self.steps, picked, strict=True) if len(p)]
+                found.append(torch.cat(parts, -1))
+        return ReferenceBlock(
+            first=0,
+            references=self.references.take(torch.from_numpy(references)),
+            steps=[Step(slice(0, len(references)), waves)],
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.isac.algorithm import PASSES, Accepted, ISACState, first_state, next_state
+from vitreous.averages.isac.algorithm import Accepted, ISACState, first_state, most_steps, next_state
 from vitreous.averages.isac.result import ISACResult
 from vitreous.averages.isac.settings import ISAC
 from vitreous.iterate import Algorithm, run
@@ -46,8 +46,8 @@ class ISACRun:
 
     @property
     def steps(self) -> int:
-        """Steps at most: the passes of a generation and its end, in every generation."""
-        return (PASSES + 1) * self.settings.generations
+        """Steps at most."""
+        return most_steps(len(self.particles), self.settings)
 
     @property
     def algorithm(self) -> Algorithm[ISACState, ISACResult]:

@@ -92,7 +92,7 @@ def one_pass(
     resolved = resolved_rings(parts, tau2[:rings])
     changed = float((label != state.alignments.reference[index]).mean())
     march = state.march.next(changed=changed, resolved=resolved, most=data.basis.rings)
-    own = Alignments.from_shifts(index, label, found.psi_rad, found.shift_px * data.pixel_size_A)
+    own = Alignments.from_shifts(index, label, found.psi_rad[:, 0], found.shift_px[:, 0] * data.pixel_size_A)
     similarity = state.similarity.copy()
     similarity[index] = found.similarity
     following = replace(
@@ -174,8 +174,8 @@ def _certain(assigned: Assigned) -> Outcome:
     one, none = np.ones(n, np.float32), np.zeros(n, np.float32)
     return Outcome(
         reference=assigned.label[:, 0],
-        psi_rad=assigned.psi_rad.astype(np.float32),
-        shift_px=assigned.shift_px.astype(np.float32),
+        psi_rad=assigned.psi_rad[:, 0].astype(np.float32),
+        shift_px=assigned.shift_px[:, 0].astype(np.float32),
         max_probability=one,
         class_probability=one,
         next_probability=none,

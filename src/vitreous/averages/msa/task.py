@@ -19,7 +19,7 @@ from vitreous.averages.msa.factors import (
     subspace_pass,
 )
 from vitreous.averages.msa.final import finish
-from vitreous.averages.msa.images import AlignedImages, background_power, keep_rows, whitening_gain
+from vitreous.averages.msa.images import AlignedImages, SharedError, background_power, keep_rows, whitening_gain
 from vitreous.averages.msa.metric import Metric, Moments, metric_of
 from vitreous.averages.msa.result import MSAResult
 from vitreous.averages.msa.settings import MSA
@@ -100,6 +100,7 @@ class MSARun:
             ctf=self.particles.ctf_for(self.settings.ctf, premultiplied=True),
             mask=self.mask,
             gain=whitening_gain(whitening, self.preparation, self.settings.resolution_limit_A),
+            shared=SharedError.of_mask(self.mask, self.preparation.radius_px) if self.settings.normalise else None,
         )
 
     @cached_property
