@@ -129,20 +129,20 @@ class ReferenceBlock:
 
     def some(self, references: np.ndarray) -> "ReferenceBlock":
         """References of the block by their places in it, ascending (k,), as one step; they are numbered from 0."""
-        shifts, waves = self.references.shifts, ([], [])  # type: tuple[int, tuple[list[torch.Tensor], ...]]
-        picked = []
+        shifts, picked = self.references.shifts, []
         for step in self.steps:
             inside = references[(references >= step.references.start) & (references < step.references.stop)]
             place = torch.from_numpy(inside - step.references.start)[:, None] * shifts + torch.arange(shifts)
             picked.append(place.ravel().to(step.matrices[0][0].device))
-        for wave, found in enumerate(waves):
-            for band in range(len(self.steps[0].matrices[wave])):
-                parts = [s.matrices[wave][band][..., p] for s, p in zip(self.steps, picked, strict=True) if len(p)]
-                found.append(torch.cat(parts, -1))
+
+        def matrices(wave: int) -> list[torch.Tensor]:
+            bands = zip(*(step.matrices[wave] for step in self.steps), strict=True)
+            return [torch.cat([m[..., p] for m, p in zip(band, picked, strict=True) if len(p)], -1) for band in bands]
+
         return ReferenceBlock(
             first=0,
             references=self.references.take(torch.from_numpy(references)),
-            steps=[Step(slice(0, len(references)), waves)],
+            steps=[Step(slice(0, len(references)), (matrices(0), matrices(1)))],
         )
 
 
