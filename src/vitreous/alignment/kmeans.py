@@ -62,7 +62,7 @@ __all__ = [
 ]
 
 
-CELL = 8  # groups
+PER_CELL = 6  # groups that the images of a cell meet for each group of the cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,20 +159,20 @@ def near_groups(
             likeness[:, block.first : block.first + block.references.count] = reference_maxima(averages, block).cpu()
         np.fill_diagonal(likeness, np.inf)
         nearest = np.argsort(-likeness, axis=1, kind="stable")
-        cells.append(_cells(nearest))
+        cells.append(_cells(nearest, max(1, count // PER_CELL)))
         groups.append(_met(nearest, cells[-1], min(count, classes)))
     most = max(map(len, groups))
     filled = [np.concatenate([g, np.zeros((most - len(g), g.shape[1]), np.int64)]) for g in groups]
     return Near(cell=np.stack(cells), groups=np.stack(filled), label=label)
 
 
-def _cells(nearest: np.ndarray) -> np.ndarray:
+def _cells(nearest: np.ndarray, most: int) -> np.ndarray:
     """Cell (K,) of every group, from nearest (K, K): a group with those of its nearest that have no cell yet."""
     cell = np.full(len(nearest), -1)
     for k in range(len(nearest)):
         if cell[k] < 0:
-            near = nearest[k, : 2 * CELL]
-            cell[near[cell[near] < 0][:CELL]] = cell.max() + 1
+            near = nearest[k, : 2 * most]
+            cell[near[cell[near] < 0][:most]] = cell.max() + 1
     return cell
 
 

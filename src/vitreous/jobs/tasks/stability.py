@@ -16,7 +16,7 @@ from vitreous.averages.stability import (
 from vitreous.jobs.function import function_of
 from vitreous.jobs.laid_out import about_layout, search_words
 from vitreous.jobs.report.stability import stability_page
-from vitreous.jobs.results.stability import FILES, classes_in, write_stability
+from vitreous.jobs.results.stability import FILES, classes_in, passthrough_in, write_stability
 from vitreous.jobs.sources import CTFApplied, Particles, inherited
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
@@ -58,7 +58,7 @@ def _prepare(
     found = Particles(
         particles=path,
         project=source.project,
-        passthrough=source.passthrough,
+        passthrough=source.passthrough or passthrough_in(source.classes, path),
         pixel_size_A=source.pixel_size_A,
         ctf_applied=source.ctf_applied,
     ).open(ctf=settings.ctf, alignment="2D")
