@@ -86,7 +86,7 @@ def select_particles(
     judged: JudgedClasses | None = None
     notes: tuple[str, ...] = ()
     if auto:
-        particles = folder.particles(at, files)
+        particles = folder.particles(at)
         judged, notes = _judged(folder, particles, settings, stability, threads, memory_bytes)
         chosen &= judged.verdicts.kept
         out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def select_particles(
         raise SelectionError(_nothing(folder, judged, out))
     outlier = keep & judged.outlier if judged is not None and not keep_outliers else np.zeros(len(keep), bool)
     out.mkdir(parents=True, exist_ok=True)
-    paths = _write(folder, out, keep & ~outlier, chosen, judged, at, files)
+    paths = _write(folder, out, keep & ~outlier, chosen, judged, at)
     words = {} if judged is None else {k + 1: text for k, text in enumerate(judged.verdicts.words) if text}
     return SelectResult(
         classes=tuple(int(k) + 1 for k in np.flatnonzero(chosen)),
@@ -161,7 +161,6 @@ def _write(
     chosen: np.ndarray,
     judged: JudgedClasses | None,
     project: Path | None,
-    passthrough: tuple[Path, ...],
 ) -> dict[str, Path]:
     """The files of the selection; their paths."""
     paths = {name: out / f"{name}.star" for name in ("selected", "excluded", "class_averages")}
@@ -171,7 +170,7 @@ def _write(
         write_star(paths["selected"], {**blocks, name: blocks[name].take(keep)})
         write_star(paths["excluded"], {**blocks, name: blocks[name].take(~keep)})
     else:
-        particles = folder.particles(project, passthrough)
+        particles = folder.particles(project)
         particles.subset(keep).write(paths["selected"])
         paths["excluded"].unlink(missing_ok=True)
         if not keep.all():
@@ -179,7 +178,7 @@ def _write(
     if folder.table is not None:
         write_star(paths["class_averages"], {"": _named(folder, out).take(chosen)})
     elif judged is not None and judged.averages is not None:
-        write_mrc_stack(out / AVERAGES, judged.averages, folder.particles(project, passthrough).pixel_size_A)
+        write_mrc_stack(out / AVERAGES, judged.averages, folder.particles(project).pixel_size_A)
         names = np.array([image_name(int(k), AVERAGES) for k in np.flatnonzero(chosen)])
         numbers = np.flatnonzero(chosen) + 1
         write_star(
