@@ -78,10 +78,10 @@ class Found:
 class Pass:
     """What a pass needs beside its state.
 
-    initial: the prepared volumes that the two halves are compared with in the first pass; group: (g, 3, 3); mask: (side,) -> mask of a map of
-    so many voxels, or None; searchers: (n,) bool, particles that look at all views; unknown: there are no poses yet;
-    method: how poses are found, and maps made; defocus, scale: "none", "groups" or "particles": whose are refined in
-    this pass; imaging_group: (n,) from 0, whose defoci and contrasts are alike.
+    initial: the prepared volumes that the two halves are compared with in the first pass; group: (g, 3, 3); mask:
+    (side,) -> mask of a map of so many voxels, or None; searchers: (n,) bool, particles that look at all views;
+    unknown: there are no poses yet; method: how poses are found, and maps made; defocus, scale: "none", "groups" or
+    "particles": whose are refined in this pass; imaging_group: (n,) from 0, whose defoci and contrasts are alike.
     """
 
     data: PreparedParticles
