@@ -36,6 +36,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "initial-real": False,
     "initial-methods": False,
     "abinitio": False,
+    "point-groups": False,
     "known-poses": False,
     "reconstruct": False,
     "refine": False,
