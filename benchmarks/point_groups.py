@@ -2,7 +2,8 @@
 
 D2 (beta-galactosidase, from the atomic model) and C4 (blobs), simulated with `vitreous simulate`: 64 px of 5 A. Every
 start is `abinitio` with `--symmetry auto` and one random start, one thread, in a process that runs already. Poses of
-all particles are compared with the truth over both hands and all copies under the group that was found. CPU seconds include reading and the pass that poses all particles.
+all particles are compared with the truth over both hands and all copies under the group that was found. CPU seconds
+include reading and the pass that poses all particles.
 """
 
 import argparse
