@@ -24,6 +24,7 @@ from vitreous.structures.poses import Poses
 from vitreous.structures.refine.evidence import DOUBTFUL_SHARE, Evidence, evidence
 from vitreous.structures.refine.insertion import covariance, posterior_points
 from vitreous.structures.refine.result import RefineResult
+from vitreous.structures.refine.start import SHARED_A
 from vitreous.structures.refine.state import Pass, RefineState
 from vitreous.volumes import (
     Gridding,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["finish"]
 
 UNDERSTATED = 1.5  # variance of true errors over the inverse of the information: 1.1 at SNR 0.1, 1.2 to 1.7 at 0.02
-FINE_START_A = 20.0  # of cages of 13 A a wrong one was refined to 10 A, and explained the particles as well
 NO_FINER = 0.9  # of the resolution of the first map: the edge of the mask carries its rings a little further
 
 
@@ -207,7 +207,8 @@ def _messages(
     run: "RefineRun", state: RefineState, in_sphere: HalfMapFSC, said: Evidence, used: np.ndarray
 ) -> list[str]:
     lines = []
-    resolution, first = in_sphere.certain_resolution_A, run.settings.initial_lowpass_A
+    resolution = in_sphere.certain_resolution_A
+    shared = max(run.settings.initial_lowpass_A, SHARED_A)
     if not said.beyond_noise:
         lines.append(
             "No resolution is claimed: the particles match the map of the other half no better than pure noise does "
@@ -223,15 +224,10 @@ def _messages(
     elif not np.isfinite(resolution):
         lines.append("No resolution is claimed: the half maps agree no better than chance.")
     else:
-        if resolution > NO_FINER * first:
+        if resolution > NO_FINER * shared:
             lines.append(
                 f"The half maps agree to {resolution:.1f} A, no finer than the map that both started from "
-                f"({first:g} A): nothing has been found that this map did not hold."
-            )
-        if first < FINE_START_A:
-            lines.append(
-                f"Both halves began from the same map at {first:g} A: they agree on the detail that they were given, "
-                "and a wrong reference can lead as far as the right one. Start coarser, or compare with another start."
+                f"({shared:g} A): nothing has been found that this map did not hold."
             )
         if said.same_view < DOUBTFUL_SHARE:
             lines.append(
