@@ -32,7 +32,7 @@ TILE = 512
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options."""
     parser.add_argument("--data", type=Path, required=True, help="folder of one simulated set of the benchmark")
-    parser.add_argument("--particles", type=int, default=5000)
+    parser.add_argument("--particles", type=int, nargs="+", default=[5000, 2000], help="for each number of rings")
     parser.add_argument("--snr", nargs="+", default=["0.1", "0.02"])
     parser.add_argument("--rings", type=int, nargs="+", default=[9, 14])
     parser.add_argument("--sigmas", type=float, nargs="+", default=[3.0])
@@ -46,13 +46,13 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     rows = []
     for snr in options.snr:
-        data, truth = _particles(options.data, snr, options.particles, max(options.rings))
-        for rings in options.rings:
+        for rings, count in zip(options.rings, options.particles, strict=True):
+            data, truth = _particles(options.data, snr, count, rings)
             bounds = [*options.sigmas, *([None] if rings in options.sure_rings else [])]
             for row in _one(data, truth, rings, bounds):
-                rows.append({"snr": float(snr), "rings": rings, **row})
+                rows.append({"snr": float(snr), "rings": rings, "particles": count, **row})
                 print(rows[-1], flush=True)
-    return {"particles": options.particles, "rows": rows}
+    return {"rows": rows}
 
 
 def _particles(folder: Path, snr: str, count: int, rings: int) -> tuple[PreparedParticles, Poses]:
@@ -150,7 +150,7 @@ def _bounded(
 def table(figures: dict[str, Any]) -> str:
     """A line per SNR, number of rings and bound."""
     header = (
-        *("SNR", "rings of the levels", "directions x shifts x rotations", "bound", "same best pose (%)"),
+        *("SNR", "particles", "rings of the levels", "directions x shifts x rotations", "bound", "same best pose (%)"),
         *(
             "worst loss (nats)",
             "poses scored at full resolution (%)",
@@ -162,11 +162,11 @@ def table(figures: dict[str, Any]) -> str:
     )
     rows = [
         (
-            *(r["snr"], ", ".join(map(str, r["levels"])), f"{r['directions']:,} x {r['shifts']} x {r['rotations']}"),
+            *(r["snr"], f"{r['particles']:,}", ", ".join(map(str, r["levels"])), f"{r['directions']:,} x {r['shifts']} x {r['rotations']}"),
             *("sure" if r["sigmas"] is None else f"likely, {r['sigmas']:g} sigma", f"{100 * r['same']:.2f}"),
             *(r["worst_nats"], f"{100 * r['poses_scored'][-1]:.3g}", r["fewer_at_full_resolution"]),
             *(r["fewer_in_all"], r["cpu_s"], r["exhaustive_cpu_s"], r["two_passes"]),
         )
         for r in figures["rows"]
     ]
-    return f"{figures['particles']:,} particles, one thread.\n\n{markdown_table(header, rows)}"
+    return f"One thread.\n\n{markdown_table(header, rows)}"

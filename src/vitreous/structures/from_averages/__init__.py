@@ -12,9 +12,11 @@ from vitreous.structures.from_averages.methods import METHODS, method_of, model_
 from vitreous.structures.from_averages.score import CLAIMED, Score
 from vitreous.structures.from_averages.settings import (
     AllMethods,
+    ClusteredLines,
     CommonLines,
     FromAverages,
     ProjectionMatching,
+    QuasiNewton,
     Ransac,
     Significant,
     Stochastic,
@@ -25,6 +27,7 @@ __all__ = [
     "CLAIMED",
     "METHODS",
     "AllMethods",
+    "ClusteredLines",
     "CommonLines",
     "Fit",
     "FromAverages",
@@ -33,6 +36,7 @@ __all__ = [
     "Method",
     "MethodModel",
     "ProjectionMatching",
+    "QuasiNewton",
     "Ransac",
     "Score",
     "Significant",
