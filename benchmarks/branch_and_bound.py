@@ -162,7 +162,12 @@ def table(figures: dict[str, Any]) -> str:
     )
     rows = [
         (
-            *(r["snr"], f"{r['particles']:,}", ", ".join(map(str, r["levels"])), f"{r['directions']:,} x {r['shifts']} x {r['rotations']}"),
+            *(
+                r["snr"],
+                f"{r['particles']:,}",
+                ", ".join(map(str, r["levels"])),
+                f"{r['directions']:,} x {r['shifts']} x {r['rotations']}",
+            ),
             *("sure" if r["sigmas"] is None else f"likely, {r['sigmas']:g} sigma", f"{100 * r['same']:.2f}"),
             *(r["worst_nats"], f"{100 * r['poses_scored'][-1]:.3g}", r["fewer_at_full_resolution"]),
             *(r["fewer_in_all"], r["cpu_s"], r["exhaustive_cpu_s"], r["two_passes"]),

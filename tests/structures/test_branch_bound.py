@@ -63,7 +63,7 @@ def test_the_sure_bound_finds_the_pose_of_the_exhaustive_search_for_every_partic
 @pytest.mark.parametrize("sigmas", [None, 3.0])
 def test_bounds_hold_for_the_poses_below_a_row(sigmas):
     """The sure one for all of them; the likely one for the pose that an image without noise has been made in."""
-    data, start, tree, references = searched(5.0, 3)
+    data, start, _, references = searched(5.0, 3)
     level, finest = references.levels
     tile = data.tile(np.arange(N), RINGS, start.noise_power)
     pose = 7 * finest.level.shifts  # a row of the finest level, its first rotation

@@ -7,11 +7,13 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from vitreous.iterate import run
 from vitreous.matching import Rows, best
 from vitreous.mixtures import Mixture, project
 from vitreous.randomness import torch_generator
 from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 from vitreous.structures.from_averages import (
+    CONTROLS,
     METHODS,
     AllMethods,
     ClusteredLines,
@@ -20,8 +22,10 @@ from vitreous.structures.from_averages import (
     ProjectionMatching,
     Ransac,
     model_from_averages,
+    prepare_algorithm,
     prepare_views,
 )
+from vitreous.structures.from_averages.algorithm import RANDOM, SCRAMBLED
 from vitreous.structures.from_averages.clustered_lines import clustered_lines, clusters_of
 from vitreous.structures.from_averages.common_lines import common_lines
 from vitreous.structures.from_averages.fitting import agreement, energy_at, map_of, polish, search, slices_along
@@ -391,3 +395,21 @@ def test_clustered_lines_find_the_views_of_clean_averages(scene):
     views, rotations = scene
     settings = ClusteredLines(restarts=1, models=6, refined=1, passes=3)
     assert right(clustered_lines(views, settings, 1, 0).rotation, rotations) >= 0.85
+
+
+def test_right_averages_in_random_orientations_are_chance_and_score_nothing(scene):
+    """They have the outline of the particle, which scrambled averages have not: wrong models are measured by them."""
+    images, rotations = averages()
+    settings = CommonLines(restarts=2, polish_rounds=3)
+    algorithm, views, _ = prepare_algorithm(images, PIXEL_A, settings)
+    result, state = run(algorithm, seed=0)
+    controls = [one for one in state.fits if one.method == RANDOM]
+    assert len(controls) == CONTROLS
+    assert len(state.fits) == CONTROLS + 1 + settings.restarts
+    chance = max(float(one.held_out.mean()) for one in state.fits if one.method == RANDOM or one.start == SCRAMBLED)
+    wrong = score_of(held_out(views, Fit.at(random_rotations(N, seed=11).numpy()), 0), np.full(N, chance))
+    assert wrong.score < 0.15
+    best = result.chosen
+    assert best.score.score == pytest.approx((best.score.correlation - chance) / (1 - chance))
+    assert right(best.rotation, rotations) >= 0.9
+    assert best.score.score > 0.4

@@ -38,7 +38,7 @@ class MethodRows:
 
 
 def costs_of(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-    """(CPU seconds of all starts, the most memory in MB that the process had taken by their end) of every method."""
+    """(CPU seconds of all starts, the most memory in MB that the process took meanwhile) of every method."""
     found: dict[str, tuple[float, float]] = {}
     for entry in history:
         if "method" in entry and "cpu_s" in entry:

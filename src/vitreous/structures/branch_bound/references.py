@@ -65,7 +65,8 @@ def tree_references(
         torch.cat([level.grid.shift_references(part) for part in one.harmonics.split(AT_ONCE)])
         for level, one in zip(tree.levels, made, strict=True)
     ]
-    prior, found = made[-1].log_prior[0].numpy(), []
+    prior = made[-1].log_prior[0].numpy()
+    found: list[LevelReferences] = []
     for i in reversed(range(len(tree.levels))):
         level = tree.levels[i]
         gap = least = None

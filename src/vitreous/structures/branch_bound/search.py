@@ -11,7 +11,7 @@ A row p of a coarser level has R' rings and stands for the poses c below it in t
     L(c) = l(p) + Re <x, rho_c> - 1/2 (|C a_c|^2 - |C a_p|^2) / sigma^2 + prior.
 
 *The sure bound.* By Cauchy and Schwarz on every ring, ``Re <x, rho_c> <= sum_r |x(r)| gap_p(r)``; the power of a_c is
-at least ``least_p``, and where C is astigmatic its square is at most ``D+`` and at least ``D-`` (over sigma^2) on a ring:
+at least ``least_p``, and on a ring C^2 / sigma^2 is at least ``D-`` and at most ``D+``, which differ by astigmatism:
 
     L(c) <= l(p) + sum_r |x(r)| gap_p(r) + 1/2 sum_r (D+(r) |a_p(r)|^2 - D-(r) least_p(r)) + prior.
 
@@ -68,7 +68,7 @@ class BoundedPoses:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluated:
-    """What was scored of every level, over all particles: rows (levels,) and poses (levels,), and how many there are."""
+    """What was scored of every level, over all particles, and what there is: rows (levels,) and poses (levels,)."""
 
     rows: np.ndarray
     poses: np.ndarray
@@ -236,7 +236,8 @@ def _below(
     """The children of rows, in level ``number``, with their scores; in the last level these have the prior."""
     above, below = levels[number - 1], levels[number]
     directions, shifts = above.level.direction_first, above.level.shift_first
-    assert directions is not None and shifts is not None
+    assert directions is not None
+    assert shifts is not None
     each = (np.diff(directions)[:, None] * np.diff(shifts)).ravel()[rows.row]
     row, turn = np.empty(each.sum(), np.int64), np.empty(each.sum(), np.int64)
     score = np.empty(len(row), np.float32)
@@ -268,7 +269,8 @@ def _below(
 
 def _wide(images: _Images, level: LevelReferences, sigmas: float | None) -> np.ndarray:
     """By how much poses below a row may exceed its score (with ``sigmas`` by the likely bound), (n, D S)."""
-    assert level.gap is not None and level.least is not None
+    assert level.gap is not None
+    assert level.least is not None
     prior = np.tile(level.prior, len(level.level.matrices))
     if sigmas is None:
         power = level.power[:, 0, :, 0].repeat(level.level.shifts, 0)

@@ -125,7 +125,8 @@ def pose_tree(
 
 def _linked(points: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Points of all levels in the order of their parents, those without children left out; places of the children."""
-    kept, parents = [points[-1]], []
+    kept = [points[-1]]
+    parents: list[np.ndarray] = []
     for above in reversed(points[:-1]):
         below = kept[0]
         nearest = np.square(below[:, None] - above[None]).sum(-1).argmin(1)

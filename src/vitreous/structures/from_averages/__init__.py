@@ -1,6 +1,7 @@
 """Initial models from class averages by the methods that came before the Bayesian ones, on shared parts."""
 
 from vitreous.structures.from_averages.algorithm import (
+    CONTROLS,
     FromAveragesResult,
     FromAveragesState,
     Method,
@@ -25,6 +26,7 @@ from vitreous.structures.from_averages.views import Views, prepare_views
 
 __all__ = [
     "CLAIMED",
+    "CONTROLS",
     "METHODS",
     "AllMethods",
     "ClusteredLines",

@@ -38,7 +38,7 @@ def clustered_lines(views: Views, settings: ClusteredLines, seed: int, start: in
     rng = generator(seed, "clustered lines", index=start)
     size = min(len(views), max(FEWEST, round(settings.share * len(views))))
     lines = shared_settings(CommonLines, settings, line_step_deg=LINE_STEP_DEG)
-    models = []
+    models: list[Fit] = []
     for _ in range(max(1, settings.models // settings.restarts)):
         subset = np.sort(rng.permutation(len(views))[:size])
         part = views.take(subset)

@@ -193,7 +193,7 @@ class Ransac(FromAverages):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusteredLines(FromAverages):
-    """Many models from common lines of subsets, clustered and averaged (Lyumkis et al. 2013); see :class:`FromAverages`.
+    """Models from common lines of subsets, clustered and averaged (Lyumkis et al. 2013); see :class:`FromAverages`.
 
     Parameters
     ----------
