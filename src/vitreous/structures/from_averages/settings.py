@@ -75,17 +75,20 @@ class ProjectionMatching(FromAverages):
     ----------
     start_from
         blobs: a cloud of random Gaussians (EMAN2's way). orientations: the averages in random orientations.
+    tries
+        Random maps in each start, of which the one goes on that the averages agree with best in the end (EMAN2's way).
     passes
         Passes over all averages; rings grow evenly from the first to the last one.
     """
 
     start_from: Literal["blobs", "orientations"] = "blobs"
-    passes: int = 16
+    tries: int = 2
+    passes: int = 40
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_one_of(self, "start_from", ("blobs", "orientations"))
-        require_at_least(self, {"passes": 1})
+        require_at_least(self, {"tries": 1, "passes": 1})
 
 
 @dataclass(frozen=True, kw_only=True)
