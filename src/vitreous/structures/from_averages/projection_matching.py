@@ -2,9 +2,9 @@
 
 The oldest of the methods and the frame of others: what differs between them is the start and the choice, which turns
 the scores of all orientations into weights. Here all weight is on the best one. Nothing is maximised that is known to
-rise, and a wrong start can end in a wrong model (Joubert 2016, section 1.4.3): so a start is the best of a few tries, by
-how well the averages agree with their own map, as EMAN2 ranks its tries, and rings are added slowly (25 averages of Pol
-II, one data set: one try of three was right after 40 passes, and none of four starts of three tries after 16).
+rise, and a wrong start can end in a wrong model (Joubert 2016, section 1.4.3): so a start is the best of a few tries,
+by how well the averages agree with their own map, as EMAN2 ranks its tries, and rings are added slowly (25 averages of
+Pol II, one data set: one try of three was right after 40 passes, and none of four starts of three tries after 16).
 
 Sources: Penczek, Grassucci and Frank 1994; Sanz-Garcia et al. 2010 (random orientations); Tang et al. 2007 (EMAN2:
 filtered noise, here Gaussian blobs within the particle's sphere).
