@@ -50,14 +50,7 @@ from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, AbinitioState
 from vitreous.structures.abinitio import prepare_run as prepare_abinitio
-from vitreous.structures.from_averages import (
-    ClusteredLines,
-    CommonLines,
-    FromAverages,
-    FromAveragesState,
-    QuasiNewton,
-    Stochastic,
-)
+from vitreous.structures.from_averages import CommonLines, FromAverages, FromAveragesState, Stochastic
 from vitreous.structures.from_averages import prepare_algorithm as prepare_from_averages
 from vitreous.structures.refine import Refine, prepare_refinement
 from vitreous.structures.refine.state import RefineState
@@ -312,14 +305,6 @@ def _from_averages(kind: type[FromAverages], seed: int, **changes: Any) -> Algor
 ALGORITHMS: dict[str, Case] = {
     "common lines": Case(make=lambda seed, threads: _from_averages(CommonLines, seed), state=FromAveragesState),
     "stochastic": Case(make=lambda seed, threads: _from_averages(Stochastic, seed, passes=2), state=FromAveragesState),
-    "clustered lines": Case(
-        make=lambda seed, threads: _from_averages(ClusteredLines, seed, models=2, refined=1, passes=2),
-        state=FromAveragesState,
-    ),
-    "quasi-Newton": Case(
-        make=lambda seed, threads: _from_averages(QuasiNewton, seed, start_from="orientations", attempts=1, steps=2),
-        state=FromAveragesState,
-    ),
     "abinitio": Case(make=_abinitio, state=AbinitioState),
     "abinitio, sgd": Case(make=lambda seed, threads: _abinitio(seed, threads, "sgd"), state=AbinitioState),
     "align": Case(make=_align, state=AlignState),

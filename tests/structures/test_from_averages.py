@@ -350,7 +350,8 @@ def test_the_gradient_of_the_joint_cost_is_that_of_finite_differences(group):
     rng = np.random.default_rng(2)
     at = joint.origin()
     at[-30:] += rng.normal(0, 0.1, 30)
-    value, gradient = joint.cost(at)
+    with torch.no_grad():  # as in a job
+        value, gradient = joint.cost(at)
     assert 0 < value < 1
     voxels = len(at) - 30
     for part in (slice(0, voxels), slice(voxels, voxels + 18), slice(voxels + 18, None)):
@@ -393,8 +394,10 @@ def test_models_that_agree_fall_into_one_cluster_whatever_their_hand_and_frame()
 
 def test_clustered_lines_find_the_views_of_clean_averages(scene):
     views, rotations = scene
-    settings = ClusteredLines(restarts=1, models=6, refined=1, passes=3)
-    assert right(clustered_lines(views, settings, 1, 0).rotation, rotations) >= 0.85
+    settings = ClusteredLines(restarts=1, models=4, refined=1, passes=2)
+    found = clustered_lines(views, settings, 1, 0).rotation
+    assert right(found, rotations) >= 0.85
+    np.testing.assert_array_equal(clustered_lines(views, settings, 1, 0).rotation, found)
 
 
 def test_right_averages_in_random_orientations_are_chance_and_score_nothing(scene):

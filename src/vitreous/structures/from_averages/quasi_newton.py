@@ -106,7 +106,10 @@ class Joint:
 
     def cost(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """J over the energy of the averages, and its gradient."""
-        x = torch.from_numpy(np.asarray(vector, np.float64)).requires_grad_()
+        with torch.enable_grad():  # jobs run without
+            return self._cost(torch.from_numpy(np.asarray(vector, np.float64)).requires_grad_())
+
+    def _cost(self, x: torch.Tensor) -> tuple[float, np.ndarray]:
         volume, rotation, origin = self._parts(x)
         ft, plane = prepared(volume), self.images.points.plane
         shift = origin.float() @ plane
