@@ -68,11 +68,9 @@ class BoundedPoses:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluated:
-    """What was scored of every level, over all particles, and what there is: rows (levels,) and poses (levels,)."""
+    """Poses of every level (levels,), over all particles: how many were scored, and how many there are."""
 
-    rows: np.ndarray
     poses: np.ndarray
-    all_rows: np.ndarray
     all_poses: np.ndarray
 
     def __add__(self, other: "Evaluated") -> "Evaluated":
@@ -180,7 +178,7 @@ def _search(
     """The best row of the finest level for every image, and what was scored."""
     levels, n = references.levels, len(tile)
     images = _Images.of(tile, levels[-1])
-    counts = np.zeros((2, len(levels)), np.int64)
+    counts = np.zeros(len(levels), np.int64)
     every_score = _first_level(tile, blocks, levels[0], counts)
     highest = np.arange(levels[0].level.rows) == every_score.argmax(1)[:, None]
     reached = _down(images, levels, 0, _listed(every_score, highest), counts)
@@ -192,19 +190,16 @@ def _search(
         floor = (_known(reached)[:, None] - _wide(images, levels[i], sigmas))[rows.image, rows.row]
         kept = rows.score >= floor
         rows = _below(images, levels, i + 1, rows.take(kept), floor[kept], counts)
-    every = np.array([level.level.rows for level in levels]) * n
-    evaluated = Evaluated(
-        rows=counts[0], poses=counts[1], all_rows=every, all_poses=every * references.tree.finest.grid.n_psi
-    )
-    return reached.joined(rows).best(), evaluated
+    every = n * np.array([level.level.rows * level.level.grid.n_psi for level in levels])
+    return reached.joined(rows).best(), Evaluated(poses=counts, all_poses=every)
 
 
 def _first_level(tile: ImageTile, blocks: ReferenceBlocks, level: LevelReferences, counts: np.ndarray) -> np.ndarray:
     """Scores (n, D S) of all rows of the first level, by products of matrices."""
-    inner, n, every = tile.truncated(level.level.grid), len(tile), level.level.rows
-    score = torch.cat([row_maxima(inner, block) for block in blocks], 1)
-    counts[:, 0] += n * every * np.array([1, level.level.grid.n_psi])
-    return np.asarray(score.flatten(1).numpy())
+    inner = tile.truncated(level.level.grid)
+    score = torch.cat([row_maxima(inner, block) for block in blocks], 1).flatten(1).numpy()
+    counts[0] += score.size * level.level.grid.n_psi
+    return np.asarray(score)
 
 
 def _listed(score: np.ndarray, kept: np.ndarray) -> _Rows:
@@ -241,7 +236,7 @@ def _below(
     each = (np.diff(directions)[:, None] * np.diff(shifts)).ravel()[rows.row]
     row, turn = np.empty(each.sum(), np.int64), np.empty(each.sum(), np.int64)
     score = np.empty(len(row), np.float32)
-    poses = descend(
+    counts[number] += descend(
         images.x,
         images.ctf_power,
         above.rows,
@@ -261,7 +256,6 @@ def _below(
         score,
         turn,
     )
-    counts[:, number] += (len(row), poses)
     if number == len(levels) - 1:
         score += below.prior[row % below.level.shifts]
     return _Rows(image=np.repeat(rows.image, each), row=row, score=score, turn=turn)

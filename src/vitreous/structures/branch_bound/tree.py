@@ -8,7 +8,6 @@ rotations of the last one.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -56,11 +55,6 @@ class PoseTree:
     def finest(self) -> Level:
         """The grid that is searched."""
         return self.levels[-1]
-
-    @cached_property
-    def poses(self) -> int:
-        """Rotations, directions and shifts of the grid that is searched."""
-        return self.finest.rows * self.finest.grid.n_psi
 
 
 def level_rings(rings: int) -> tuple[int, int]:
