@@ -24,6 +24,7 @@ from vitreous.mixtures import (
 from vitreous.particles import ParticleSet
 from vitreous.quality import warn_if_one_view
 from vitreous.randomness import generator
+from vitreous.rotations import symmetry_matrices
 from vitreous.structures.from_averages import (
     CONTROLS,
     AllMethods,
@@ -143,7 +144,8 @@ def _write(
 ) -> Outcome:
     correlation = write_initial(folder, result.model, averages, images)  # type: ignore[arg-type]
     costs = costs_of(read_history(folder))
-    write_methods(folder, result.methods, result.best, images, averages.pixel_size_A, costs)
+    group = symmetry_matrices(settings.symmetry).double().numpy()
+    write_methods(folder, result.methods, result.best, images, averages.pixel_size_A, costs, group)
     figures, against = compare(folder, result.model.mean)
     views = warn_if_one_view(images, result.model.rotations, settings.symmetry)
     doubtful = _not_to_be_trusted(result, views)
