@@ -35,6 +35,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "initial-models": False,
     "initial-real": False,
     "initial-methods": False,
+    "branch-and-bound": False,
     "abinitio": False,
     "point-groups": False,
     "known-poses": False,
