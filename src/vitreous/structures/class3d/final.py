@@ -180,8 +180,8 @@ def _messages(
             f"No evidence for {k} classes: the maps of the other half of the particles explain a particle by "
             f"{best.evidence:+.2f} nats better than their mean map ({best.sigmas:.1f} standard errors), and the "
             f"classes of the two halves agree by {best.halves_agree:.2f} (adjusted Rand index; 0 is chance). The "
-            "particles may show one structure, differ in a continuous way, or have poses that are too far off; maps and "
-            "labels were written all the same."
+            "particles may show one structure, differ in a continuous way, or have poses that are too far off; maps "
+            "and labels were written all the same."
         )
     elif len(starts) > 1 and max((s.best_agrees for s in starts if not s.best), default=1.0) < 0.5:
         lines.append("Not reproducible: no other start comes to these classes. Ask for other numbers of classes.")

@@ -140,13 +140,15 @@ def class_pass(
         half = int(half_of[index[0]]) if len(index) else 0
         maps = difference_maps(others, scene.points.basis, power[half], scene.group)
         found = [nobody(len(others))]
-        for _, (images, labels) in in_tiles(scene, index, label(scene, maps, shares[half])):
+        for _tile, (images, labels) in in_tiles(scene, index, label(scene, maps, shares[half])):
             found.append(labels)
             add_residuals(sums, images, labels.rotation, labels.values, labels.values)
         return sums, joined(found)
 
-    given, index, found = survey(list(enumerate(scene.folds)), parts, match, against=against, processes=scene.processes)
-    return tuple(given), index, found
+    given, index, labels = survey(
+        list(enumerate(scene.folds)), parts, match, against=against, processes=scene.processes
+    )
+    return tuple(given), index, labels
 
 
 def at_poses(scene: Scene, maps: tuple[torch.Tensor, ...], log_share: np.ndarray) -> Label:
