@@ -9,7 +9,7 @@ __all__ = ["adjusted_rand_index", "together"]
 def adjusted_rand_index(a: np.ndarray, b: np.ndarray) -> float:
     """Of labels (n,) from 0 (Hubert and Arabie 1985): 1 where they are the same, 0 on average by chance.
 
-    1 where neither tells any two items apart.
+    0 where neither tells any two items apart: there is nothing to agree on.
     """
     table = np.zeros((int(a.max(initial=0)) + 1, int(b.max(initial=0)) + 1))
     np.add.at(table, (a, b), 1)
@@ -20,7 +20,7 @@ def adjusted_rand_index(a: np.ndarray, b: np.ndarray) -> float:
     both, of_a, of_b, every = pairs(table), pairs(table.sum(1)), pairs(table.sum(0)), len(a) * (len(a) - 1) / 2
     expected = of_a * of_b / max(every, 1)
     most = (of_a + of_b) / 2
-    return 1.0 if most - expected <= 0 else (both - expected) / (most - expected)
+    return 0.0 if most - expected <= 0 else (both - expected) / (most - expected)
 
 
 def together(common: np.ndarray) -> np.ndarray:

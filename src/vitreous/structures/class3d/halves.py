@@ -23,7 +23,7 @@ from vitreous.structures.class3d.passes import (
     power_of,
     responsibilities,
 )
-from vitreous.structures.class3d.residuals import in_tiles, residuals
+from vitreous.structures.class3d.residuals import in_tiles, without_nuisance
 from vitreous.structures.class3d.state import Labels, Scene
 from vitreous.structures.class3d.sums import ClassSums, difference_maps, merged, prepared_all
 
@@ -84,8 +84,8 @@ def _look(
     volumes = prepared_all((*maps, *one))
 
     def label(tile: np.ndarray) -> Labels:
-        images, _ = residuals(scene, tile)
-        gain = gains(images, volumes, scene.rotation[tile])
+        images, nuisance = without_nuisance(scene, tile)
+        gain = gains(images, volumes, scene.rotation[tile], nuisance)
         values, mixture = responsibilities(gain[:, :-1], log_share)
         return Labels(
             values=values, gain=mixture - gain[:, -1], rotation=scene.rotation[tile], origin_A=scene.origin_A[tile]

@@ -13,6 +13,11 @@ its slices (Tagare, Kucukelbir, Sigworth, Wang and Rao 2015), by power iteration
 W from z, as a map of every component is solved for. K classes of points span K - 1 components, and along these the
 particles of two maps are apart by the whole difference of the maps, while a random split of n particles begins with
 1 / sqrt(n) of it.
+
+Contrast and poses. An image whose contrast or pose is a little wrong leaves over what the slice of M changes by, and a
+map that is shifted explains all images that are shifted its way. So both models are fitted to what is orthogonal to
+these six directions of every image (:func:`without_nuisance`): the likelihood at the best small change of contrast and
+pose, in linear approximation, for the price of three more slices.
 """
 
 from collections.abc import Callable
@@ -25,7 +30,7 @@ from scipy.special import logsumexp
 from vitreous.matching import own_half, survey, total
 from vitreous.matching.folds import Against
 from vitreous.processes import by_process, joined
-from vitreous.structures.class3d.residuals import fits, in_tiles, residuals
+from vitreous.structures.class3d.residuals import Nuisance, fits, in_tiles, residuals, without_nuisance
 from vitreous.structures.class3d.state import Labels, Scene
 from vitreous.structures.class3d.sums import (
     ClassSums,
@@ -59,16 +64,25 @@ COMPONENT_POWER = 0.1  # of that of the mean map: prior of components
 SMALL = 1e-3  # scores nearer to zero than this are inserted as if they were this large
 
 
-def inserted(scene: Scene, values: np.ndarray, *, components: bool) -> tuple[ClassSums, ...]:
-    """Statistics of every fold, the particles having these scores or probabilities (n, q)."""
+def inserted(
+    scene: Scene, values: np.ndarray, *, components: bool = False, plain: bool = False
+) -> tuple[ClassSums, ...]:
+    """Statistics of every fold, the particles having these scores or probabilities (n, q).
+
+    plain: with what contrast and errors of poses do, as a pass that finds poses inserts them.
+    """
     parts = []
     for fold in scene.folds:
         sums = zero_class_sums(values.shape[1], scene.rings)
         mine = by_process(fold, scene.processes)[scene.processes.rank]
-        for tile, (images, _) in in_tiles(scene, mine, lambda t: residuals(scene, t, without_scale=components)):
+        for tile, images in in_tiles(scene, mine, lambda t: _left_over(scene, t, plain)):
             add_residuals(sums, images, scene.rotation[tile], *_weights(values[tile], components))
         parts.append(scene.processes.add(sums))
     return tuple(parts)
+
+
+def _left_over(scene: Scene, tile: np.ndarray, plain: bool) -> PointImages:
+    return residuals(scene, tile) if plain else without_nuisance(scene, tile)[0]
 
 
 def _weights(values: np.ndarray, components: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +101,8 @@ def component_pass(scene: Scene, parts: tuple[ClassSums, ...]) -> np.ndarray:
         volumes = prepared_all(difference_maps(others, scene.points.basis, tau2, scene.group))
 
         def score(tile: np.ndarray) -> np.ndarray:
-            images, slices = residuals(scene, tile, without_scale=True)
-            product, square = fits(images, volumes, scene.rotation[tile], slices)
+            images, nuisance = without_nuisance(scene, tile)
+            product, square = fits(images, volumes, scene.rotation[tile], nuisance)
             return np.linalg.solve(2 * square + np.eye(q), 2 * product[..., None])[..., 0]
 
         found = [z for _, z in in_tiles(scene, index, score)]
@@ -156,17 +170,19 @@ def at_poses(scene: Scene, maps: tuple[torch.Tensor, ...], log_share: np.ndarray
     volumes = prepared_all(maps)
 
     def label(tile: np.ndarray) -> tuple[PointImages, Labels]:
-        images, _ = residuals(scene, tile)
+        images, nuisance = without_nuisance(scene, tile)
         rotation = scene.rotation[tile]
-        values, gain = responsibilities(gains(images, volumes, rotation), log_share, hard=scene.hard)
+        values, gain = responsibilities(gains(images, volumes, rotation, nuisance), log_share, hard=scene.hard)
         return images, Labels(values=values, gain=gain, rotation=rotation, origin_A=scene.origin_A[tile])
 
     return label
 
 
-def gains(images: PointImages, volumes_ft: tuple[torch.Tensor, ...], rotation: np.ndarray) -> np.ndarray:
-    """Log likelihoods (m, K) of residuals under differences, less that under the mean map."""
-    product, square = fits(images, volumes_ft, rotation)
+def gains(
+    images: PointImages, volumes_ft: tuple[torch.Tensor, ...], rotation: np.ndarray, nuisance: Nuisance
+) -> np.ndarray:
+    """Log likelihoods (m, K) of residuals under differences, less that under the mean map, contrast and pose aside."""
+    product, square = fits(images, volumes_ft, rotation, nuisance)
     return np.asarray(2 * product - np.diagonal(square, axis1=1, axis2=2))
 
 

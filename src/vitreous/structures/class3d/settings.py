@@ -60,7 +60,7 @@ class Class3D:
     alignment: Literal["none", "local", "global"] = "none"
     assignment: Literal["soft", "hard"] = "soft"
     start: Literal["components", "random"] = "components"
-    starts: int = 3
+    starts: int = 2
     symmetry: str = "C1"
     particle_diameter_A: float | None = None
     initial_lowpass_A: float = 40.0

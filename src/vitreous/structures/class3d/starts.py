@@ -55,7 +55,7 @@ def advance_start(
         following = _with_components(scene, start)
         return following, None, {"stage": "components", "passes": following.passes}
     if parts is None:
-        parts = inserted(scene, start.posterior, components=False)
+        parts = inserted(scene, start.posterior)
     if start.stage == "judge":
         judged = judge(scene, parts, start.posterior)
         following = replace(start, stage="done", **vars(judged))

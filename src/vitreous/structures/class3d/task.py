@@ -36,6 +36,7 @@ RING_GROWTH = 1.5
 FEWEST_PER_CLASS, FEWEST_PER_FOLD = 10, 5
 START_SEEDS = 1_000_003  # between the seeds of two jobs with successive seeds lie those of all their starts
 LEAST_PASSES = 2  # of the last stage
+SAME = 0.99999  # FSC of halves at all rings: noise has never been so alike
 BYTES_PER_SAMPLE = 12  # of the sums of a class: a complex and a real number
 SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds, before and after a pass
 Parts = tuple[ClassSums, ...]
@@ -216,6 +217,11 @@ class Class3DRun:
             data, state.rotation, state.origin_A, folds, min(state.room, most), group=self.group,
             processes=self.processes,
         )  # fmt: skip
+        if bool((first.fsc > SAME).all()):
+            raise ValueError(
+                f"{self.particles.path}: the two halves of the particles are the same map at every resolution, noise "
+                "included: the images are copies of each other; give each particle once"
+            )
         resolution = self.base.window_A / max(first.resolved, 1)
         info = {"stage": "mean map", "rings": first.rings, "resolution_A": resolution}
         room = min(math.ceil(RING_GROWTH * state.room), self.most_rings)
@@ -263,9 +269,10 @@ class Class3DRun:
     def _joint(self, state: Class3DState, joint: StartState) -> tuple[Class3DState, dict[str, Any]]:
         """A pass in which a particle is compared with the maps of all others, and finds a better pose where asked."""
         scene = self.scene(state, joint.seed)
-        parts = self._known_parts(joint) or inserted(scene, joint.posterior, components=False)
+        aligning = self.settings.alignment != "none"
+        parts = self._known_parts(joint) or inserted(scene, joint.posterior, plain=aligning and joint.passes > 0)
         labeller = None
-        if self.settings.alignment != "none":
+        if aligning:
             labeller = at_found_poses(
                 offset_range_A=self.base.offset_range_A,
                 seed=state.seed,
