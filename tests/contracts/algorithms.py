@@ -300,9 +300,7 @@ def _refine_imaging(seed: int, threads: int) -> Algorithm[Any, Any]:
 
 def _class3d(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
     """Particles with poses, in one of two maps that hardly differ: all stages are gone through."""
-    settings = Class3D(
-        particle_diameter_A=100.0, folds=4, iterations=2, starts=2, resolution_limit_A=15.0, seed=seed, **changes
-    )
+    settings = Class3D(particle_diameter_A=100.0, iterations=2, starts=1, resolution_limit_A=20.0, seed=seed, **changes)
     return prepare_class3d(posed()[0], settings, poses=posed()[1], threads=threads).algorithm
 
 

@@ -44,8 +44,8 @@ class Class3D:
         Most passes over the particles of every start, and of the last stage; it stops earlier when hardly any particle
         changes its class.
     folds
-        The particles are split in this many parts, half of them for each half; a particle is compared with maps that
-        its part is left out of.
+        The particles are split in this many parts (a multiple of 4, at least 8), half of them for each half; a particle
+        is compared with maps that its part is left out of.
     seed
         Of everything random.
     ctf
@@ -81,7 +81,7 @@ class Class3D:
         require_one_of(self, "start", ("components", "random"))
         positive = ("particle_diameter_A", "initial_lowpass_A", "resolution_limit_A", "tau2_fudge", "offset_range_A")
         require_positive(self, positive)
-        require_at_least(self, {"classes": 2, "starts": 1, "iterations": 1, "folds": 4})
+        require_at_least(self, {"classes": 2, "starts": 1, "iterations": 1, "folds": 8})
         if self.folds % 4:
-            raise ValueError(f"folds: expected a multiple of 4, halves of halves, found {self.folds}")
+            raise ValueError(f"folds: expected a multiple of 4, for halves of halves, found {self.folds}")
         symmetry_matrices(self.symmetry)  # ValueError that names the groups

@@ -35,6 +35,7 @@ FEWEST_RINGS, MOST_RINGS = 6, 48  # that classes are told apart by, unless a res
 RING_GROWTH = 1.5
 FEWEST_PER_CLASS, FEWEST_PER_FOLD = 10, 5
 START_SEEDS = 1_000_003  # between the seeds of two jobs with successive seeds lie those of all their starts
+FEWEST_FOLDS = 8  # with fewer, half of the particles of a half are left out, and halves often miss small classes
 LEAST_PASSES = 2  # of the last stage
 SAME = 0.99999  # FSC of halves at all rings: noise has never been so alike
 BYTES_PER_SAMPLE = 12  # of the sums of a class: a complex and a real number
@@ -73,15 +74,15 @@ class Class3DRun:
         self.on_progress(done, total, what)
 
     def _folds_in_memory(self) -> int:
-        """As many folds as the user wants, or as the memory holds the sums of; ValueError for fewer than four."""
+        """As many folds as the user wants, or as the memory holds the sums of; ValueError for fewer than eight."""
         samples = 2 * PADDING * (self.most_rings + 1)
         one = 2 * self.settings.classes * BYTES_PER_SAMPLE * (samples + 3) ** 2 * (samples // 2 + 2)
         fitting = int(SUMS_SHARE * self.base.memory_bytes) // one
-        if fitting < 4:
+        if fitting < FEWEST_FOLDS:
             raise ValueError(
                 f"memory: {self.settings.classes} classes at {self.base.window_A / self.most_rings:.1f} A need "
-                f"{4 * one / SUMS_SHARE / 2**30:.1f} GB, and {self.base.memory_bytes / 2**30:.1f} are allowed; allow "
-                "more, or give a coarser resolution limit"
+                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.base.memory_bytes / 2**30:.1f} are allowed; "
+                "allow more, or give a coarser resolution limit"
             )
         return min(self.settings.folds, fitting - fitting % 4)
 
