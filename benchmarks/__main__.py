@@ -39,6 +39,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "known-poses": False,
     "reconstruct": False,
     "refine": False,
+    "class3d": False,
     "complexity3d": False,
     "isac": False,
     "class2d-quality": False,

@@ -160,8 +160,8 @@ def _course(history: list[dict[str, Any]]) -> tuple[Section, ...]:
     for start in stages:
         mine = [entry for entry in passes if entry.get("start", 0) == start]
         if len(mine) > 1:
-            x = np.array([entry["passes"] for entry in mine], float)
-            y = np.array([entry["changed"] for entry in mine], float)
+            x = np.array([entry["pass"] for entry in mine], float)
+            y = np.array([entry["changed_fraction"] for entry in mine], float)
             lines.append(Curve(x=x, y=y, style=f"c{start % 6}", name=f"start {start}" if start else "last stage"))
     if not lines:
         return ()

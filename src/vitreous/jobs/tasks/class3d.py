@@ -164,6 +164,9 @@ def _poses(
     poses = Poses.from_particles(particles)
     unknown = int((~poses.known).sum())
     notes = [f"{unknown:,} particles without a pose have no part"] if unknown else []
+    frames = len(np.unique(poses.volume[poses.known]))
+    if frames > 1:
+        notes.append(f"the file has {frames} classes; their poses are taken to be in one frame")
     if len(source.reference) == 1 and settings.classes > 1:
         notes.append("particles have poses, and classes begin with their mean map: the reference is not used")
     return poses, notes

@@ -53,7 +53,7 @@ def advance_start(
     """A pass; parts: statistics at the state of the start, None where they have to be made."""
     if start.stage == "components":
         following = _with_components(scene, start)
-        return following, None, {"stage": "components", "passes": following.passes}
+        return following, None, {"stage": "components", "pass": following.passes}
     if parts is None:
         parts = inserted(scene, start.posterior)
     if start.stage == "judge":
@@ -63,7 +63,7 @@ def advance_start(
     parts, index, found = class_pass(scene, parts, start.posterior, against=own_half)
     following = moved(start, index, found.values)
     settled = following.changed < SETTLED or following.passes >= iterations
-    info = {"stage": "classes", "passes": following.passes, "changed": following.changed}
+    info = {"stage": "classes", "pass": following.passes, "changed_fraction": following.changed}
     return replace(following, stage="judge" if settled else "classes"), parts, info
 
 

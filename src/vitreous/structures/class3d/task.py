@@ -40,6 +40,7 @@ LEAST_PASSES = 2  # of the last stage
 SAME = 0.99999  # FSC of halves at all rings: noise has never been so alike
 BYTES_PER_SAMPLE = 12  # of the sums of a class: a complex and a real number
 SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds, before and after a pass
+STAGES = {"components": "components", "classes": "classes in two halves", "judge": "halves judge each other"}
 Parts = tuple[ClassSums, ...]
 
 
@@ -81,8 +82,8 @@ class Class3DRun:
         if fitting < FEWEST_FOLDS:
             raise ValueError(
                 f"memory: {self.settings.classes} classes at {self.base.window_A / self.most_rings:.1f} A need "
-                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.base.memory_bytes / 2**30:.1f} are allowed; "
-                "allow more, or give a coarser resolution limit"
+                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.base.memory_bytes / 2**30:.1f} are "
+                "allowed; allow more, or give a coarser resolution limit"
             )
         return min(self.settings.folds, fitting - fitting % 4)
 
@@ -253,6 +254,7 @@ class Class3DRun:
     def _start(self, state: Class3DState) -> tuple[Class3DState, dict[str, Any]]:
         """A pass of the start that is under way."""
         start = state.starts[-1]
+        self.on_progress(0, 1, f"start {len(state.starts)}: {STAGES[start.stage]}")
         scene = self.scene(state, start.seed)
         start, parts, info = advance_start(scene, start, self._known_parts(start), self.settings.iterations)
         self._parts = None if parts is None else (start, parts)
@@ -269,6 +271,7 @@ class Class3DRun:
 
     def _joint(self, state: Class3DState, joint: StartState) -> tuple[Class3DState, dict[str, Any]]:
         """A pass in which a particle is compared with the maps of all others, and finds a better pose where asked."""
+        self.on_progress(0, 1, "all particles")
         scene = self.scene(state, joint.seed)
         aligning = self.settings.alignment != "none"
         parts = self._known_parts(joint) or inserted(scene, joint.posterior, plain=aligning and joint.passes > 0)
@@ -285,7 +288,7 @@ class Class3DRun:
         self._parts = following, parts
         sizes = sorted(np.bincount(found.values.argmax(1), minlength=self.settings.classes).tolist(), reverse=True)
         info = {
-            "stage": "last", "passes": following.passes, "changed": following.changed, "sizes": sizes,
+            "stage": "last", "pass": following.passes, "changed_fraction": following.changed, "sizes": sizes,
             "gain": float(found.gain.mean()),
         }  # fmt: skip
         return replace(_with_found(state, index, found), joint=following), info
