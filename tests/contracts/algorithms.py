@@ -311,7 +311,9 @@ def _from_averages(kind: type[FromAverages], seed: int, **changes: Any) -> Algor
 
 ALGORITHMS: dict[str, Case] = {
     "class3d": Case(make=_class3d, state=Class3DState),
-    "class3d, local": Case(make=lambda seed, threads: _class3d(seed, threads, alignment="local"), state=Class3DState),
+    "class3d, local": Case(
+        make=lambda seed, threads: _class3d(seed, threads, alignment="local", start="random"), state=Class3DState
+    ),
     "common lines": Case(make=lambda seed, threads: _from_averages(CommonLines, seed), state=FromAveragesState),
     "stochastic": Case(make=lambda seed, threads: _from_averages(Stochastic, seed, passes=2), state=FromAveragesState),
     "abinitio": Case(make=_abinitio, state=AbinitioState),
