@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from posed_scenes import DIAMETER_A, scene
+from posed_scenes import DIAMETER_A, error_deg, scene
 
+from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.class3d import Class3D, class3d, prepare_class3d
 from vitreous.structures.class3d.agreement import adjusted_rand_index, together
@@ -141,3 +142,29 @@ def test_what_cannot_be_done_is_said():
         prepare_class3d(made.particles, QUICK, poses=made.truth, references=three)
     with pytest.raises(ValueError, match=r"memory: 2 classes at 17\.1 A need"):
         prepare_class3d(made.particles, QUICK, poses=made.truth, memory_bytes=8 << 20)
+
+
+def test_lost_particles_find_their_view():
+    """A tenth of the poses is anything at all, and all views of both classes are searched."""
+    particles, poses, label, _ = mixture(0.5, seed=5)
+    lost = np.random.default_rng(2).random(N) < 0.1
+    rotation = np.where(lost[:, None, None], random_rotations(N, seed=3).numpy(), poses.rotation)
+    result = class3d(
+        particles,
+        replace(QUICK, alignment="global", iterations=3),
+        poses=replace(poses, rotation=rotation),
+        threads=1,
+    )
+    error = error_deg(result.poses.rotation, poses.rotation)
+    assert (error[lost] < 10).mean() > 0.9
+    assert adjusted_rand_index(result.poses.volume, label) > 0.95
+
+
+@pytest.mark.slow
+def test_references_for_each_class_and_no_poses():
+    particles, poses, label, maps = mixture(0.5, seed=6)
+    settings = replace(QUICK, iterations=4, initial_lowpass_A=25.0)
+    result = class3d(particles, settings, references=maps, threads=1)
+    assert np.median(error_deg(result.poses.rotation, poses.rotation)) < 4.0
+    assert adjusted_rand_index(result.poses.volume, label) > 0.9
+    assert any("began with references" in text for text in result.messages)

@@ -185,6 +185,11 @@ def _messages(
         )
     elif len(starts) > 1 and max((s.best_agrees for s in starts if not s.best), default=1.0) < 0.5:
         lines.append("Not reproducible: no other start comes to these classes. Ask for other numbers of classes.")
+    if state.given is not None:
+        lines.append(
+            "Classes began with references, in both halves of the particles alike: that the halves agree says "
+            "less about these classes than it does without references."
+        )
     empty = sum(not one.particles for one in maps)
     if empty:
         lines.append(

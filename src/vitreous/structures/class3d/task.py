@@ -378,7 +378,7 @@ def class3d(
     chosen = settings_with(Class3D, settings, overrides)
     known = poses
     found = require_particles(particles)
-    if known is None and all(name in found.table for name in ANGLES):
+    if known is None and all(name in getattr(found, "table", ()) for name in ANGLES):
         known = Poses.from_particles(found)
     ready = prepare_class3d(
         found,
