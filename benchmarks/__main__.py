@@ -42,6 +42,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "reconstruct": False,
     "refine": False,
     "fine-maps": False,
+    "class3d": False,
     "complexity3d": False,
     "isac": False,
     "class2d-quality": False,

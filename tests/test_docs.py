@@ -28,6 +28,7 @@ from vitreous.jobs.tasks.project import Project
 from vitreous.micrographs import EstimateCTF, Extract, Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
+from vitreous.structures.class3d import Class3D
 from vitreous.structures.from_averages import METHODS, AllMethods
 from vitreous.structures.refine import Refine
 from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
@@ -157,6 +158,7 @@ def test_make_targets_exist() -> None:
         ("mra.md", MRA),
         ("msa.md", MSA),
         ("refine.md", Refine),
+        ("class3d.md", Class3D),
         ("stability.md", StabilityTest),
     ],
 )

@@ -32,6 +32,7 @@ from vitreous.jobs.options import RunOptions as RunOptions
 from vitreous.jobs.tasks.abinitio import run_abinitio as run_abinitio
 from vitreous.jobs.tasks.align import run_align as run_align
 from vitreous.jobs.tasks.class2d import run_class2d as run_class2d
+from vitreous.jobs.tasks.class3d import run_class3d as run_class3d
 from vitreous.jobs.tasks.ctf import run_ctf as run_ctf
 from vitreous.jobs.tasks.deconvolve import run_deconvolve as run_deconvolve
 from vitreous.jobs.tasks.denoise import run_denoise as run_denoise
@@ -84,6 +85,9 @@ from vitreous.simulate import simulate_batches as simulate_batches
 from vitreous.structures.abinitio import Abinitio as Abinitio
 from vitreous.structures.abinitio import AbinitioResult as AbinitioResult
 from vitreous.structures.abinitio import abinitio as abinitio
+from vitreous.structures.class3d import Class3D as Class3D
+from vitreous.structures.class3d import Class3DResult as Class3DResult
+from vitreous.structures.class3d import class3d as class3d
 from vitreous.structures.poses import Poses as Poses
 from vitreous.structures.refine import Refine as Refine
 from vitreous.structures.refine import RefineResult as RefineResult
