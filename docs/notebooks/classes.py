@@ -1,0 +1,7 @@
+# %% [markdown]
+# # Classes from an array
+
+# %%
+import vitreous as vt
+
+vt.__version__

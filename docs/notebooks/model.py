@@ -1,0 +1,7 @@
+# %% [markdown]
+# # A model and its uncertainty
+
+# %%
+import vitreous as vt
+
+vt.__version__

@@ -1,0 +1,61 @@
+"""Pages of the public names: the list is that of ``vitreous/__init__.pyi``, the words are the docstrings."""
+
+import inspect
+from collections.abc import Callable
+
+import vitreous
+from vitreous.jobs.function import function_of
+
+__all__ = ["api_pages"]
+
+PAGES = {  # page -> (title, what is on it)
+    "api/methods.md": (
+        "Methods",
+        "Functions that compute, their settings, and their results. Particles in, arrays out; no files are written.",
+    ),
+    "api/jobs.md": (
+        "Jobs",
+        "Functions that do what the commands do: they write a folder with files, a record and a report, and they "
+        "resume.",
+    ),
+    "api/data.md": ("Data", "Particles, maps, files, simulation: what goes into methods and comes out of them."),
+}
+METHODS = ("averages", "mixtures", "structures", "micrographs", "models", "volumes", "alignment")
+LINE = 88
+
+
+def api_pages() -> dict[str, str]:
+    """Address -> Markdown."""
+    named: dict[str, list[str]] = {page: [] for page in PAGES}
+    for name in vitreous.__all__:
+        if not name.startswith("__"):
+            named[_page_of(name)].append(name)
+    return {
+        page: "\n".join([f"# {title}", "", words, "", *(_entry(name) for name in sorted(named[page], key=str.lower))])
+        for page, (title, words) in PAGES.items()
+    }
+
+
+def _page_of(name: str) -> str:
+    room = getattr(getattr(vitreous, name), "__module__", "").split(".")[1:2]
+    if name.startswith("run_") or room == ["jobs"]:
+        return "api/jobs.md"
+    return "api/methods.md" if room and room[0] in METHODS else "api/data.md"
+
+
+def _entry(name: str) -> str:
+    """What mkdocstrings reads from the source; of functions that are made when they are imported, what they say."""
+    value = getattr(vitreous, name)
+    if getattr(value, "__module__", None) == function_of.__module__:
+        return _made(name, value)
+    return f"::: {value.__module__}.{value.__qualname__}\n    options:\n      heading: vt.{name}\n"
+
+
+def _made(name: str, function: Callable[..., object]) -> str:
+    """Signature and docstring of a function, as it stands."""
+    signature = f"{name}{inspect.signature(function)}"
+    if len(signature) > LINE:
+        arguments = (str(p) for p in inspect.signature(function).parameters.values())
+        signature = "\n".join([f"{name}(", *(f"    {a}," for a in arguments), ")"])
+    words = inspect.getdoc(function) or ""
+    return f"## vt.{name}\n\n```python\n{signature}\n```\n\n```text\n{words}\n```\n"
