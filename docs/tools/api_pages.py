@@ -1,12 +1,18 @@
-"""Pages of the public names: the list is that of ``vitreous/__init__.pyi``, the words are the docstrings."""
+"""Pages of the public names: the list is that of ``vitreous/__init__.pyi``, the words are the docstrings.
 
+Behind them, for developers, a page of every room of the package with the names of its ``__all__``.
+"""
+
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
+from types import ModuleType
 
 import vitreous
 from vitreous.jobs.function import function_of
 
-__all__ = ["api_pages"]
+__all__ = ["api_pages", "room_pages", "rooms"]
 
 PAGES = {  # page -> (title, what is on it)
     "api/methods.md": (
@@ -34,6 +40,34 @@ def api_pages() -> dict[str, str]:
         page: "\n".join([f"# {title}", "", words, "", *(_entry(name) for name in sorted(named[page], key=str.lower))])
         for page, (title, words) in PAGES.items()
     }
+
+
+def rooms() -> list[ModuleType]:
+    """Every package of the package that lists its public face in ``__all__``, and the conventions."""
+    found = [importlib.import_module("vitreous.conventions")]
+    for info in pkgutil.walk_packages(vitreous.__path__, "vitreous."):
+        if info.ispkg:
+            module = importlib.import_module(info.name)
+            if getattr(module, "__all__", None):
+                found.append(module)
+    return found
+
+
+def room_pages() -> dict[str, str]:
+    """Address -> Markdown: a page of links, and a page of every room."""
+    pages, links = {}, []
+    for module in rooms():
+        name, first = module.__name__, (inspect.getdoc(module) or "").splitlines()[0]
+        parts = [f"# {name}", "", first, ""]
+        for one in sorted(module.__all__, key=str.lower):
+            value = getattr(module, one)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                parts.append(f"::: {value.__module__}.{value.__qualname__}\n    options:\n      heading: {one}\n")
+        pages[f"rooms/{name}.md"] = "\n".join(parts)
+        links.append(f"- [`{name}`](../rooms/{name}.md): {first}")
+    words = "Every room of the package and its public names, for those who write methods."
+    pages["api/rooms.md"] = "\n".join(["# Rooms of the package", "", words, "", *links, ""])
+    return pages
 
 
 def _page_of(name: str) -> str:

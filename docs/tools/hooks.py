@@ -19,7 +19,7 @@ from mkdocs.structure.pages import Page
 
 import flag_tables
 import measured
-from api_pages import api_pages
+from api_pages import api_pages, room_pages
 from notebooks import NotebookError, as_ipynb, as_markdown, read_cells, run_cells
 from other_programs import PROGRAMS
 
@@ -37,6 +37,7 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 MARK = re.compile(r"^<!-- table: ([\w -]+) -->$", re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
+ROLE = re.compile(r":(?:func|class|mod|meth|attr):(?=<code)")
 CODE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 
 results: dict[str, str] = {}  # HTML of notebooks, by the mark that holds its place
@@ -46,7 +47,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not files in ``docs``."""
     for source, address in ELSEWHERE.items():
         files.append(File.generated(config, address, content=(ROOT / source).read_text(encoding="utf-8")))
-    for address, text in api_pages().items():
+    for address, text in (api_pages() | room_pages()).items():
         files.append(File.generated(config, address, content=text))
     for source in sorted((DOCS / "notebooks").glob("*.py")):
         cells = read_cells(source)
@@ -72,10 +73,10 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the results of a notebook into its page."""
+    """Put the results of a notebook into its page; take off what docstrings have for Sphinx."""
     for mark, result in results.items():
         html = html.replace(f'<div id="{mark}"></div>', f'<div class="result">{result}</div>')
-    return html
+    return ROLE.sub("", html)
 
 
 def _table(mark: re.Match[str]) -> str:

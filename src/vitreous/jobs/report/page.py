@@ -13,13 +13,14 @@ __all__ = [
     "Drawing",
     "Gallery",
     "KeyFigure",
-    "Links",
     "Page",
     "Panel",
     "Picture",
     "Rows",
     "Section",
     "Slices",
+    "Stage",
+    "StageRows",
     "Surface",
     "Text",
     "Tile",
@@ -127,12 +128,23 @@ class Surface:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Links:
-    """Links to other pages, relative to this one: (words, address, remark)."""
+class Stage:
+    """A job within the job: a link to its report relative to this one, what it says, and pictures of it."""
 
-    template: ClassVar[str] = "links.html.j2"
+    title: str
+    address: str
+    remark: str
+    headline: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRows:
+    """Stages, one under the other."""
+
+    template: ClassVar[str] = "stage_rows.html.j2"
     assets: ClassVar[tuple[str, ...]] = ()
-    links: tuple[tuple[str, str, str], ...]
+    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,13 @@ import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
-from vitreous.jobs.report.page import Gallery, KeyFigure, Links, Page, Section, Tile, picture
+from vitreous.jobs.report.maps import TURN_HINT, map_panel
+from vitreous.jobs.report.page import Gallery, KeyFigure, Page, Section, Tile, picture
 from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.refine import refined_key_figures
 from vitreous.jobs.report.selection import selection_section
+from vitreous.jobs.report.stages import stages_section
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
@@ -45,7 +46,7 @@ def pipeline_page(folder: Path) -> Page:
         key_figures=figures,
         notes=(HAND,),
         sections=(
-            _stages(folder, done),
+            stages_section(folder, dict(zip(STAGES, TITLES, strict=True))),
             *refined,
             reference_section(folder, REFINED_NAMES),
             *((models,) if models else ()),
@@ -90,25 +91,12 @@ def _models(folder: Path, done: list[str]) -> Section | None:
         found.append(("From averages", read_initial(folder / "initial").mean))
     if not found:
         return None
-    (title, first), *others = found
-    views = tuple(slices(what, volume.data) for what, volume in others)
     return Section(
         name="models",
         title="First models",
         hint=f"{TURN_HINT} Models of different origin lie in different frames, and may be of either hand.",
-        panels=(map_panel(first, *views, title=f"Surface: {title.lower()}", what=title),),
+        panels=tuple(map_panel(volume, title=f"Surface: {what.lower()}", what=what) for what, volume in found),
     )
-
-
-def _stages(folder: Path, done: list[str]) -> Section:
-    titles = dict(zip(STAGES, TITLES, strict=True))
-    links = tuple(
-        (titles[name], f"{name}/report.html", _remark(stage))
-        for name in done
-        if (stage := read_manifest(folder / name)) is not None
-    )
-    hint = "Every stage has its own report, in its sub-folder."
-    return Section(name="stages", title="Stages", hint=hint, panels=(Links(links=links),))
 
 
 def _averages(averages: np.ndarray, population: np.ndarray, chosen: set[int]) -> Section:
@@ -123,8 +111,3 @@ def _averages(averages: np.ndarray, population: np.ndarray, chosen: set[int]) ->
     )
     hint = "Those that were not used are pale."
     return Section(name="averages", title="Class averages", hint=hint, panels=(Gallery(tiles=tiles, small=True),))
-
-
-def _remark(manifest: Manifest) -> str:
-    seconds = manifest.summary.get("seconds")
-    return manifest.status if seconds is None else f"{manifest.status}, {seconds:.0f} s"
