@@ -1,8 +1,9 @@
 """Text on its way to a screen, and who puts it there."""
 
 import os
+from textwrap import wrap
 
-__all__ = ["SaidElsewhereError", "first_process", "printable"]
+__all__ = ["SaidElsewhereError", "first_process", "folded", "printable"]
 
 
 class SaidElsewhereError(ValueError):
@@ -12,6 +13,15 @@ class SaidElsewhereError(ValueError):
 def first_process() -> bool:
     """Whether this process is the one that speaks: torchrun numbers those that it starts."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def folded(text: str, *, lines: int, width: int = 110) -> list[str]:
+    """A text in at most so many lines; what does not fit is left out, and dots say so.
+
+    >>> folded("one two three four", lines=2, width=9)
+    ['one two', 'three ...']
+    """
+    return wrap(text, width, max_lines=lines, placeholder=" ...", subsequent_indent="")
 
 
 def printable(text: str) -> str:

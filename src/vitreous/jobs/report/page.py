@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from vitreous.jobs.report.images import data_address, show
+from vitreous.pictures import data_address, show
 
 __all__ = [
     "Charts",
@@ -48,7 +48,7 @@ class Picture:
 
 
 def picture(image: np.ndarray, alt: str, *, largest: int = 192, fade: bool = False) -> Picture:
-    """An image (L, L) ready for the page; see :func:`vitreous.jobs.report.images.show`."""
+    """An image (L, L) ready for the page; see :func:`vitreous.pictures.show`."""
     return Picture(address=data_address(show(image, largest=largest, fade=fade)), alt=alt)
 
 
