@@ -16,12 +16,12 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.report.images import show
 from vitreous.jobs.report.page import Charts
 from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.surface import content_reach, surface
 from vitreous.jobs.results.refine import read_refined
 from vitreous.particles import open_stack, read_volume
+from vitreous.pictures import show
 from vitreous.rotations import euler_to_matrix
 
 PICTURES = Path(__file__).resolve().parent / "pictures"

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from types import ModuleType
 
 import vitreous
-from vitreous.jobs.function import function_of
 
 __all__ = ["api_pages", "room_pages", "rooms"]
 
@@ -26,7 +25,8 @@ PAGES = {  # page -> (title, what is on it)
     ),
     "api/data.md": ("Data", "Particles, maps, files, simulation: what goes into methods and comes out of them."),
 }
-METHODS = ("averages", "mixtures", "structures", "micrographs", "models", "volumes", "alignment")
+METHODS = ("face", "averages", "mixtures", "structures", "micrographs", "models", "volumes", "alignment")
+MADE = ("vitreous.face.calls", "vitreous.jobs.function")  # homes of functions that are made when they are imported
 LINE = 88
 
 
@@ -80,7 +80,7 @@ def _page_of(name: str) -> str:
 def _entry(name: str) -> str:
     """What mkdocstrings reads from the source; of functions that are made when they are imported, what they say."""
     value = getattr(vitreous, name)
-    if getattr(value, "__module__", None) == function_of.__module__:
+    if not inspect.isclass(value) and getattr(value, "__module__", None) in MADE:
         return _made(name, value)
     return f"::: {value.__module__}.{value.__qualname__}\n    options:\n      heading: vt.{name}\n"
 

@@ -6,13 +6,14 @@ import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.report.maps import TURN_HINT, map_panel
-from vitreous.jobs.report.page import Gallery, KeyFigure, Page, Section, Tile, picture
+from vitreous.jobs.report.maps import TURN_HINT, slices
+from vitreous.jobs.report.page import Columns, Gallery, KeyFigure, Page, Panel, Section, Slices, Tile, picture
 from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.refine import refined_key_figures
 from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.report.stages import stages_section
+from vitreous.jobs.report.surface import surface
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
@@ -91,12 +92,18 @@ def _models(folder: Path, done: list[str]) -> Section | None:
         found.append(("From averages", read_initial(folder / "initial").mean))
     if not found:
         return None
+    left, *right = [_model(what, volume) for what, volume in found]
     return Section(
         name="models",
         title="First models",
         hint=f"{TURN_HINT} Models of different origin lie in different frames, and may be of either hand.",
-        panels=tuple(map_panel(volume, title=f"Surface: {what.lower()}", what=what) for what, volume in found),
+        panels=(Columns(left=left, right=tuple(panel for panels in right for panel in panels)),),
     )
+
+
+def _model(what: str, volume: Volume) -> tuple[Panel, ...]:
+    surface_of = surface(volume.data, volume.pixel_size_A, title=f"Surface: {what.lower()}")
+    return surface_of, Slices(maps=(slices(what, volume.data),))
 
 
 def _averages(averages: np.ndarray, population: np.ndarray, chosen: set[int]) -> Section:
