@@ -93,6 +93,8 @@ def _link(link: re.Match[str], *, folder: str, page: Page, files: Files) -> str:
         return link[0]
     place = posixpath.normpath(posixpath.join(folder, path))  # in the repository
     address = ELSEWHERE.get(place, place.removeprefix("docs/") if place.startswith("docs/") else "")
+    if address.startswith("notebooks/"):
+        address = address.removesuffix(".py") + ".md"
     if address and files.get_file_from_path(address):
         here = posixpath.dirname(page.file.src_uri) or "."
         return f"[{words}]({posixpath.relpath(address, here)}{hash_}{anchor})"
