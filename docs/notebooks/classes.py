@@ -1,10 +1,13 @@
 # %% [markdown]
 # # Classes from an array
 #
-# You have images as an array, from wherever. This notebook sorts them into classes, looks at the averages, keeps the good
-# particles, and writes what other programs read.
+# You have images as an array, from wherever. This notebook sorts them into classes, looks at the averages, keeps the
+# good particles, and writes what other programs read.
 
 # %%
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 import vitreous as vt
@@ -21,8 +24,8 @@ images = example.read(np.arange(800))
 images.shape, images.dtype
 
 # %% [markdown]
-# `vt.particles` makes a particle set of an array. With defocus values there is a correction of the CTF; without them leave
-# `ctf` out.
+# `vt.particles` makes a particle set of an array. With defocus values the CTF is corrected. Without them leave `ctf`
+# out.
 
 # %%
 defocus_A = example.table["rlnDefocusU"].astype(float)
@@ -74,15 +77,12 @@ assert np.median(apart[same]) < 45
 # ## Files
 #
 # `save` writes the folder that the command `vitreous class2d` would have left: files for RELION, a record, a report.
-# Its table is a particle file for any program.
+# `vt.load` reads it back.
 
 # %%
-import tempfile
-from pathlib import Path
-
 folder = Path(tempfile.mkdtemp()) / "classes"
 classes.save(folder)
 sorted(path.name for path in folder.glob("run_*.*") if "_it0" not in path.name)
 
 # %%
-vt.read_particles(folder / "run_data.star")
+vt.load(folder)

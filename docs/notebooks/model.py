@@ -8,6 +8,7 @@
 import numpy as np
 
 import vitreous as vt
+from vitreous.quality import compare_maps
 
 # %% [markdown]
 # ## Averages
@@ -38,8 +39,10 @@ model
 mean, variance = model.mean.data, model.variance.data
 relative = np.sqrt(variance.clip(min=0)) / mean.max()
 inside = mean > 0.2 * mean.max()
-print(f"standard deviation inside the particle: {relative[inside].mean():.1%} of the peak, outside: "
-      f"{relative[~inside].mean():.1%}")
+print(
+    f"standard deviation inside the particle: {relative[inside].mean():.1%} of the peak, outside: "
+    f"{relative[~inside].mean():.1%}"
+)
 
 # %% [markdown]
 # Two more things it does not know: the **hand**, since images cannot tell a map from its mirror image, and whatever is
@@ -51,8 +54,6 @@ print(f"standard deviation inside the particle: {relative[inside].mean():.1%} of
 # The particles are simulated, so the true density is known. Both hands are tried.
 
 # %%
-from vitreous.quality import compare_maps
-
 pixel_A = model.mean.pixel_size_A
 truth = vt.Volume(data=vt.phantom(len(mean), pixel_A, "ribosome-like").numpy(), pixel_size_A=pixel_A)
 found, _ = compare_maps(model.mean, truth)

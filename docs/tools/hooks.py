@@ -56,7 +56,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         except NotebookError as error:
             raise PluginError(str(error)) from error
         stem = f"notebooks/{source.stem}"
-        head = f"*[Download this notebook]({source.stem}.ipynb) with its results, or [its source]({source.name}).*\n\n"
+        links = (
+            f'<a href="{source.stem}.ipynb" download>with its results</a>, <a href="{source.name}" download>without</a>'
+        )
+        head = f"*Download this notebook {links}.*\n\n"
         title, _, rest = as_markdown(cells, results).partition("\n")
         files.append(File.generated(config, f"{stem}.md", content=f"{title}\n\n{head}{rest}"))
         files.append(File.generated(config, f"{stem}.ipynb", content=as_ipynb(cells)))

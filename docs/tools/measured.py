@@ -35,7 +35,9 @@ def _groups(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]
 
 
 def _middle(rows: list[Row], key: str) -> float:
-    return median(row[key] for row in rows)
+    """The median of what was found; nan where nothing was."""
+    found = [row[key] for row in rows if row[key] is not None]
+    return median(found) if found else float("nan")
 
 
 def _link(name: str) -> str:
@@ -71,8 +73,8 @@ def refinement() -> str:
                 f"{_middle(found, 'fsc_0.5_A'):.1f}",
             )
         )
-    head = ["particles", "SNR", "runs", "model, CPU s", "refinement, CPU s", "peak MB", "poses off by", "claimed (Å)"]
-    return markdown_table([*head, "FSC 0.5 with the truth (Å)"], rows)
+    head = ["particles", "SNR", "runs", "model (CPU s)", "map (CPU s)", "peak MB", "poses off by", "claimed (Å)"]
+    return markdown_table([*head, "true (Å)"], rows)
 
 
 def boxes() -> str:

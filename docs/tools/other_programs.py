@@ -24,7 +24,7 @@ COMMANDS: dict[str, dict[str, str]] = {  # our command -> what does the same in 
     "ctf": {"relion": "CTF estimation (CTFFIND, Gctf)", "cryosparc": "Patch CTF Estimation", "eman2": "`e2ctf.py`"},
     "class2d": {"relion": "2D classification", "cryosparc": "2D Classification", "eman2": "`e2refine2d.py`"},
     "isac": {"eman2": "`isac2` of SPHIRE"},
-    "select": {"relion": "Subset selection", "cryosparc": "Select 2D Classes", "eman2": "`e2evalrefine.py`"},
+    "select": {"relion": "Subset selection", "cryosparc": "Select 2D Classes", "eman2": "`e2evalparticles.py`"},
     "abinitio": {
         "relion": "3D initial reference",
         "cryosparc": "Ab-Initio Reconstruction",
@@ -43,9 +43,9 @@ COMMANDS: dict[str, dict[str, str]] = {  # our command -> what does the same in 
         "eman2": "`e2make3dpar.py`",
     },
     "postprocess": {
-        "relion": "Post-processing; local resolution",
+        "relion": "Mask creation, post-processing, local resolution",
         "cryosparc": "Sharpening Tools; Local Resolution Estimation; Validation (FSC)",
-        "eman2": "`e2refine_postprocess.py`; `e2fsc_real.py`",
+        "eman2": "`e2refine_postprocess.py`",
     },
     "project": {"relion": "`relion_project`", "cryosparc": "Simulate Data", "eman2": "`e2project3d.py`"},
 }
@@ -133,7 +133,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {  # command -> setting -> prog
         "b_factor_A2": {"relion": "--adhoc_bfac", "cryosparc": "B-Factor to apply"},
         "mask_threshold": {"relion": "--ini_threshold"},
         "mask_extend_A": {"relion": "--extend_inimask, in pixels"},
-        "mask_edge_A": {"relion": "--width_mask_edge, in pixels"},
+        "mask_edge_A": {"relion": "--width_soft_edge, in pixels"},
         "mask_filter_A": {"relion": "--lowpass"},
     },
     "project": {
