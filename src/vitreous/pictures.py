@@ -1,4 +1,4 @@
-"""Pictures for a page or a notebook: contrast, a soft circular edge, PNG as a data address. No imaging library needed."""
+"""Pictures for a page or a notebook: contrast, a soft circular edge, PNG as a data address. No imaging library."""
 
 import base64
 import struct

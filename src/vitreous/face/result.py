@@ -48,7 +48,7 @@ class Result(Generic[R]):
     def value(self) -> R:
         """What the method returns."""
         if self.done is None:
-            return self._loaded.value  # type: ignore[no-any-return]
+            return self._loaded.value
         return _complete(self.done)
 
     @property
@@ -144,7 +144,7 @@ class Result(Generic[R]):
         return convergence_figure(self)
 
     def to_arviz(self) -> Any:
-        """The traces of a sampler as ArviZ' InferenceData. ImportError where there is none, TypeError without traces."""
+        """Traces of a sampler as ArviZ' InferenceData. ImportError where there is none, TypeError without traces."""
         from vitreous.face.traces import inference_data
 
         return inference_data(self)

@@ -29,11 +29,9 @@ def pictures(task: str, value: Any, n: int, particles: ParticleSet | None) -> Sh
     """At most n pictures of a result; particles: those that the job was given, for pairs with their images."""
     maps = maps_of(value)
     if maps:
-        rows = [(name, row) for name, volume in maps.items() for row in map_pictures(volume.data)]
-        captions = [
-            f"{name}, {what}" for (name, _), what in zip(rows, ("slices xy, xz, yz", "projections") * len(maps))
-        ]
-        return shown(heading(task, value), [row for _, row in rows][: 2 * n], captions[: 2 * n], fade=False)
+        rows = [row for volume in maps.values() for row in map_pictures(volume.data)]
+        names = [f"{name}, {what}" for name in maps for what in ("slices xy, xz, yz", "projections")]
+        return shown(heading(task, value), rows[: 2 * n], names[: 2 * n], fade=False)
     images, captions = VIEWS[task].tiles(value, n, particles) if task in VIEWS else ([], [])
     return shown(heading(task, value), images, captions)
 
@@ -53,9 +51,8 @@ def maps_of(value: Any) -> dict[str, Volume]:
     if hasattr(value, "sharpened"):
         return {"sharpened map": value.masked, "mean of the halves": value.mean}
     names = {"full": "map", "mean": "posterior mean", "variance": "posterior variance"}
-    return {
-        words: getattr(value, name) for name, words in names.items() if isinstance(getattr(value, name, None), Volume)
-    }
+    found = {words: getattr(value, name, None) for name, words in names.items()}
+    return {words: volume for words, volume in found.items() if isinstance(volume, Volume)}
 
 
 def _numbered(name: str, volumes: Iterable[Volume]) -> dict[str, Volume]:
@@ -139,7 +136,8 @@ def _refined(value: Any) -> str:
     if not value.found_signal:
         return "no resolution is claimed"
     return (
-        f"a map of {int((value.half >= 0).sum()):,} particles: {_A(value.resolution_A)} within the sphere (95 % certain), "
+        f"a map of {int((value.half >= 0).sum()):,} particles: {_A(value.resolution_A)} within the sphere "
+        "(95 % certain), "
         f"{_A(value.masked_resolution_A)} within the mask"
     )
 
