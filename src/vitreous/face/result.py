@@ -181,6 +181,8 @@ class Result(Generic[R]):
     def _tables(self) -> dict[str, tuple[Path, str]]:
         found = {}
         for path in sorted(self.folder.glob("*.star")):
+            if path.name.startswith(("RELION_", "run_it")):
+                continue
             blocks = {name: table for name, table in read_star(path).items() if table.loop and len(table)}
             main = [name for name in blocks if name != "optics"]
             for block in main:
@@ -204,6 +206,8 @@ def load(folder: str | Path) -> Result[Any]:
 
 def _complete(done: Done[Any]) -> Any:
     """The value of a job; with the images where the job has written them while it worked."""
+    if done.task.name == "initial":
+        return getattr(done.value, "model", done.value)  # of the methods from averages, which are in a table of theirs
     if done.task.name != "denoise":
         return done.value
     from vitreous.averages.denoise import DenoiseResult

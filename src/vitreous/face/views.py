@@ -49,7 +49,7 @@ def maps_of(value: Any) -> dict[str, Volume]:
     if hasattr(value, "post") and hasattr(value, "full"):  # a refinement
         return {"sharpened map": value.post.masked, "unsharpened map": value.full}
     if hasattr(value, "sharpened"):
-        return {"sharpened map": value.masked, "mean of the halves": value.mean}
+        return {"masked map": value.masked, "sharpened map": value.sharpened}
     names = {"full": "map", "mean": "posterior mean", "variance": "posterior variance"}
     found = {words: getattr(value, name, None) for name, words in names.items()}
     return {words: volume for words, volume in found.items() if isinstance(volume, Volume)}
