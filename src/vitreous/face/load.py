@@ -43,6 +43,7 @@ READERS = {  # job -> module, function, and whether it gets job.json, too
     "neighbours": ("face.read_2d", "read_neighbours", True),
     "pick": ("jobs.results.pick", "read_picks", False),
     "postprocess": ("jobs.results.postprocess", "read_postprocessed", False),
+    "project": ("face.read_2d", "read_projected", False),
     "reconstruct": ("face.read_3d", "read_map_with_poses", True),
     "refine": ("face.read_3d", "read_refinement", True),
     "stability": ("face.read_2d", "read_stability", True),

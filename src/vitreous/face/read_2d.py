@@ -18,6 +18,7 @@ from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.denoise import read_model
 from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.neighbours import open_neighbours_folder
+from vitreous.jobs.results.project import ProjectFolder, read_projections
 from vitreous.jobs.results.stability import open_stability_folder
 from vitreous.matching import Alignments
 from vitreous.particles import Table, read_particles, read_stack, read_star
@@ -29,8 +30,11 @@ __all__ = [
     "read_denoised",
     "read_isac",
     "read_neighbours",
+    "read_projected",
     "read_stability",
 ]
+
+SHOWN = 100  # projections that are read
 
 
 def read_classes(folder: Path, manifest: Manifest) -> Class2DResult:
@@ -120,7 +124,7 @@ def read_aligned(folder: Path, manifest: Manifest) -> AlignResult:
 
 
 def read_stability(folder: Path, manifest: Manifest) -> StabilityResult:
-    """Particles that were not tested have the reference of their class."""
+    """The alignments of the test are not in the files: all are unknown."""
     found, data = open_stability_folder(folder), _data(folder, "stability_data")
     return StabilityResult(
         pixel_size_A=float(manifest.summary["pixel_size_A"]),
@@ -134,7 +138,7 @@ def read_stability(folder: Path, manifest: Manifest) -> StabilityResult:
         averages=found.averages,
         particle_error_A=_nan_below_zero(data.numbers("vtrPixelErrorAngst")),
         mirror_stable=data.numbers("vtrMirrorStable") > 0,
-        alignments=_alignments(folder / "stability_data.star"),
+        alignments=Alignments.unknown(len(data)),
     )
 
 
@@ -207,6 +211,11 @@ def read_denoised(folder: Path, manifest: Manifest) -> DenoiseResult:
     model = DenoiseModel(**{**plain, "messages": list(manifest.messages)})
     weight = (~model.bad).astype(np.float32)
     return DenoiseResult(images=read_stack(folder / "denoised.mrcs"), weight=weight, model=model)
+
+
+def read_projected(folder: Path) -> ProjectFolder:
+    """Of project: some of the images, and the angles of all."""
+    return read_projections(folder, most=SHOWN)
 
 
 def _data(folder: Path, stem: str) -> Table:

@@ -36,7 +36,7 @@ class RefinedFolder:
     sigma_direction_deg: np.ndarray
     log_likelihood: np.ndarray
     halves: tuple[Volume, Volume]
-    full: Volume  # the mean of the halves, without any filter
+    mean: Volume  # of the halves, without any filter
     post: PostProcessFolder
     found_signal: bool
     resolution_A: float
@@ -54,7 +54,7 @@ def read_refinement(folder: Path, manifest: Manifest) -> RefinedFolder:
         sigma_direction_deg=found.sigma_direction_deg,
         log_likelihood=found.log_likelihood,
         halves=(halves[0], halves[1]),
-        full=read_volume(folder / "refined_unfil.mrc"),
+        mean=read_volume(folder / "refined_unfil.mrc"),
         post=found.post,
         found_signal=bool(summary["found_signal"]),
         resolution_A=_or_inf(summary["resolution_A"]),
