@@ -1,4 +1,4 @@
-"""Pictures for a page or a notebook: contrast, a soft circular edge, PNG as a data address. No imaging library needed."""
+"""Pictures for a page or a notebook: contrast, a soft circular edge, PNG as a data address. No imaging library."""
 
 import base64
 import struct
@@ -145,7 +145,7 @@ def map_pictures(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _figure(pictures: tuple[np.ndarray, ...], caption: str) -> str:
-    side = min(max(pictures[0].shape[1], 72), LARGEST)
+    side = min(max(pictures[0].shape[1], 96), LARGEST)
     drawn = "".join(
         f'<img src="{data_address(grey)}" width="{side}" height="{side}" alt="{escape(caption)}" style="margin:0">'
         for grey in pictures

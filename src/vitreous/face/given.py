@@ -52,9 +52,7 @@ def _from_array(name: str, value: Any, pixel_size_A: float | None) -> Any:
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     if name not in OF_MAPS:
         if pixel_size_A is None:
-            raise ValueError(
-                f"{name}: an array has no pixel size; give pixel_size_A, or vitreous.particles(array, ...)"
-            )
+            raise ValueError(f"{name}: an array has no pixel size; give pixel_size_A")
         return from_arrays(array, pixel_size_A)
     if name == "reference" and array.ndim == 2:
         path = session_folder() / f"image-{next(_number)}.mrcs"
@@ -69,4 +67,4 @@ def _map_file(result: Result[Any]) -> Path:
     maps = result.maps
     if not maps:
         raise TypeError(f"reference: expected a map, found the result of {result.task}, which has none")
-    return as_source("reference", next(iter(maps.values())), pixel_size_A=None)  # type: ignore[no-any-return]
+    return as_source("reference", next(iter(maps.values())), pixel_size_A=None)

@@ -19,6 +19,7 @@ from vitreous.words import folded
 __all__ = ["Result", "load"]
 
 R = TypeVar("R")
+IN_FILES = ("extract", "pick", "project")  # jobs whose methods leave what they find in files
 _number = count(1)
 
 
@@ -48,7 +49,9 @@ class Result(Generic[R]):
     def value(self) -> R:
         """What the method returns."""
         if self.done is None:
-            return self._loaded.value  # type: ignore[no-any-return]
+            return self._loaded.value
+        if self.task in IN_FILES:
+            return load_value(self.folder).value  # type: ignore[no-any-return]
         return _complete(self.done)
 
     @property
@@ -144,7 +147,7 @@ class Result(Generic[R]):
         return convergence_figure(self)
 
     def to_arviz(self) -> Any:
-        """The traces of a sampler as ArviZ' InferenceData. ImportError where there is none, TypeError without traces."""
+        """Traces of a sampler as ArviZ' InferenceData. ImportError where there is none, TypeError without traces."""
         from vitreous.face.traces import inference_data
 
         return inference_data(self)
@@ -181,6 +184,8 @@ class Result(Generic[R]):
     def _tables(self) -> dict[str, tuple[Path, str]]:
         found = {}
         for path in sorted(self.folder.glob("*.star")):
+            if path.name.startswith(("RELION_", "run_it")):
+                continue
             blocks = {name: table for name, table in read_star(path).items() if table.loop and len(table)}
             main = [name for name in blocks if name != "optics"]
             for block in main:
@@ -204,6 +209,8 @@ def load(folder: str | Path) -> Result[Any]:
 
 def _complete(done: Done[Any]) -> Any:
     """The value of a job; with the images where the job has written them while it worked."""
+    if done.task.name == "initial":
+        return getattr(done.value, "model", done.value)  # of the methods from averages, which are in a table of theirs
     if done.task.name != "denoise":
         return done.value
     from vitreous.averages.denoise import DenoiseResult

@@ -29,11 +29,9 @@ def pictures(task: str, value: Any, n: int, particles: ParticleSet | None) -> Sh
     """At most n pictures of a result; particles: those that the job was given, for pairs with their images."""
     maps = maps_of(value)
     if maps:
-        rows = [(name, row) for name, volume in maps.items() for row in map_pictures(volume.data)]
-        captions = [
-            f"{name}, {what}" for (name, _), what in zip(rows, ("slices xy, xz, yz", "projections") * len(maps))
-        ]
-        return shown(heading(task, value), [row for _, row in rows][: 2 * n], captions[: 2 * n], fade=False)
+        rows = [row for volume in maps.values() for row in map_pictures(volume.data)]
+        names = [f"{name}, {what}" for name in maps for what in ("slices xy, xz, yz", "projections")]
+        return shown(heading(task, value), rows[: 2 * n], names[: 2 * n], fade=False)
     images, captions = VIEWS[task].tiles(value, n, particles) if task in VIEWS else ([], [])
     return shown(heading(task, value), images, captions)
 
@@ -48,14 +46,13 @@ def maps_of(value: Any) -> dict[str, Volume]:
         return _numbered("map", means) | ({} if model.variance is None else {"variance": model.variance})
     if hasattr(value, "volumes"):
         return _numbered("map", value.volumes)
-    if hasattr(value, "post") and hasattr(value, "full"):  # a refinement
-        return {"sharpened map": value.post.masked, "unsharpened map": value.full}
+    if hasattr(value, "post"):  # a refinement
+        return {"sharpened map": value.post.masked, "unsharpened map": getattr(value, "full", None) or value.mean}
     if hasattr(value, "sharpened"):
-        return {"sharpened map": value.masked, "mean of the halves": value.mean}
+        return {"masked map": value.masked, "sharpened map": value.sharpened}
     names = {"full": "map", "mean": "posterior mean", "variance": "posterior variance"}
-    return {
-        words: getattr(value, name) for name, words in names.items() if isinstance(getattr(value, name, None), Volume)
-    }
+    found = {words: getattr(value, name, None) for name, words in names.items()}
+    return {words: volume for words, volume in found.items() if isinstance(volume, Volume)}
 
 
 def _numbered(name: str, volumes: Iterable[Volume]) -> dict[str, Volume]:
@@ -94,7 +91,8 @@ def _stability_tiles(value: Any, n: int, particles: ParticleSet | None) -> Tiles
 
 def _msa_tiles(value: Any, n: int, particles: ParticleSet | None) -> Tiles:
     factors = [f"eigenimage {k}" for k in range(1, len(value.eigenimages) + 1)][:n]
-    return [*value.eigenimages[:n], *value.averages[:n]], [*factors, *map("class {}".format, range(1, n + 1))]
+    classes = [f"class {k}" for k in range(1, len(value.averages) + 1)][:n]
+    return [*value.eigenimages[:n], *value.averages[:n]], [*factors, *classes]
 
 
 def _neighbour_tiles(value: Any, n: int, particles: ParticleSet | None) -> Tiles:
@@ -115,6 +113,15 @@ def _deconvolved_tiles(value: Any, n: int, particles: ParticleSet | None) -> Til
     pairs = np.stack([value.plain[:n], value.averages[:n]], axis=1)
     figures = zip(value.class_number[:n], value.population[:n], strict=True)
     return list(pairs), [f"{number}: {count:,}" for number, count in figures]
+
+
+def _projected_tiles(value: Any, n: int, particles: ParticleSet | None) -> Tiles:
+    angles = value.angles_deg[value.shown[:n]]
+    return value.images[:n], [f"{k + 1}: {rot:.0f}°, {tilt:.0f}°" for k, (rot, tilt, _) in enumerate(angles)]
+
+
+def _extracted_tiles(value: Any, n: int, particles: ParticleSet | None) -> Tiles:
+    return [value.mean, *value.examples[:n]], ["mean of all", *(f"{number}" for number in value.number[:n])]
 
 
 def _bias_tiles(value: Any, n: int, particles: ParticleSet | None) -> Tiles:
@@ -139,7 +146,8 @@ def _refined(value: Any) -> str:
     if not value.found_signal:
         return "no resolution is claimed"
     return (
-        f"a map of {int((value.half >= 0).sum()):,} particles: {_A(value.resolution_A)} within the sphere (95 % certain), "
+        f"a map of {int((value.half >= 0).sum()):,} particles: {_A(value.resolution_A)} within the sphere "
+        "(95 % certain), "
         f"{_A(value.masked_resolution_A)} within the mask"
     )
 
@@ -215,6 +223,15 @@ VIEWS: Mapping[str, _View] = {
     "abinitio": _View(words=_abinitio, tiles=_nothing),
     "refine": _View(words=_refined, tiles=_nothing),
     "postprocess": _View(words=lambda v: f"a map of two halves, {_A(v.resolution_A)}", tiles=_nothing),
+    "project": _View(words=lambda v: f"{v.count:,} projections", tiles=_projected_tiles),
+    "pick": _View(words=lambda v: f"{len(v.picks):,} picks in {len(v.micrographs):,} micrographs", tiles=_nothing),
+    "extract": _View(
+        words=lambda v: (
+            f"{0 if v.particles is None else len(v.particles):,} boxes of {len(v.micrographs):,} "
+            f"micrographs, {len(v.left_out):,} left out"
+        ),
+        tiles=_extracted_tiles,
+    ),
     "reconstruct": _View(words=lambda v: "a reconstruction", tiles=_nothing),
     "mixture": _View(words=_mixture, tiles=_mixture_tiles),
 }

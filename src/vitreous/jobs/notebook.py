@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from time import perf_counter
 
 __all__ = ["notebook_bar"]
+
+AT_MOST_EVERY_S = 0.2
 
 
 @contextmanager
@@ -12,10 +15,14 @@ def notebook_bar(title: str) -> Iterator[Callable[[float, str], None]]:
     """``show(share, words)`` while the block runs, where IPython is."""
     from IPython.display import HTML, DisplayHandle  # only in a notebook
 
-    handle = DisplayHandle()
+    handle, shown = DisplayHandle(), -AT_MOST_EVERY_S
     handle.display(HTML(""))
 
     def show(share: float, words: str) -> None:
+        nonlocal shown
+        if perf_counter() - shown < AT_MOST_EVERY_S:
+            return
+        shown = perf_counter()
         handle.update(
             HTML(
                 f'<div style="font:13px system-ui,sans-serif">{escape(title)} <progress value="{share:.3f}" max="1">'

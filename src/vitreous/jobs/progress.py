@@ -178,7 +178,8 @@ def watching(
         yield reporter
         return
     with ExitStack() as showing:
-        start, show = now(), None
+        start = now()
+        show: Callable[[float, str], None] | None = None
 
         def move(done: float, left: str, figures: str | None) -> None:
             nonlocal show

@@ -160,6 +160,7 @@ class Relay:
     to: Progress = field(default=lambda done, total, what: None)
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        """Hand it on."""
         self.to(done, total, what)
 
 

@@ -82,7 +82,7 @@ __all__ = [
 
 
 class _Callable(ModuleType):
-    """This room as the function ``vitreous.particles(images, pixel_size_A, ctf=None)``, whose name it has."""
+    """The room as the function ``vitreous.particles(images, pixel_size_A, ctf=None)``, whose name it has."""
 
     def __call__(self, images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[str, Any] | None = None) -> Any:
         return from_arrays(images, pixel_size_A, ctf)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def from_arrays(images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[s
     the CTF that are unknown, of another length, or missing.
     """
     stack = _as_stack(images)
-    if not (np.isscalar(pixel_size_A) and np.isfinite(pixel_size_A) and pixel_size_A > 0):
+    if not (isinstance(pixel_size_A, Real) and np.isfinite(pixel_size_A) and pixel_size_A > 0):
         raise ValueError(f"pixel_size_A: expected a positive number, in Angstrom, found {pixel_size_A!r}")
     count, pixel = len(stack), float(pixel_size_A)
     name = name_of_images(stack, pixel)

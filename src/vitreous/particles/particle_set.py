@@ -421,8 +421,8 @@ def _rows_of_names(particles: ParticleSet, others: ParticleSet) -> np.ndarray:
     rows = np.array([place.get(name, -1) for name in mine], dtype=np.int64)
     if (rows < 0).any():
         raise ValueError(
-            f"{others.path}: {int((rows < 0).sum()):,} of {len(particles):,} particles are not among its {len(others):,}"
-            f", by the names of their images, such as that of particle {int(np.argmin(rows)) + 1}"
+            f"{others.path}: {int((rows < 0).sum()):,} of {len(particles):,} particles are not among its "
+            f"{len(others):,}, by the names of their images, such as that of particle {int(np.argmin(rows)) + 1}"
         )
     return rows
 

@@ -53,6 +53,11 @@ class MSAFolder:
     kept: dict[str, np.ndarray]  # those of KEPT
     figures: dict[str, float]  # those of KEPT_AS_ONE
 
+    @property
+    def significant(self) -> int:
+        """Factors above the limit."""
+        return int(self.figures["significant"])
+
 
 def aligned_file(path: Given) -> Given | Path:
     """A file as it is; of the folder of a 2D job its particle file. JobFolderError where there is none."""

@@ -79,7 +79,12 @@ def _prepare(
         ),
         notes=(*notes, *run.notes),
         warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
-        summary={"particles": len(found), "classes": run.classes, "pixel_size_A": found.pixel_size_A},
+        summary={
+            "particles": len(found),
+            "classes": run.classes,
+            "pixel_size_A": found.pixel_size_A,
+            "particle_diameter_used_A": run.preparation.particle_diameter_A,
+        },
     )
 
 
