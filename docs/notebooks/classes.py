@@ -46,7 +46,9 @@ classes
 # What came out is arrays.
 
 # %%
-classes.averages.shape, classes.population, classes.resolution_A.round(1)
+print(classes.averages.shape)
+print(classes.population)
+print(classes.resolution_A.round(1))
 
 # %% [markdown]
 # ## Good particles
@@ -70,7 +72,8 @@ rot, tilt = (np.deg2rad(truth[name].astype(float)) for name in ("rlnAngleRot", "
 views = np.stack([np.cos(rot) * np.sin(tilt), np.sin(rot) * np.sin(tilt), np.cos(tilt)], axis=1)
 apart = np.degrees(np.arccos(np.clip(views @ views.T, -1, 1)))
 same = (classes.class_number[:, None] == classes.class_number[None]) & (classes.class_number > 0)
-print(f"in the same class: {np.median(apart[same]):.0f} degrees, at random: {np.median(apart):.0f} degrees")
+print(f"in the same class: {np.median(apart[same]):.0f} degrees")
+print(f"at random: {np.median(apart):.0f} degrees")
 assert np.median(apart[same]) < 45
 
 # %% [markdown]
@@ -82,7 +85,7 @@ assert np.median(apart[same]) < 45
 # %%
 folder = Path(tempfile.mkdtemp()) / "classes"
 classes.save(folder)
-sorted(path.name for path in folder.glob("run_*.*") if "_it0" not in path.name)
+print(*sorted(path.name for path in folder.glob("run_*.*") if "_it0" not in path.name), sep="\n")
 
 # %%
 vt.load(folder)

@@ -16,8 +16,8 @@ from vitreous.quality import compare_maps
 # Classes first, then averages without CTF and without negative values, as the model wants them.
 
 # %%
-particles = vt.example("ribosome", n=1000, snr=0.1)
-classes = vt.class2d(particles, classes=16, particle_diameter_A=280, threads=1, quiet=True)
+particles = vt.example("ribosome", n=1500, snr=0.1)
+classes = vt.class2d(particles, classes=20, particle_diameter_A=280, threads=1, quiet=True)
 averages = vt.deconvolve(particles, classes=classes, threads=1, quiet=True)
 averages.show(10)
 
@@ -39,10 +39,8 @@ model
 mean, variance = model.mean.data, model.variance.data
 relative = np.sqrt(variance.clip(min=0)) / mean.max()
 inside = mean > 0.2 * mean.max()
-print(
-    f"standard deviation inside the particle: {relative[inside].mean():.1%} of the peak, outside: "
-    f"{relative[~inside].mean():.1%}"
-)
+print(f"standard deviation inside the particle: {relative[inside].mean():.1%} of the peak")
+print(f"outside: {relative[~inside].mean():.1%}")
 
 # %% [markdown]
 # Two more things it does not know: the **hand**, since images cannot tell a map from its mirror image, and whatever is

@@ -36,7 +36,7 @@ def show(image: np.ndarray, *, largest: int = 192, fade: bool = True) -> np.ndar
         radius = _radius(largest)
         inside = radius <= 1
     low, high = np.percentile(image[inside], [0.3, 99.7])
-    reach = max((high - ground) / (1 - GROUND), (ground - low) / GROUND, 1e-12 + 1e-6 * abs(ground))
+    reach = max((high - ground) / (1 - GROUND), (ground - low) / GROUND, 1e-30 + 1e-6 * abs(ground))
     grey = (image - ground) / reach
     if fade:
         grey *= 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 0.94) / 0.12, 0, 1))
