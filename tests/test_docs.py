@@ -87,6 +87,15 @@ def test_examples_run(page: Path) -> None:
     assert result.failed == 0
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_first_steps_in_python_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = [block for language, block in FENCE.findall((ROOT / page).read_text()) if language == "python"]
+    assert len(blocks) == 1
+    exec(blocks[0].replace("n=1000", "n=120").replace("classes=12,", "classes=3, threads=1, quiet=True,"), {})
+    assert (tmp_path / "classes" / "report.html").is_file()
+
+
 def options_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The options that the help of a command shows."""
     from vitreous.cli import main
