@@ -51,7 +51,7 @@ class Result(Generic[R]):
         if self.done is None:
             return self._loaded.value
         if self.task in IN_FILES:
-            return load_value(self.folder).value  # type: ignore[no-any-return]
+            return load_value(self.folder).value
         return _complete(self.done)
 
     @property
