@@ -215,5 +215,5 @@ def _complete(done: Done[Any]) -> Any:
         return done.value
     from vitreous.averages.denoise import DenoiseResult
 
-    images = read_stack(Path(done.scratch.name) / "denoised.mrcs")
+    images = read_stack(done.scratch / "denoised.mrcs")
     return DenoiseResult(images=images, weight=(~done.value.bad).astype("float32"), model=done.value)

@@ -23,7 +23,9 @@ def traces(result: "Result[Any]") -> dict[str, np.ndarray]:
         return {
             name: np.concatenate([np.asarray(info[key], float) for info in sampling]) for name, key in names.items()
         }
+    given = result.settings if isinstance(result.settings, dict) else vars(result.settings)
     last = [info for info in history if info.get("stage") == "refinement"] or history
+    last = last[-int(given.get("samples", len(last))) :]  # what is before them is burn-in
     names = ("log_posterior", "sigma_A")
     found = {name: np.array([info[name] for info in last], float) for name in names if all(name in i for i in last)}
     if not found or not last:
