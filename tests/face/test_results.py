@@ -101,24 +101,6 @@ def test_a_loaded_result_goes_on_like_the_folder(classes, tmp_path):
     assert loaded.settings["classes"] == classes.settings.classes
 
 
-def test_an_initial_model_and_a_refinement(particles, averages, tmp_path):
-    short = {"restarts": 2, "components": 10, "fine_components": 20, "samples": 1, "burn_in_steps": 1}
-    model = vt.initial_model(averages, symmetry="C1", **short)
-    model.save(tmp_path / "model")
-    read = vt.load(tmp_path / "model")
-    np.testing.assert_allclose(read.mean.data, model.mean.data)
-    np.testing.assert_allclose(read.rotations, model.rotations, atol=1e-5)
-    assert read.restarts_agreeing == model.restarts_agreeing
-    refined = vt.refine(particles, reference=model, iterations=1)
-    refined.save(tmp_path / "refined")
-    again = vt.load(tmp_path / "refined")
-    np.testing.assert_allclose(again.post.masked.data, refined.post.masked.data)
-    assert set(again.maps) == set(refined.maps)
-    assert again.poses.rotation.shape == (int((refined.half >= 0).sum()), 3, 3)
-    assert refined.show()._repr_html_().count("<img") == 12  # slices and projections of two maps
-    assert "refine" in repr(again)
-
-
 def test_particles_of_a_result_have_its_columns_and_outlive_it(particles, classes, tmp_path):
     found = classes.particles()
     assert found.table["rlnClassNumber"].tolist() == classes.class_number.tolist()

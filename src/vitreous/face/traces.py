@@ -26,8 +26,8 @@ def traces(result: "Result[Any]") -> dict[str, np.ndarray]:
     given = result.settings if isinstance(result.settings, dict) else vars(result.settings)
     last = [info for info in history if info.get("stage") == "refinement"] or history
     last = last[-int(given.get("samples", len(last))) :]  # what is before them is burn-in
-    names = ("log_posterior", "sigma_A")
-    found = {name: np.array([info[name] for info in last], float) for name in names if all(name in i for i in last)}
+    single = ("log_posterior", "sigma_A")
+    found = {name: np.array([info[name] for info in last], float) for name in single if all(name in i for i in last)}
     if not found or not last:
         raise TypeError(f"the result of {result.task} has no chain: its method does not sample, or keeps no traces")
     return found
