@@ -9,6 +9,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The theme speaks of its successor at every build.
 export NO_MKDOCS_2_WARNING := 1
 READY := $(VENV)/.ready
+# One process per core runs tests, and each computes with one thread.
+SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test quick test-slow coverage bench fuzz check lint types docs pictures wheel clean
 
@@ -29,10 +31,10 @@ test: $(READY)
 	$(MAKE) quick
 
 quick: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/test_docs.py
+	$(SUITE) -m "not slow" --ignore=tests/test_docs.py
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(SUITE) -m slow
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term

@@ -87,6 +87,8 @@ def test_examples_run(page: Path) -> None:
     assert result.failed == 0
 
 
+# What a result keeps in a temporary folder goes with it.
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
 def test_first_steps_in_python_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

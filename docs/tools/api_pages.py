@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import vitreous
+from vitreous.particles import from_arrays
 
 __all__ = ["api_pages", "room_pages", "rooms"]
 
@@ -27,6 +28,7 @@ PAGES = {  # page -> (title, what is on it)
 }
 METHODS = ("face", "averages", "mixtures", "structures", "micrographs", "models", "volumes", "alignment")
 MADE = ("vitreous.face.calls", "vitreous.jobs.function")  # homes of functions that are made when they are imported
+FUNCTIONS_OF_ROOMS = {"particles": from_arrays}  # what explains a room that is a function
 LINE = 88
 
 
@@ -71,7 +73,9 @@ def room_pages() -> dict[str, str]:
 
 
 def _page_of(name: str) -> str:
-    room = getattr(getattr(vitreous, name), "__module__", "").split(".")[1:2]
+    value = getattr(vitreous, name)
+    home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+    room = home.split(".")[1:2]
     if name.startswith("run_") or room == ["jobs"]:
         return "api/jobs.md"
     return "api/methods.md" if room and room[0] in METHODS else "api/data.md"
@@ -80,16 +84,18 @@ def _page_of(name: str) -> str:
 def _entry(name: str) -> str:
     """What mkdocstrings reads from the source; of functions that are made when they are imported, what they say."""
     value = getattr(vitreous, name)
+    if isinstance(value, ModuleType):  # a room that is a function, too
+        return _made(name, value)
     if not inspect.isclass(value) and getattr(value, "__module__", None) in MADE:
         return _made(name, value)
     return f"::: {value.__module__}.{value.__qualname__}\n    options:\n      heading: vt.{name}\n"
 
 
-def _made(name: str, function: Callable[..., object]) -> str:
+def _made(name: str, function: Callable[..., object] | ModuleType) -> str:
     """Signature and docstring of a function, as it stands."""
     signature = f"{name}{inspect.signature(function)}"
     if len(signature) > LINE:
         arguments = (str(p) for p in inspect.signature(function).parameters.values())
         signature = "\n".join([f"{name}(", *(f"    {a}," for a in arguments), ")"])
-    words = inspect.getdoc(function) or ""
+    words = inspect.getdoc(FUNCTIONS_OF_ROOMS.get(name, function)) or ""
     return f"## vt.{name}\n\n```python\n{signature}\n```\n\n```text\n{words}\n```\n"

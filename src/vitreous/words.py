@@ -3,7 +3,9 @@
 import os
 from textwrap import wrap
 
-__all__ = ["SaidElsewhereError", "first_process", "folded", "printable"]
+__all__ = ["SaidElsewhereError", "american", "british", "first_process", "folded", "printable"]
+
+SPELLINGS = {"normalise": "normalize", "neighbour": "neighbor", "centre": "center", "colour": "color"}
 
 
 class SaidElsewhereError(ValueError):
@@ -13,6 +15,28 @@ class SaidElsewhereError(ValueError):
 def first_process() -> bool:
     """Whether this process is the one that speaks: torchrun numbers those that it starts."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def british(name: str) -> str:
+    """A name with the spelling that this program has; those of American spelling are accepted, too.
+
+    >>> british("normalize"), british("n_neighbors")
+    ('normalise', 'n_neighbours')
+    """
+    for ours, theirs in SPELLINGS.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def american(name: str) -> str:
+    """The other way.
+
+    >>> american("--no-normalise")
+    '--no-normalize'
+    """
+    for ours, theirs in SPELLINGS.items():
+        name = name.replace(ours, theirs)
+    return name
 
 
 def folded(text: str, *, lines: int, width: int = 110) -> list[str]:

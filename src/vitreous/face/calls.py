@@ -10,29 +10,16 @@ from vitreous.face.result import Result
 from vitreous.jobs.in_memory import compute
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.task import Task, words_of
-from vitreous.jobs.tasks.table import TASKS, task_of
+from vitreous.jobs.tasks.table import TASKS
 from vitreous.particles import ParticleSet, read_particles
 from vitreous.require import nearest
+from vitreous.words import british
 
-__all__ = ["NAMES", "call_of"]
+__all__ = ["call_of"]
 
-NAMES = {  # of functions whose job is called otherwise, in American spelling, or by a word of two
-    "initial_model": "initial",
-    "model_bias": "model-bias",
-    "neighbors": "neighbours",
-}
-SPELLINGS = {"normalize": "normalise", "neighbors": "neighbours", "center": "centre", "color": "colour"}
 RUNNING = ("device", "memory", "threads")
 POSES = ("classes", "alignments", "poses")  # keywords that a result may stand behind
-FINEST_PAGE = "Keywords are the settings, what the source of the job takes, device, memory and threads; quiet: no bar."
-
-
-def __getattr__(name: str) -> Callable[..., Result[Any]]:
-    """The function of a job, for the public names: a job is imported when its function is asked for."""
-    task = NAMES.get(name, name)
-    if task not in TASKS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return call_of(task_of(task), name)
+KEYWORDS = "Keywords are the settings, what the source of the job takes, device, memory and threads; quiet: no bar."
 
 
 def call_of(task: Task[Any, Any, Any, Any], name: str) -> Callable[..., Result[Any]]:
@@ -52,13 +39,7 @@ def call_of(task: Task[Any, Any, Any, Any], name: str) -> Callable[..., Result[A
 
 def _spelt(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords with the spelling that settings have."""
-    return {_british(name): value for name, value in keywords.items()}
-
-
-def _british(name: str) -> str:
-    for american, british in SPELLINGS.items():
-        name = name.replace(american, british)
-    return name
+    return {british(name): value for name, value in keywords.items()}
 
 
 def _sorted(
@@ -121,7 +102,7 @@ def _docstring(task: Task[Any, Any, Any, Any], first: str) -> str:
     kinds = " or ".join(kind.__name__ for kind in task.methods.values())
     lines = [
         f"{TASKS[task.name].help}\n\n{task.about}".strip(),
-        f"{FINEST_PAGE} An array, a particle set or a map may stand where a file does, and a result where the folder "
+        f"{KEYWORDS} An array, a particle set or a map may stand where a file does, and a result where the folder "
         "of its job does. classes, alignments or poses: a result whose classes and poses the particles take over.",
         f"Parameters\n----------\n{first}\n    {told[first]}\nsettings\n    {kinds}; keywords change them.\n"
         + "\n".join(f"{f.name}\n    {told[f.name]}" for f in fields(task.source)[1:]),

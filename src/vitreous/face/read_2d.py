@@ -152,7 +152,7 @@ def read_neighbours(folder: Path, manifest: Manifest) -> NeighboursResult:
     at = pairs.numbers("vtrParticle").astype(np.int64) - 1, rank
 
     def spread(column: str, fill: Any, dtype: type) -> np.ndarray:
-        out = np.full((len(weight), most), fill, dtype)
+        out: np.ndarray = np.full((len(weight), most), fill, dtype)
         out[at] = pairs.numbers(column)
         return out
 
@@ -207,7 +207,7 @@ def read_deconvolved(folder: Path, manifest: Manifest) -> DeconvolveResult:
 def read_denoised(folder: Path, manifest: Manifest) -> DenoiseResult:
     """All images are read."""
     kept = {name: value for name, value in read_model(folder).items() if not name.startswith("example_")}
-    plain = {name: value.item() if value.ndim == 0 else value for name, value in kept.items()}
+    plain: dict[str, Any] = {name: value.item() if value.ndim == 0 else value for name, value in kept.items()}
     model = DenoiseModel(**{**plain, "messages": list(manifest.messages)})
     weight = (~model.bad).astype(np.float32)
     return DenoiseResult(images=read_stack(folder / "denoised.mrcs"), weight=weight, model=model)

@@ -51,7 +51,7 @@ class Result(Generic[R]):
         if self.done is None:
             return self._loaded.value
         if self.task in IN_FILES:
-            return load_value(self.folder).value  # type: ignore[no-any-return]
+            return load_value(self.folder).value
         return _complete(self.done)
 
     @property
@@ -215,5 +215,5 @@ def _complete(done: Done[Any]) -> Any:
         return done.value
     from vitreous.averages.denoise import DenoiseResult
 
-    images = read_stack(Path(done.scratch.name) / "denoised.mrcs")
+    images = read_stack(done.scratch / "denoised.mrcs")
     return DenoiseResult(images=images, weight=(~done.value.bad).astype("float32"), model=done.value)

@@ -1,11 +1,13 @@
 """A job without a folder: the same preparation, the same steps, and the same files when they are asked for."""
 
+import atexit
 import shutil
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -41,7 +43,7 @@ class Done(Generic[R]):
     state: Any
     history: tuple[Mapping[str, Any], ...]
     seconds: float
-    scratch: "TemporaryDirectory[str]"
+    scratch: Path
 
     @property
     def particles(self) -> ParticleSet | None:
@@ -51,13 +53,11 @@ class Done(Generic[R]):
 
 
 @cache
-def _session() -> "TemporaryDirectory[str]":
-    return TemporaryDirectory(prefix="vitreous-", ignore_cleanup_errors=True)
-
-
 def session_folder() -> Path:
     """Where files lie that one job hands to the next; it goes when Python ends."""
-    return Path(_session().name)
+    folder = Path(mkdtemp(prefix="vitreous-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def compute(
@@ -67,8 +67,11 @@ def compute(
 
     Raises TypeError for a job that consists of others, and what its preparation and its steps raise.
     """
-    scratch = TemporaryDirectory(dir=session_folder(), prefix=f"{task.name}-", ignore_cleanup_errors=True)
-    folder, relay, history = Path(scratch.name), Relay(), list[dict[str, Any]]()
+    folder, relay, history = (
+        Path(mkdtemp(dir=session_folder(), prefix=f"{task.name}-")),
+        Relay(),
+        list[dict[str, Any]](),
+    )
     start = perf_counter()
     with torch.no_grad(), one_thread():
         (folder / STORE).mkdir()
@@ -92,7 +95,7 @@ def compute(
                 on_step=on_step,
                 save=None if each is None else lambda reached: each(folder, reached) if reached.iteration else None,
             )
-    return Done(
+    done = Done(
         task=task,
         source=source,
         prepared=prepared,
@@ -100,8 +103,10 @@ def compute(
         state=state,
         history=tuple(history),
         seconds=perf_counter() - start,
-        scratch=scratch,
+        scratch=folder,
     )
+    weakref.finalize(done, shutil.rmtree, folder, ignore_errors=True)
+    return done
 
 
 def keep(done: Done[Any], folder: str | Path, *, overwrite: bool = False, command: str) -> Path:
@@ -130,7 +135,7 @@ def _written(done: Done[Any], job: Job) -> str:
         job.log(line)
     for info in done.history:
         job.record(info)
-    scratch = Path(done.scratch.name)
+    scratch = done.scratch
     for file in (file for pattern in done.task.files for file in scratch.glob(pattern)):
         target = job.path / file.relative_to(scratch)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from vitreous.particles.particle_set import PHASE_FLIPPED, PREMULTIPLIED, Partic
 from vitreous.particles.table import Table
 from vitreous.require import nearest
 
-__all__ = ["from_arrays"]
+__all__ = ["from_arrays", "particles"]
 
 IN_MEMORY = Path("particles-in-memory")
 COLUMNS = {  # our names of CTF parameters -> RELION's columns
@@ -49,7 +48,8 @@ def from_arrays(images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[s
     the CTF that are unknown, of another length, or missing.
     """
     stack = _as_stack(images)
-    if not (isinstance(pixel_size_A, Real) and np.isfinite(pixel_size_A) and pixel_size_A > 0):
+    number = isinstance(pixel_size_A, int | float | np.number)
+    if not (number and np.isfinite(pixel_size_A) and pixel_size_A > 0):
         raise ValueError(f"pixel_size_A: expected a positive number, in Angstrom, found {pixel_size_A!r}")
     count, pixel = len(stack), float(pixel_size_A)
     name = name_of_images(stack, pixel)
@@ -68,6 +68,9 @@ def from_arrays(images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[s
         layout=("optics", "particles"),
         block="particles",
     )
+
+
+particles = from_arrays  # as `vitreous.particles`
 
 
 def _as_stack(images: Any) -> np.ndarray:
