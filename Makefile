@@ -57,7 +57,7 @@ types: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m pytest -q tests/test_docs.py
-	$(BIN)/python -m mkdocs build --quiet
+	$(BIN)/python -m mkdocs build
 
 pictures: $(READY)
 	$(BIN)/python docs/make_pictures.py demo

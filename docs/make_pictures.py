@@ -141,7 +141,7 @@ def fsc_chart(folder: Path) -> None:
     _, drawing = next(panel.drawings[0] for panel in panels if isinstance(panel, Charts))
     head, _, rest = drawing.partition(">")
     paper = '<rect x="-60" y="-40" width="120%" height="130%" fill="#fff"/>'
-    (PICTURES / "fsc.svg").write_text(f"{head}><style>{STYLE}</style>{paper}{rest}\n", encoding="utf-8")
+    (PICTURES / "fsc.svg").write_text(f'{head} width="560"><style>{STYLE}</style>{paper}{rest}\n', encoding="utf-8")
 
 
 def stage_figures(demo: Path) -> None:
