@@ -62,6 +62,23 @@ EVERYWHERE: dict[str, dict[str, str]] = {  # setting, whatever the command
 }
 
 SETTINGS: dict[str, dict[str, dict[str, str]]] = {  # command -> setting -> program -> its name there
+    "ctf": {
+        "voltage_kV": {"relion": "--HT", "cryosparc": "Accelerating voltage (kV)", "eman2": "--voltage"},
+        "cs_mm": {"relion": "--CS", "cryosparc": "Spherical aberration (mm)", "eman2": "--cs"},
+        "amplitude_contrast": {"relion": "--AmpCnst", "cryosparc": "Amplitude contrast", "eman2": "--ac, in percent"},
+        "lowest_defocus_A": {
+            "relion": "--dFMin",
+            "cryosparc": "Minimum search defocus (Å)",
+            "eman2": "--defocusmin, in µm",
+        },
+        "highest_defocus_A": {
+            "relion": "--dFMax",
+            "cryosparc": "Maximum search defocus (Å)",
+            "eman2": "--defocusmax, in µm",
+        },
+        "low_resolution_A": {"relion": "--ResMin", "cryosparc": "Minimum resolution (Å)"},
+        "high_resolution_A": {"relion": "--ResMax", "cryosparc": "Maximum resolution (Å)"},
+    },
     "pick": {
         "templates": {"relion": "--ref", "cryosparc": "Templates"},
         "diameter_A": {"relion": "--particle_diameter", "cryosparc": "Particle diameter (Å)"},
@@ -108,9 +125,11 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {  # command -> setting -> prog
     "initial": {"restarts": {"eman2": "--tries"}, "passes": {"eman2": "--iter"}},
     "class3d": {
         "classes": {"relion": "--K", "cryosparc": "Number of classes"},
+        "alignment": {"relion": "--skip_align"},
         "initial_lowpass_A": {"relion": "--ini_high", "cryosparc": "Initial lowpass resolution (Å)"},
+        "resolution_limit_A": {"relion": "--strict_highres_exp"},
+        "offset_range_A": {"relion": "--offset_range, in pixels"},
         "iterations": {"relion": "--iter", "eman2": "--iter"},
-        "tau2_fudge": {"relion": "--tau2_fudge"},
     },
     "refine": {
         "reference": {"relion": "--ref", "cryosparc": "Input volume", "eman2": "--model"},

@@ -22,7 +22,7 @@ from vitreous.jobs.report.refine import refine_page
 
 __all__ = ["STAGE_PAGES", "stages_section"]
 
-STAGE_PAGES: dict[str, Callable[[Path], Page]] = {  # of those that have pictures; others are named and linked
+STAGE_PAGES: dict[str, Callable[[Path], Page]] = {  # by job, of those with pictures; others are named and linked
     "pick": pick_page,
     "extract": extract_page,
     "class2d": class2d_page,
@@ -47,7 +47,7 @@ def stages_section(folder: Path, titles: Mapping[str, str]) -> Section:
 
 
 def _stage(folder: Path, name: str, title: str, manifest: Manifest) -> Stage:
-    page = _page(folder, name)
+    page = _page(folder / name, manifest.task)
     seconds = manifest.summary.get("seconds")
     return Stage(
         title=title,
@@ -58,10 +58,10 @@ def _stage(folder: Path, name: str, title: str, manifest: Manifest) -> Stage:
     )
 
 
-def _page(folder: Path, name: str) -> Page | None:
+def _page(folder: Path, task: str) -> Page | None:
     """The page of a stage; None where it has not come to results, or has no pictures."""
     try:
-        return STAGE_PAGES[name](folder / name) if name in STAGE_PAGES else None
+        return STAGE_PAGES[task](folder) if task in STAGE_PAGES else None
     except JobFolderError:
         return None
 
