@@ -138,7 +138,8 @@ def map_pictures(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     side = max(volume.shape)
     cube = np.zeros((side,) * 3, np.float32)
     z, y, x = (side // 2 - length // 2 for length in volume.shape)
-    cube[z : z + volume.shape[0], y : y + volume.shape[1], x : x + volume.shape[2]] = volume
+    scale = float(np.abs(volume).max()) or 1.0  # of densities per cubic Angstrom, a variance may be 1e-15
+    cube[z : z + volume.shape[0], y : y + volume.shape[1], x : x + volume.shape[2]] = volume / scale
     middle = side // 2
     slices = np.stack([cube[middle], cube[:, middle], cube[:, :, middle]])
     return slices, np.stack([cube.sum(axis=axis) for axis in range(3)])

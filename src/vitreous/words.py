@@ -1,10 +1,13 @@
 """Text on its way to a screen, and who puts it there."""
 
 import os
+from dataclasses import fields
 from textwrap import wrap
+from typing import Any
 
-__all__ = ["SaidElsewhereError", "american", "british", "first_process", "folded", "printable"]
+__all__ = ["SaidElsewhereError", "american", "brief", "british", "first_process", "folded", "printable"]
 
+LONG = 40  # letters of a value
 SPELLINGS = {"normalise": "normalize", "neighbour": "neighbor", "centre": "center", "colour": "color"}
 
 
@@ -46,6 +49,31 @@ def folded(text: str, *, lines: int, width: int = 110) -> list[str]:
     ['one two', 'three ...']
     """
     return wrap(text, width, max_lines=lines, placeholder=" ...", subsequent_indent="")
+
+
+def brief(value: Any) -> str:
+    """A dataclass in at most five lines: its name, and what its fields are; of arrays the shapes, of long values dots.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Point:
+    ...     __repr__ = brief
+    ...     x: float
+    ...     names: list[str]
+    >>> Point(1.5, ["a"] * 99)
+    Point: x 1.5, names (99 of list)
+    """
+    said = ", ".join(f"{f.name} {_briefly(getattr(value, f.name))}" for f in fields(value))
+    return "\n".join(folded(f"{type(value).__name__}: {said}", lines=5))
+
+
+def _briefly(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return f"{tuple(value.shape)}" if value.shape else f"{value}"
+    if isinstance(value, list | tuple | dict) and len(repr(value)) > LONG:
+        return f"({len(value)} of {type(value).__name__})"
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= LONG and "\n" not in text else f"({type(value).__name__})"
 
 
 def printable(text: str) -> str:

@@ -87,3 +87,13 @@ def test_maps_and_images_become_files_where_a_job_reads_them():
     assert [path.suffix for path in halves] == [".mrc", ".mrc"]
     with pytest.raises(ValueError, match="no voxel size"):
         as_source("map", np.ones((5, 5, 5)), pixel_size_A=None)
+
+
+def test_what_else_takes_particles_takes_files_and_results(particles, classes, tmp_path):
+    particles.write(tmp_path / "p.star")
+    assert (
+        vt.check_particles(tmp_path / "p.star").particles == len(particles) == vt.check_particles(particles).particles
+    )
+    least = int(np.sort(classes.population)[-2])
+    chosen = vt.select_particles(classes, min_size=least)
+    assert (classes.population[np.array(chosen.classes) - 1] >= least).all()

@@ -152,6 +152,7 @@ def test_figures_of_matplotlib(classes):
     assert len(classes.plot_convergence().axes) > 1
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of ArviZ, about its next version
 def test_traces_of_a_sampler(particles, averages):
     from vitreous.face.traces import traces
 
@@ -160,4 +161,4 @@ def test_traces_of_a_sampler(particles, averages):
     assert {name: values.shape for name, values in traces(model).items()} == {"log_posterior": (4,), "sigma_A": (4,)}
     arviz = pytest.importorskip("arviz")
     assert arviz is not None
-    assert model.to_arviz().posterior["sigma_A"].shape == (1, 4)
+    assert model.to_arviz().posterior["sigma_A"].shape == (2, 2)

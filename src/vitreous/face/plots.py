@@ -75,8 +75,9 @@ def _number(value: Any) -> float:
 
 def _axes(rows: int = 1) -> tuple[Any, Any]:
     try:
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot
     except ImportError as error:
         raise ImportError("a plot needs Matplotlib: pip install 'vitreous[plots]'") from error
-    figure = Figure(figsize=(6.4, 1.6 + 1.8 * rows), layout="constrained")
-    return figure, figure.subplots(rows, sharex=True)
+    figure, axes = pyplot.subplots(rows, sharex=True, figsize=(6.4, 1.6 + 1.8 * rows), layout="constrained")
+    pyplot.close(figure)  # a notebook shows what is returned, and would show an open figure once more
+    return figure, axes

@@ -19,6 +19,7 @@ from vitreous.particles import Volume, read_particles, read_volume
 from vitreous.rotations import Agreement
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import AbinitioResult, StartSummary
+from vitreous.words import brief
 
 __all__ = ["RefinedFolder", "read_map_with_poses", "read_model", "read_refinement", "read_structures"]
 
@@ -29,6 +30,8 @@ class RefinedFolder:
 
     Arrays are of the m particles that had a part, in the order of ``refined_data.star``.
     """
+
+    __repr__ = brief
 
     poses: Poses
     half: np.ndarray

@@ -34,12 +34,22 @@ def traces(result: "Result[Any]") -> dict[str, np.ndarray]:
 
 
 def inference_data(result: "Result[Any]") -> Any:
-    """:func:`traces` as one chain in the group posterior. Raises ImportError without ArviZ."""
+    """:func:`traces` in the group posterior, as two chains: the halves of the one that there is.
+
+    So R-hat compares the halves, as the report does. Of an odd number of draws the first is left out. Raises
+    ImportError without ArviZ.
+    """
     try:
         import arviz
     except ImportError as error:
         raise ImportError("to_arviz needs ArviZ: pip install 'vitreous[plots]'") from error
-    posterior = {name: values[None] for name, values in traces(result).items()}
+    posterior = {name: _halved(values) for name, values in traces(result).items()}
     if int(arviz.__version__.partition(".")[0]) >= 1:  # the groups in one dictionary
         return arviz.from_dict({"posterior": posterior})
     return arviz.from_dict(posterior=posterior)
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+    """(draws, ...) as (2, draws // 2, ...)."""
+    half = len(values) // 2
+    return values[len(values) - 2 * half :].reshape(2, half, *values.shape[1:])
