@@ -219,6 +219,16 @@ def test_a_run_goes_on_from_any_state_with_the_same_bits(made):
         assert np.array_equal(value, state_to_arrays(resumed)[name]), name
 
 
+def test_a_run_that_ends_just_as_more_rings_are_prepared_is_finished(made):
+    settings = replace(SETTINGS, iterations=1)
+    algorithm = prepare_refinement(made.particles, settings, poses=made.start(5.0, 3.0), threads=1).algorithm
+    with torch.no_grad():
+        state, _ = algorithm.step(algorithm.init(0))
+        widened = algorithm.finalise(replace(state, inserted_rings=0))  # as it is left where the room has grown
+    assert widened.found_signal
+    assert np.isfinite(widened.resolution_A)
+
+
 def test_threads_change_no_bit(made):
     found = []
     for threads in (1, 3):

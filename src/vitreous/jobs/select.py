@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -38,8 +39,15 @@ class SelectResult:
     notes: tuple[str, ...] = ()
 
 
+class _InFolder(Protocol):
+    """A result, by the folder that it is in."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
 def select_particles(
-    job_folder: str | Path,
+    job_folder: str | Path | _InFolder,
     classes: Iterable[int] | None = None,
     min_size: int | None = None,
     worst_resolution_A: float | None = None,
@@ -64,7 +72,8 @@ def select_particles(
     ``class_averages.star`` (the selected classes) and ``backup_selection.star`` (RELION's: one ``rlnSelected`` per
     class); with ``auto`` ``class_selection.star`` (figures and reasons).
 
-    ``job_folder``: of ``class2d``, ``isac`` or ``align``, of RELION or cryoSPARC, or a particle file; ``output``:
+    ``job_folder``: of ``class2d``, ``isac`` or ``align``, of RELION or cryoSPARC, or a particle file, or a result of
+    these functions; ``output``:
     folder for the files, needed where no job of this program made the classes, which then also gets averages from the
     original pixels; ``stability``: folder of a test of stability of these classes; ``settings``: of the choice, where
     they are not those of the job.
@@ -78,7 +87,8 @@ def select_particles(
     """
     at = None if project is None else Path(project)
     files = tuple(map(Path, passthrough))
-    folder = open_classified(job_folder, project=at, passthrough=files)
+    path = job_folder if isinstance(job_folder, str | Path) else job_folder.folder
+    folder = open_classified(path, project=at, passthrough=files)
     out = _output(folder, output)
     if folder.count == 0:
         raise SelectionError(f"{folder.path} has no class: nothing was accepted, and nothing can be selected")

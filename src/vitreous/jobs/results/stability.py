@@ -7,7 +7,7 @@ import numpy as np
 
 from vitreous.averages.stability import StabilityResult
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import ParticleSet, Table, open_stack, read_star, write_mrc_stack, write_star
+from vitreous.particles import Given, ParticleSet, Table, open_stack, read_star, write_mrc_stack, write_star
 
 __all__ = ["FILES", "StabilityFolder", "classes_in", "open_stability_folder", "passthrough_in", "write_stability"]
 
@@ -33,12 +33,12 @@ class StabilityFolder:
     tested: np.ndarray  # (K,)
 
 
-def classes_in(path: Path) -> Path:
+def classes_in(path: Given) -> Given | Path:
     """The particle file of a 2D classification: of ours, RELION's (the last iteration) or cryoSPARC's folder.
 
     A file is taken as it is. Raises JobFolderError for a folder without one.
     """
-    if not path.is_dir():
+    if isinstance(path, ParticleSet) or not path.is_dir():
         return path
     for pattern in CANDIDATES:
         found = sorted(p for p in path.glob(pattern) if p.suffix != ".cs" or not any(w in p.name for w in OTHER_CS))

@@ -18,7 +18,7 @@ from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
 from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_doubts, postprocess_figures
-from vitreous.particles import ParticleSet, Volume
+from vitreous.particles import Given, ParticleSet, Volume
 from vitreous.quality import along_one_axis
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
@@ -139,9 +139,9 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
     )
 
 
-def _file(path: Path) -> Path:
+def _file(path: Given) -> Given | Path:
     """The particle file; of the folder of a job the one with poses."""
-    if not path.is_dir():
+    if isinstance(path, ParticleSet) or not path.is_dir():
         return path
     for name in WITH_POSES:
         if (path / name).is_file():

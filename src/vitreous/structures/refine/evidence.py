@@ -75,7 +75,7 @@ def evidence(work: Pass, state: RefineState, parts: tuple[VolumeSums, ...]) -> E
 
     parts: sums of the folds at the poses of the state. Cost: a search of all views for 400 images.
     """
-    data, rings = work.data, state.inserted_rings
+    data, rings = work.data, state.inserted_rings or state.rings  # 0: more rings were prepared after the last pass
     halves = half_sums(parts, work.group)
     tau2 = cross_power(*halves, rings).clamp_min(0)
     noise_data = replace(data, packed=NoiseRows(data, state.seed))
