@@ -51,7 +51,7 @@ from vitreous.matching import (
 
 __all__ = ["MRAState", "finish", "first_state", "one_pass"]
 
-MANY_CLASSES, NEAR_CLASSES = 64, 48  # with more than the first, every other pass meets so many only
+MANY_CLASSES, NEAR_CLASSES = 128, 32  # with more than the first, every other pass meets so many only
 FULL_EVERY = 2  # passes
 ALIVE = 0.1  # of an equal share of the images: with fewer a class counts as dead
 
