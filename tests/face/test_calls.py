@@ -73,9 +73,8 @@ def test_a_result_hands_on_its_classes_and_what_it_knows_of_the_images(particles
     assert np.array_equal(vt.deconvolve(classes).averages, vt.deconvolve(particles, classes=classes).averages)
 
 
-def test_neighbours_in_both_spellings(particles, classes):
-    found = vt.neighbors(particles, classes=classes, neighbors=3, averages=4)
-    assert found.neighbours.shape == (len(particles), 3)
+def test_neighbours_in_both_spellings(particles, near):
+    assert near.neighbours.shape == (len(particles), 3)
     assert vt.Neighbors is vt.Neighbours
     assert vt.run_neighbors is vt.run_neighbours
 
