@@ -28,7 +28,9 @@ MADE: dict[str, Callable[[vt.ParticleSet, vt.Result], vt.Result]] = {
     "msa": lambda particles, classes: vt.msa(classes, classes=3),
     "project": lambda particles, classes: vt.project(ribosome(), views=4),
     "reconstruct": lambda particles, classes: vt.reconstruct(posed()),
-    "model-bias": lambda particles, classes: vt.model_bias(classes.averages[0], pixel_size_A=PIXEL_A, fewest=50, most=200),
+    "model-bias": lambda particles, classes: vt.model_bias(
+        classes.averages[0], pixel_size_A=PIXEL_A, fewest=50, most=200
+    ),
     "stability": lambda particles, classes: vt.stability(particles, classes=classes, starts=2, iterations=4),
     "isac": lambda particles, classes: vt.isac(particles, img_per_grp=30, generations=2),
     "abinitio": lambda particles, classes: vt.abinitio(particles, starts=2, iterations=4),
