@@ -10,6 +10,18 @@ if TYPE_CHECKING:
 __all__ = ["convergence_figure", "frc_figure"]
 
 MOST_CURVES = 12
+TOLD = (  # what steps say that tells how a method converges, in this order
+    "log_likelihood",
+    "log_posterior",
+    "score",
+    "resolution_A",
+    "changed_fraction",
+    "turned_deg",
+    "mean_max_probability",
+    "effective_classes",
+    "sigma_A",
+)
+MOST_SERIES = 5
 THRESHOLD = 0.143
 NO_CURVES = ("iteration", "seconds", "start", "run", "pass")
 
@@ -21,8 +33,10 @@ def frc_figure(result: "Result[Any]") -> Any:
     """
     frequency, curves = _correlations(result)
     figure, axes = _axes()
-    for name, curve in list(curves.items())[:MOST_CURVES]:
-        axes.plot(frequency, curve, label=name, linewidth=1.2)
+    shown = list(curves.items())[:MOST_CURVES]
+    for i, (name, curve) in enumerate(shown):
+        shade = 0.85 * i / max(len(shown) - 1, 1)  # of a scale that is told apart without colours, too
+        axes.plot(frequency, curve, label=name, linewidth=1.2, color=_shade(shade))
     axes.axhline(THRESHOLD, color="0.5", linewidth=0.8, linestyle="--")
     axes.set(xlabel="spatial frequency (1/Å)", ylabel="correlation of the halves", ylim=(-0.1, 1.05))
     if len(curves) > 1:
@@ -31,7 +45,7 @@ def frc_figure(result: "Result[Any]") -> Any:
 
 
 def convergence_figure(result: "Result[Any]") -> Any:
-    """What every step has said that is a number and changes, one below the other.
+    """What the steps have said of how the method converges, one quantity below the other.
 
     Raises ImportError without Matplotlib, and TypeError where no step has said anything.
     """
@@ -41,11 +55,13 @@ def convergence_figure(result: "Result[Any]") -> Any:
     series = {name: values for name, values in series.items() if len(np.unique(values[np.isfinite(values)])) > 1}
     if not series:
         raise TypeError(f"the steps of {result.task} have said nothing that changes")
+    told = [name for name in TOLD if name in series] or list(series)
+    series = {name: series[name] for name in told[:MOST_SERIES]}
     figure, axes = _axes(rows=len(series))
     steps = np.arange(1, len(history) + 1)
     for one, (name, values) in zip(np.atleast_1d(axes), series.items(), strict=True):
         one.plot(steps, values, marker=".", linewidth=1.0)
-        one.set(ylabel=name.replace("_", " "))
+        one.set(ylabel=name.replace("_A", " (Å)").replace("_deg", " (°)").replace("_", " "))
     np.atleast_1d(axes)[-1].set(xlabel="step")
     return figure
 
@@ -67,6 +83,13 @@ def _correlations(result: "Result[Any]") -> tuple[np.ndarray, dict[str, np.ndarr
     box = 2 * (frc.shape[1] - 1) if pictures is None else pictures.shape[-1]
     names = ["halves"] if len(frc) == 1 else [f"{k}" for k in range(1, len(frc) + 1)]
     return np.arange(frc.shape[1]) / (box * pixel), dict(zip(names, frc, strict=True))
+
+
+def _shade(value: float) -> Any:
+    """Of Matplotlib's scale viridis, at 0 to 1."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](value)
 
 
 def _number(value: Any) -> float:
