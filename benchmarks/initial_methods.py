@@ -69,6 +69,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restarts", type=int, default=4)
     parser.add_argument("--bayesian", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--single", type=int, nargs="*", default=[2000, 3000], help="numbers of single images")
+    parser.add_argument("--done", action="store_true", help="do not repeat jobs that have been made already")
     parser.add_argument("--threads", type=int, default=1)
 
 
@@ -113,7 +114,8 @@ def _all_methods(
 ) -> list[dict[str, Any]]:
     words = ["--method", "all", "--restarts", str(options.restarts), "--seed", str(seed), *words]
     words += [] if options.bayesian else ["--no-bayesian"]
-    command("initial", averages, folder, threads=options.threads, options=words)
+    if not (options.done and (folder / "initial_methods.star").is_file()):
+        command("initial", averages, folder, threads=options.threads, options=words)
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     costs, table = costs_of(lines), read_star(folder / "initial_methods.star")["methods"]
     truth, rows = read_volume(true), []

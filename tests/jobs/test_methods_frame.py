@@ -16,7 +16,9 @@ FLIP = np.diag([1.0, 1.0, -1.0])
 
 def model(means, rotation, origin):
     weights = np.array([0.4, 0.3, 0.2, 0.1])
-    density = evaluate(Mixture(means_A=means, weights=weights, precision_per_A2=8.0**-2), box_px=BOX, pixel_size_A=PIXEL_A)
+    density = evaluate(
+        Mixture(means_A=means, weights=weights, precision_per_A2=8.0**-2), box_px=BOX, pixel_size_A=PIXEL_A
+    )
     score = Score(score=1.0, beyond=9.0, correlation=1.0)
     return MethodModel(
         method="any",

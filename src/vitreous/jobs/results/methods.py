@@ -3,7 +3,8 @@
 ``initial_methods.star`` has a row per method, and in its second table the resolution at which the maps of two methods
 agree (FSC 0.5), over both hands; they are brought together by the poses of the averages, which all methods share.
 ``initial_method_NAME.mrc`` are the maps where there are several, and
-``initial_strips.mrcs`` has nine pictures per method: three slices, three averages, the projections beside them.
+``initial_strips.mrcs`` has nine pictures per method: three slices (in the frame and hand of the model that was chosen),
+three averages, the projections beside them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,7 +80,8 @@ def write_methods(
         for one in methods:
             write_volume(folder / f"initial_method_{one.method}.mrc", one.map)
     write_star(folder / TABLE, tables)
-    strips = np.concatenate([_strip(one, images, pixel_size_A) for one in methods])
+    chosen = methods[best]
+    strips = np.concatenate([_strip(one, frame_of(chosen, one, group), images, pixel_size_A) for one in methods])
     write_mrc_stack(folder / STRIPS, strips, pixel_size_A)
 
 
@@ -135,9 +137,10 @@ def _small(volume: Volume) -> Volume:
     return resample(volume, COMPARED_PX, volume.pixel_size_A * side / COMPARED_PX)
 
 
-def _strip(one: MethodModel, images: np.ndarray, pixel_size_A: float) -> np.ndarray:
-    """(9, L, L), every picture with a standard deviation of 1."""
-    side, data = images.shape[1], one.map.data
+def _strip(one: MethodModel, frame: MapAlignment, images: np.ndarray, pixel_size_A: float) -> np.ndarray:
+    """(9, L, L), every picture with a standard deviation of 1; slices in the frame and hand of another model."""
+    side = images.shape[1]
+    data = resample_aligned(one.map.data, one.map.pixel_size_A, frame, side, pixel_size_A)
     shown = np.linspace(0, len(images) - 1, SHOWN).round().astype(int)
     projections = project_map(one.map, one.rotation[shown], one.origin_A[shown], side, pixel_size_A)
     z, y, x = (centre_index(length) for length in data.shape)
