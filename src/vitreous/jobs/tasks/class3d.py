@@ -33,7 +33,7 @@ ALIASES = {  # RELION's names of our options
     "symmetry": ("--sym",),
     "particle_diameter_A": ("--particle_diameter",),
     "initial_lowpass_A": ("--ini_high",),
-    "tau2_fudge": ("--tau2-fudge",),
+    "tau2_fudge": ("--tau2_fudge",),
     "iterations": ("--iter",),
     "seed": ("--random_seed",),
     "threads": ("--j",),
