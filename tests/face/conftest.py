@@ -18,3 +18,8 @@ def classes(particles: vt.ParticleSet) -> vt.Result:
 @pytest.fixture(scope="session")
 def averages(particles: vt.ParticleSet, classes: vt.Result) -> vt.Result:
     return vt.deconvolve(particles, classes=classes)
+
+
+@pytest.fixture(scope="session")
+def near(particles: vt.ParticleSet, classes: vt.Result) -> vt.Result:
+    return vt.neighbors(particles, classes=classes, neighbors=3, averages=4)

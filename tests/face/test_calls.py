@@ -9,6 +9,8 @@ import pytest
 import vitreous as vt
 from vitreous.face import tasks
 from vitreous.face.given import as_source
+from vitreous.face.load import READERS
+from vitreous.face.views import VIEWS
 from vitreous.jobs.tasks.table import TASKS
 
 
@@ -19,6 +21,7 @@ def test_every_job_that_can_has_a_function_and_the_stub_names_it():
     expected = {"initial_model" if task == "initial" else name for name, task in names.items()}
     assert typed == expected
     assert typed | {"neighbors"} <= set(vt.__all__)
+    assert set(READERS) == set(VIEWS) == set(names.values())
     assert all("Parameters" in getattr(vt, name).__doc__ for name in typed)
 
 
@@ -73,9 +76,8 @@ def test_a_result_hands_on_its_classes_and_what_it_knows_of_the_images(particles
     assert np.array_equal(vt.deconvolve(classes).averages, vt.deconvolve(particles, classes=classes).averages)
 
 
-def test_neighbours_in_both_spellings(particles, classes):
-    found = vt.neighbors(particles, classes=classes, neighbors=3, averages=4)
-    assert found.neighbours.shape == (len(particles), 3)
+def test_neighbours_in_both_spellings(particles, near):
+    assert near.neighbours.shape == (len(particles), 3)
     assert vt.Neighbors is vt.Neighbours
     assert vt.run_neighbors is vt.run_neighbours
 

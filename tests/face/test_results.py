@@ -70,12 +70,12 @@ def test_images_in_memory_are_saved_with_the_result(classes, particles, tmp_path
 
 
 @pytest.mark.parametrize("job", ["class2d", "deconvolve", "denoise", "neighbours", "align"])
-def test_what_is_loaded_is_what_was_saved(job, particles, classes, averages, tmp_path):
+def test_what_is_loaded_is_what_was_saved(job, particles, classes, averages, near, tmp_path):
     made = {
         "class2d": lambda: classes,
         "deconvolve": lambda: averages,
         "denoise": lambda: vt.denoise(particles, components=6),
-        "neighbours": lambda: vt.neighbours(classes, neighbours=3, averages=4),
+        "neighbours": lambda: near,
         "align": lambda: vt.align(particles, starts=2, iterations=3),
     }[job]()
     made.save(tmp_path / "out")
@@ -114,7 +114,7 @@ def test_particles_of_a_result_have_its_columns_and_outlive_it(particles, classe
 def test_tables_by_name(classes):
     assert len(classes.table()) == len(classes.class_number)
     assert len(classes.table("run_model/model_classes")) == 5
-    with pytest.raises(ValueError, match=r"no table .run_dat.; did you mean .run_data.\?; there are run_data"):
+    with pytest.raises(ValueError, match=r"no table .run_dat.; did you mean .run_data.\?; there are .*run_data"):
         classes.table("run_dat")
     pandas = pytest.importorskip("pandas")
     assert isinstance(classes.to_pandas(), pandas.DataFrame)

@@ -95,6 +95,7 @@ def compute(
                 on_step=on_step,
                 save=None if each is None else lambda reached: each(folder, reached) if reached.iteration else None,
             )
+        relay.to = Relay().to  # what is done when files are written has no bar any more
     done = Done(
         task=task,
         source=source,
