@@ -24,6 +24,8 @@ from vitreous.face.result import load as load
 from vitreous.face.tasks import abinitio as abinitio
 from vitreous.face.tasks import align as align
 from vitreous.face.tasks import class2d as class2d
+from vitreous.face.tasks import class3d as class3d
+from vitreous.face.tasks import ctf as ctf
 from vitreous.face.tasks import deconvolve as deconvolve
 from vitreous.face.tasks import denoise as denoise
 from vitreous.face.tasks import extract as extract

@@ -19,7 +19,7 @@ from vitreous.words import folded
 __all__ = ["Result", "load"]
 
 R = TypeVar("R")
-IN_FILES = ("extract", "pick", "project")  # jobs whose methods leave what they find in files
+IN_FILES = ("ctf", "extract", "pick", "project")  # jobs whose methods leave what they find in files
 _number = count(1)
 
 

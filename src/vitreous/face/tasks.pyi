@@ -18,16 +18,18 @@ from vitreous.averages.neighbours import Neighbours, NeighboursResult
 from vitreous.averages.result import Class2DResult
 from vitreous.averages.stability import StabilityResult, StabilityTest
 from vitreous.face.result import Result
+from vitreous.jobs.results.ctf import CTFFolder
 from vitreous.jobs.results.extract import ExtractFolder
 from vitreous.jobs.results.pick import PickFolder
 from vitreous.jobs.results.project import ProjectFolder
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
-from vitreous.micrographs import Extract, Pick
+from vitreous.micrographs import EstimateCTF, Extract, Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, Mixture, MixtureFit, MixtureSampling
 from vitreous.models import InitialModelResult
 from vitreous.particles import ParticleSet, Volume
 from vitreous.structures.abinitio import Abinitio, AbinitioResult
+from vitreous.structures.class3d import Class3D, Class3DResult
 from vitreous.structures.from_averages import FromAverages
 from vitreous.structures.refine import Refine, RefineResult
 from vitreous.volumes import PostProcessed
@@ -46,6 +48,12 @@ def align(
 def class2d(
     particles: Given, settings: Class2D | None = None, *, quiet: bool = False, **keywords: Any
 ) -> Result[Class2DResult]: ...
+def class3d(
+    particles: Given, settings: Class3D | None = None, *, quiet: bool = False, **keywords: Any
+) -> Result[Class3DResult]: ...
+def ctf(
+    micrographs: Given, settings: EstimateCTF | None = None, *, quiet: bool = False, **keywords: Any
+) -> Result[CTFFolder]: ...
 def deconvolve(
     particles: Given, settings: Deconvolve | None = None, *, quiet: bool = False, **keywords: Any
 ) -> Result[DeconvolveResult]: ...

@@ -44,6 +44,8 @@ def maps_of(value: Any) -> dict[str, Volume]:
     if hasattr(model, "conformations"):
         means = [one.mean for one in model.conformations]
         return _numbered("map", means) | ({} if model.variance is None else {"variance": model.variance})
+    if hasattr(value, "classes"):  # a classification in three dimensions
+        return _numbered("class", [getattr(one, "full", None) or one.map for one in value.classes])
     if hasattr(value, "volumes"):
         return _numbered("map", value.volumes)
     if hasattr(value, "post"):  # a refinement
@@ -142,6 +144,10 @@ def _abinitio(value: Any) -> str:
     return f"{what} of {int(value.poses.known.sum()):,} particles{agree}; the hand is not known{nothing}"
 
 
+def _classes_3d(value: Any) -> str:
+    return f"{len(value.classes)} maps; whether the particles show so many is said in its messages"
+
+
 def _refined(value: Any) -> str:
     if not value.found_signal:
         return "no resolution is claimed"
@@ -204,6 +210,8 @@ VIEWS: Mapping[str, _View] = {
         ),
         tiles=_neighbour_tiles,
     ),
+    "class3d": _View(words=_classes_3d, tiles=_nothing),
+    "ctf": _View(words=lambda v: f"the CTF of {len(v.micrographs):,} micrographs", tiles=_nothing),
     "denoise": _View(
         words=lambda v: (
             f"{int(v.weight.sum()):,} denoised images, details to {_A(v.model.cutoff_A)}"
