@@ -7,6 +7,8 @@ CODE := src tests benchmarks docs .ci
 export OMP_WAIT_POLICY ?= PASSIVE
 export OPENBLAS_NUM_THREADS ?= 1
 READY := $(VENV)/.ready
+# One process per core runs tests, and each computes with one thread.
+SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test quick test-slow coverage bench fuzz check lint types docs wheel clean
 
@@ -27,10 +29,10 @@ test: $(READY)
 	$(MAKE) quick
 
 quick: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/test_docs.py
+	$(SUITE) -m "not slow" --ignore=tests/test_docs.py
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(SUITE) -m slow
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term
