@@ -51,6 +51,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "mra-collapse": False,
     "components": False,
     "mixture-fit": False,
+    "ctf": True,
     "picking": False,
     "round": False,
 }

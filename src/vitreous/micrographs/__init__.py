@@ -3,8 +3,8 @@
 from vitreous.micrographs.algorithm import PickedMicrograph, PickState, pick_algorithm
 from vitreous.micrographs.boxes import box_places, cut_boxes, finished_boxes, within
 from vitreous.micrographs.coordinates import Coordinates, coordinates_of_job, read_coordinates
-from vitreous.micrographs.ctf_algorithm import CTFState, EstimatedMicrograph, ctf_algorithm
 from vitreous.micrographs.ctf_estimate import CTFEstimate, estimate_ctf
+from vitreous.micrographs.ctf_many import CTFState, EstimatedMicrograph, ctf_algorithm
 from vitreous.micrographs.ctf_microscopes import MicroscopeGiven, microscopes_of
 from vitreous.micrographs.ctf_quality import CTFProfile
 from vitreous.micrographs.ctf_settings import EstimateCTF, Microscope

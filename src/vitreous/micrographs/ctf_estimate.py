@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from vitreous.micrographs.ctf_model import Fit, Points, fitted, points_of, without_rings
+from vitreous.micrographs.ctf_band import Band
+from vitreous.micrographs.ctf_model import Fit, fitted, without_rings
 from vitreous.micrographs.ctf_picture import picture_of
-from vitreous.micrographs.ctf_quality import CTFProfile, correlation, fit_resolution_A, profile_of, zeros_to
+from vitreous.micrographs.ctf_points import Points, points_of
+from vitreous.micrographs.ctf_quality import (
+    CTFProfile,
+    correlation,
+    fit_resolution_A,
+    profile_of,
+    unexplained,
+    zeros_to,
+)
 from vitreous.micrographs.ctf_search import search
 from vitreous.micrographs.ctf_settings import EstimateCTF, Microscope
 from vitreous.micrographs.ctf_spectrum import Spectrum, averaged_spectrum, tile_side_px
@@ -18,6 +28,12 @@ __all__ = ["CTFEstimate", "estimate_ctf"]
 CERTAIN = 15.0  # least gain in log likelihood by rings; in noise alone the search gains 4 to 9
 RESOLVED, SHORTEST_A = 1.5, 500.0  # tiles: in displacements of the finest ring, and at least
 FEW_ZEROS, MUCH_ASTIGMATISM, UNSURE_A = 3, 0.1, 200.0
+FIRST_STEPS, BEHIND = 6, 100.0  # of all starts; those that are then further behind in log likelihood stop
+BEYOND = 1.25  # pictures go to this times the frequency to which rings fit
+BESIDE = (0.7, 1.2)  # of the ends of the range: further away a fit is not believed
+SPLIT = 0.5  # greatest (U - V) / 2 in defoci, the same
+UNEXPLAINED = 0.05  # of the gain by rings; CTFs of a wrong pixel size leave more
+TIGHT = 0.7  # of a tile, that two displacements of rings are: finer ones soon cannot be seen
 AT_END = 0.01  # of the least defocus: as near to an end of the range, it was hit
 
 
@@ -35,12 +51,15 @@ class CTFEstimate:
     correlation: float  # of the spectrum over its background with the fit
     resolution_A: float  # to which rings fit; 0 where none do
     gain: float  # in log likelihood by rings
+    unexplained: float  # log likelihood that a curve of another form could gain still
     warnings: tuple[str, ...]
     microscope: Microscope
     profile: CTFProfile
-    picture: np.ndarray  # uint8 (n, n): measured spectrum on the left, fit on the right, origin at n // 2
-    finest_A: float  # edge of the picture and of the band
+    picture: np.ndarray  # uint8 (n, n): measured spectrum on the left, fit (where found) on the right, origin at n // 2
+    edge_per_A: float  # of the picture: a frequency
+    ice: float  # power of rings of crystalline ice, which were left out, over that beside them
     tiles: int
+    tile_A: float  # side of one
     hot_px: int
 
     @property
@@ -78,14 +97,17 @@ def estimate_ctf(
     """
     settings = settings or EstimateCTF()
     finest_A = settings.finest_A(pixel_size_A)
-    band = 1.0 / settings.low_resolution_A, 1.0 / finest_A
-    side = tile_side_px(data.shape, pixel_size_A, settings.tile_A or _tile_A(microscope, settings, band[1]))
+    band = Band(low_per_A=1.0 / settings.low_resolution_A, high_per_A=1.0 / finest_A)
+    side = tile_side_px(data.shape, pixel_size_A, settings.tile_A or _tile_A(microscope, settings, band.high_per_A))
     spectrum = averaged_spectrum(data, pixel_size_A, side, band)
     points = points_of(spectrum, band)
     background, nothing = without_rings(points, band)
-    starts = search(points, background, microscope, settings, band).starts
-    fits = [fitted(points, start, microscope, band, phase=settings.phase_shift) for start in starts]
-    best = max(fits, key=lambda fit: fit.log_likelihood)
+    starts = search(points, background, microscope, settings, band)
+    fit = partial(fitted, points, microscope=microscope, band=band, phase=settings.phase_shift)
+    tried = [fit(start, most_steps=FIRST_STEPS) for start in starts]
+    ahead = max(attempt.log_likelihood for attempt in tried) - BEHIND
+    fits = [fit(attempt.at) if attempt.log_likelihood >= ahead else attempt for attempt in tried]
+    best = max(fits, key=lambda fit: (_sensible(fit, settings), fit.log_likelihood))
     return _judged(best, best.log_likelihood - nothing, spectrum, points, microscope, settings, band)
 
 
@@ -99,6 +121,12 @@ def _displacement_A(defocus_A: float, wavelength_A: float, k_per_A: float) -> fl
     return 2.0 * wavelength_A * defocus_A * k_per_A
 
 
+def _sensible(fit: Fit, settings: EstimateCTF) -> bool:
+    """Whether a fit has stayed near the range: out there any few waves of the background can be had as rings."""
+    least, most = settings.lowest_defocus_A * BESIDE[0], settings.highest_defocus_A * BESIDE[1]
+    return least < fit.at.mean_A < most and np.hypot(fit.at.along_A, fit.at.across_A) < SPLIT * fit.at.mean_A
+
+
 def _judged(
     fit: Fit,
     gain: float,
@@ -106,12 +134,14 @@ def _judged(
     points: Points,
     microscope: Microscope,
     settings: EstimateCTF,
-    band: tuple[float, float],
+    band: Band,
 ) -> CTFEstimate:
     at, profile = fit.at, profile_of(points, fit.at, microscope, band)
     half = float(np.hypot(at.along_A, at.across_A))
     resolution = fit_resolution_A(profile)
-    found = gain > CERTAIN and np.isfinite(resolution) and at.mean_A > 0
+    rest = unexplained(profile, points.information)
+    found = gain > max(CERTAIN, rest) and np.isfinite(resolution) and _sensible(fit, settings)
+    edge = min(BEYOND / resolution, band.high_per_A) if found else band.high_per_A
     direction = np.array([at.along_A, at.across_A]) / half if half > 0 else np.array([1.0, 0.0])
     split = float(direction @ fit.covariance_A2[1:, 1:] @ direction)
     estimate = CTFEstimate(
@@ -123,24 +153,33 @@ def _judged(
         defocus_sd_A=float(np.sqrt(max(fit.covariance_A2[0, 0], 0.0))),
         astigmatism_sd_A=2.0 * float(np.sqrt(max(split, 0.0))),
         correlation=correlation(points, at, microscope, band),
-        resolution_A=resolution if np.isfinite(resolution) else 0.0,
+        resolution_A=resolution if found else 0.0,
         gain=float(gain),
+        unexplained=rest,
         warnings=(),
         microscope=microscope,
         profile=profile,
-        picture=picture_of(spectrum, fit.at, microscope, band),
-        finest_A=1.0 / band[1],
+        picture=picture_of(spectrum, at, microscope, band, edge, fit=bool(found)),
+        edge_per_A=edge,
+        ice=points.ice,
         tiles=spectrum.tiles,
+        tile_A=spectrum.side_A,
         hot_px=spectrum.hot,
     )
-    return _with_warnings(estimate, settings, spectrum.side_A)
+    return _with_warnings(estimate, settings)
 
 
-def _with_warnings(estimate: CTFEstimate, settings: EstimateCTF, side_A: float) -> CTFEstimate:
+def _with_warnings(estimate: CTFEstimate, settings: EstimateCTF) -> CTFEstimate:
     if estimate.found:
-        return replace(estimate, warnings=(*_doubts(estimate, settings), *_limits(estimate, side_A)))
-    words = f"correlation {estimate.correlation:.3f} is what noise has, and nothing is claimed"
-    return replace(estimate, warnings=(f"no rings stand out from chance: {words}",))
+        return replace(estimate, warnings=(*_doubts(estimate, settings), *_limits(estimate)))
+    if estimate.unexplained > CERTAIN:
+        words = "the spectrum has structure that no CTF within the range fits: are pixel size, voltage and range right?"
+    else:
+        words = (
+            f"no rings stand out from chance: correlation {estimate.correlation:.3f} is what noise has, and nothing is "
+            "claimed"
+        )
+    return replace(estimate, warnings=(words,))
 
 
 def _doubts(estimate: CTFEstimate, settings: EstimateCTF) -> Iterator[str]:
@@ -152,15 +191,21 @@ def _doubts(estimate: CTFEstimate, settings: EstimateCTF) -> Iterator[str]:
     if estimate.astigmatism_A > MUCH_ASTIGMATISM * estimate.mean_A:
         share = estimate.astigmatism_A / estimate.mean_A
         yield f"astigmatism is {share:.0%} of the defocus, {estimate.astigmatism_A:.0f} A"
+    if estimate.unexplained > max(CERTAIN, UNEXPLAINED * estimate.gain):
+        share = estimate.unexplained / (estimate.unexplained + estimate.gain)
+        yield f"{share:.0%} of what the spectrum says is not in the fit: are pixel size, voltage and Cs right?"
     if estimate.defocus_sd_A > UNSURE_A:
         yield f"the standard deviation of the defocus is {estimate.defocus_sd_A:.0f} A"
 
 
-def _limits(estimate: CTFEstimate, side_A: float) -> Iterator[str]:
+def _limits(estimate: CTFEstimate) -> Iterator[str]:
     """What keeps rings from being seen."""
+    if estimate.ice:
+        yield f"rings of crystalline ice near 3.7 A, {estimate.ice:.0%} above the spectrum, were left out"
     wavelength = float(electron_wavelength_A(estimate.microscope.voltage_kV))
-    if 2.0 * _displacement_A(estimate.mean_A, wavelength, 1.0 / estimate.resolution_A) > side_A:
-        yield f"rings at {estimate.resolution_A:.1f} A are nearly too fine for tiles of {side_A:.0f} A (tile_A)"
+    if 2.0 * _displacement_A(estimate.mean_A, wavelength, 1.0 / estimate.resolution_A) > TIGHT * estimate.tile_A:
+        fine = f"rings at {estimate.resolution_A:.1f} A are nearly too fine"
+        yield f"{fine} for tiles of {estimate.tile_A:.0f} A (tile_A)"
     zeros = zeros_to(estimate.profile, estimate.resolution_A)
     if zeros < FEW_ZEROS:
         yield f"rings fit to {estimate.resolution_A:.1f} A only, {zeros} zeros of the CTF"

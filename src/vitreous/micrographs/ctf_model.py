@@ -29,45 +29,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vitreous.micrographs.ctf_band import Band
+from vitreous.micrographs.ctf_points import Points
 from vitreous.micrographs.ctf_settings import Microscope
-from vitreous.micrographs.ctf_spectrum import Spectrum
 from vitreous.optics import electron_wavelength_A
 
 __all__ = [
     "Fit",
-    "Points",
     "Start",
     "background_at",
     "fitted",
     "likelihood_gradient",
     "phases",
-    "points_of",
-    "polynomials",
     "visibility_at",
     "without_rings",
 ]
 
-BACKGROUND, VISIBILITY = 7, 4  # coefficients of log B and of u
 SPREAD = (3.0, 2.0, 1.0, 1.0)  # standard deviations of the prior on u, by degree
 SCALE = 1000.0  # Angstrom, unit of defocus parameters within the fit
 STEPS, SETTLED = 40, 1e-7  # of the fit; gain in log likelihood per value of it that ends it
 MM_TO_A = 1e7
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
-    """Values of a spectrum at n frequencies of its half plane."""
-
-    power: np.ndarray
-    kx: np.ndarray  # 1 / Angstrom
-    ky: np.ndarray
-    k: np.ndarray
-    spacing_per_A: float  # of neighbouring values
-    information: float  # independent numbers behind a value, for sums
-
-    def take(self, index: np.ndarray) -> "Points":
-        """Some of them."""
-        return replace(self, **{name: getattr(self, name)[index] for name in ("power", "kx", "ky", "k")})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,23 +83,6 @@ class Fit:
     steps: int
 
 
-def points_of(spectrum: Spectrum, band_per_A: tuple[float, float]) -> Points:
-    """The values of the band, without those near the axes, where lines of cameras lie, and without doubles."""
-    n = spectrum.power.shape[0]
-    row, column = np.rint(np.fft.fftfreq(n) * n), np.arange(n // 2 + 1)
-    k = np.hypot(row[:, None], column) / spectrum.side_A
-    used = (k >= band_per_A[0]) & (k <= band_per_A[1]) & (np.abs(row)[:, None] > 1) & (column > 1) & (column < n // 2)
-    ky, kx = np.broadcast_to(row[:, None], k.shape)[used], np.broadcast_to(column, k.shape)[used]
-    return Points(
-        power=spectrum.power[used],
-        kx=kx / spectrum.side_A,
-        ky=ky / spectrum.side_A,
-        k=k[used],
-        spacing_per_A=1.0 / spectrum.side_A,
-        information=spectrum.information,
-    )
-
-
 def phases(at: Start, microscope: Microscope, kx_per_A: np.ndarray | float, ky_per_A: np.ndarray | float) -> np.ndarray:
     """g at frequencies, in radians: the CTF is its sine."""
     wavelength = float(electron_wavelength_A(microscope.voltage_kV))
@@ -129,22 +93,16 @@ def phases(at: Start, microscope: Microscope, kx_per_A: np.ndarray | float, ky_p
     return np.asarray(np.pi * wavelength * form - quartic * k2 * k2 + constant)
 
 
-def background_at(k_per_A: np.ndarray, at: Start, band_per_A: tuple[float, float]) -> np.ndarray:
+def background_at(k_per_A: np.ndarray, at: Start, band: Band) -> np.ndarray:
     """B at frequencies."""
-    background: np.ndarray = np.exp(at.background @ polynomials(k_per_A, band_per_A, BACKGROUND))
+    background: np.ndarray = np.exp(at.background @ band.polynomials(k_per_A, band.background))
     return background
 
 
-def visibility_at(k_per_A: np.ndarray, at: Start, band_per_A: tuple[float, float]) -> np.ndarray:
+def visibility_at(k_per_A: np.ndarray, at: Start, band: Band) -> np.ndarray:
     """m at frequencies."""
-    visible: np.ndarray = 1.0 / (1.0 + np.exp(-(at.visibility @ polynomials(k_per_A, band_per_A, VISIBILITY))))
+    visible: np.ndarray = 1.0 / (1.0 + np.exp(-(at.visibility @ band.polynomials(k_per_A, band.visibility))))
     return visible
-
-
-def polynomials(k_per_A: np.ndarray, band_per_A: tuple[float, float], count: int) -> np.ndarray:
-    """Legendre polynomials over the band: (count, n)."""
-    x = 2.0 * (k_per_A - band_per_A[0]) / (band_per_A[1] - band_per_A[0]) - 1.0
-    return np.polynomial.legendre.legvander(x, count - 1).T
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,7 +111,8 @@ class _Problem:
 
     points: Points
     microscope: Microscope
-    basis: np.ndarray  # (BACKGROUND, n)
+    band: Band
+    basis: np.ndarray  # (background, n)
     slopes: np.ndarray  # (3 or 4, n) of g, by the parameters of the optics
     prior: np.ndarray  # (parameters,) weights of squares
 
@@ -162,14 +121,14 @@ class _Problem:
         return len(self.slopes)
 
     def start(self, values: np.ndarray, fixed_phase_deg: float) -> Start:
-        free = self.optics
+        free, background = self.optics, self.optics + self.band.background
         return Start(
             mean_A=float(values[0]) * SCALE,
             along_A=float(values[1]) * SCALE,
             across_A=float(values[2]) * SCALE,
             phase_deg=float(np.rad2deg(values[3])) if free > 3 else fixed_phase_deg,
-            background=values[free : free + BACKGROUND],
-            visibility=values[free + BACKGROUND :],
+            background=values[free:background],
+            visibility=values[background:],
         )
 
     def objective(self, values: np.ndarray, power: np.ndarray) -> float:
@@ -178,17 +137,18 @@ class _Problem:
         return likelihood - 0.5 * float(np.sum(self.prior * values**2))
 
 
-def _problem(points: Points, microscope: Microscope, band_per_A: tuple[float, float], *, phase: bool) -> _Problem:
+def _problem(points: Points, microscope: Microscope, band: Band, *, phase: bool) -> _Problem:
     scale = np.pi * float(electron_wavelength_A(microscope.voltage_kV)) * SCALE
     squares = (points.k**2, points.kx**2 - points.ky**2, 2.0 * points.kx * points.ky)
     slopes = np.stack([*(scale * square for square in squares), *([np.ones_like(points.k)] if phase else [])])
-    weights = 1.0 / (np.square(SPREAD) * points.information)
+    weights = 1.0 / (np.square(SPREAD[: band.visibility]) * points.information)
     return _Problem(
         points=points,
         microscope=microscope,
-        basis=polynomials(points.k, band_per_A, BACKGROUND),
+        band=band,
+        basis=band.polynomials(points.k, band.background),
         slopes=slopes,
-        prior=np.concatenate([np.zeros(len(slopes) + BACKGROUND), weights]),
+        prior=np.concatenate([np.zeros(len(slopes) + band.background), weights]),
     )
 
 
@@ -204,41 +164,49 @@ def _model(problem: _Problem, at: Start, *, slopes: bool) -> tuple[np.ndarray, n
     points = problem.points
     twice = 2.0 * phases(at, problem.microscope, points.kx, points.ky)
     cosine = np.cos(twice)
-    visible = 1.0 / (1.0 + np.exp(-(at.visibility @ problem.basis[:VISIBILITY])))
+    visible = 1.0 / (1.0 + np.exp(-(at.visibility @ problem.basis[: problem.band.visibility])))
     contrast = 1.0 - visible * cosine
     power = np.exp(at.background @ problem.basis) * contrast
     if not slopes:
         return power, np.empty((0, 0))
     by_phase = 2.0 * visible * np.sin(twice) / contrast
     by_visibility = -visible * (1.0 - visible) * cosine / contrast
-    return power, np.concatenate([problem.slopes * by_phase, problem.basis, problem.basis[:VISIBILITY] * by_visibility])
+    return power, np.concatenate(
+        [problem.slopes * by_phase, problem.basis, problem.basis[: problem.band.visibility] * by_visibility]
+    )
 
 
 def likelihood_gradient(
-    points: Points, at: Start, microscope: Microscope, band_per_A: tuple[float, float], *, phase: bool = False
+    points: Points, at: Start, microscope: Microscope, band: Band, *, phase: bool = False
 ) -> tuple[float, np.ndarray]:
     """Log posterior per independent number, and its gradient by the parameters of the fit.
 
     These are mean, along and across (in units of 1000 A), with ``phase`` the phase shift (in radians), and the
     coefficients of background and visibility.
     """
-    problem = _problem(points, microscope, band_per_A, phase=phase)
+    problem = _problem(points, microscope, band, phase=phase)
     values = _values(at, problem.optics)
     power, slopes = _model(problem, at, slopes=True)
     return problem.objective(values, power), slopes @ (points.power / power - 1.0) - problem.prior * values
 
 
 def fitted(
-    points: Points, start: Start, microscope: Microscope, band_per_A: tuple[float, float], *, phase: bool = False
+    points: Points,
+    start: Start,
+    microscope: Microscope,
+    band: Band,
+    *,
+    phase: bool = False,
+    most_steps: int = STEPS,
 ) -> Fit:
     """The maximum of the likelihood near a start, by Fisher scoring with damping (Levenberg and Marquardt)."""
-    problem = _problem(points, microscope, band_per_A, phase=phase)
+    problem = _problem(points, microscope, band, phase=phase)
     values, damping, steps = _values(start, problem.optics), 1e-3, 0
     at = start
     power, slopes = _model(problem, at, slopes=True)
     best = problem.objective(values, power)
     information = slopes @ slopes.T + np.diag(problem.prior)
-    while steps < STEPS:
+    while steps < most_steps:
         steps += 1
         gradient = slopes @ (points.power / power - 1.0) - problem.prior * values
         damped = information + damping * np.diag(np.diag(information) + 1e-12)
@@ -259,9 +227,9 @@ def fitted(
     return Fit(at=at, log_likelihood=best * points.information, covariance_A2=covariance, steps=steps)
 
 
-def without_rings(points: Points, band_per_A: tuple[float, float]) -> tuple[np.ndarray, float]:
+def without_rings(points: Points, band: Band) -> tuple[np.ndarray, float]:
     """A background alone: coefficients of log B, and the log likelihood, which fits with rings are compared with."""
-    basis = polynomials(points.k, band_per_A, BACKGROUND)
+    basis = band.polynomials(points.k, band.background)
     inverse = np.linalg.inv(basis @ basis.T)
     at = inverse @ (basis @ np.log(np.maximum(points.power, np.finfo(float).tiny)))
     for _ in range(STEPS):

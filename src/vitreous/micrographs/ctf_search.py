@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitreous.micrographs.ctf_model import BACKGROUND, VISIBILITY, Points, Start, phases, polynomials
+from vitreous.micrographs.ctf_band import Band
+from vitreous.micrographs.ctf_model import Start, phases
+from vitreous.micrographs.ctf_points import Points
 from vitreous.micrographs.ctf_settings import EstimateCTF, Microscope
 from vitreous.optics import electron_wavelength_A
 
-__all__ = ["Found", "search"]
+__all__ = ["search"]
 
 SECTORS = 12
 STEP_TURN = 0.12  # of the phase 2 g / (2 pi) at the finest detail, between defoci
@@ -31,41 +33,32 @@ STARTS = 3  # places that are refined
 PHASE_STEP_DEG = 15.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """Starts from the best down, and how far the best one stands out from chance, in standard deviations."""
-
-    starts: tuple[Start, ...]
-    significance: float
-
-
 def search(
     points: Points,
     background: np.ndarray,
     microscope: Microscope,
     settings: EstimateCTF,
-    band_per_A: tuple[float, float],
-) -> Found:
+    band: Band,
+) -> tuple[Start, ...]:
     """The best starts of different defocus over all defoci, astigmatisms and, if asked for, phase shifts."""
-    profiles = _profiles(points, background, band_per_A)
-    step = STEP_TURN / _turns(microscope, band_per_A)
+    profiles = _profiles(points, background, band)
+    step = STEP_TURN / _turns(microscope, band)
     defoci = np.arange(settings.lowest_defocus_A, settings.highest_defocus_A + step, step)
-    splits = _splits(step, _turns(microscope, band_per_A))
+    splits = _splits(step, _turns(microscope, band))
     shifts = np.arange(0.0, 180.0, PHASE_STEP_DEG) if settings.phase_shift else np.array([settings.phase_shift_deg])
     margin = int(np.ceil(WIDEST_SPLIT_A / step))
     grid = defoci[0] + step * np.arange(-margin, len(defoci) + margin)
     places = [
         place
         for shift in shifts
-        for place in _best_of_phase(profiles, grid, margin, splits, float(shift), microscope, band_per_A)
+        for place in _best_of_phase(profiles, grid, margin, splits, float(shift), microscope, band)
     ]
     places.sort(key=lambda place: -place.score)
     chosen: list[_Place] = []
     for place in places:
         if len(chosen) < STARTS and all(place.unlike(other) for other in chosen):
             chosen.append(place)
-    starts = tuple(_start(place, background, band_per_A) for place in chosen)
-    return Found(starts=starts, significance=float(np.sqrt(points.information)) * chosen[0].score)
+    return tuple(_start(place, background, band) for place in chosen)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +68,7 @@ class _Profiles:
     values: np.ndarray  # (SECTORS, rings)
     k: np.ndarray  # (rings,)
     root: np.ndarray  # (rings,) of the number of values per sector
-    explained: np.ndarray  # (BACKGROUND, rings) orthonormal
+    explained: np.ndarray  # (background, rings) orthonormal
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,15 +86,15 @@ class _Place:
         return abs(self.mean_A - other.mean_A) > 0.7 * self.period_A or self.phase_deg != other.phase_deg
 
 
-def _turns(microscope: Microscope, band_per_A: tuple[float, float]) -> float:
+def _turns(microscope: Microscope, band: Band) -> float:
     """Turns of 2 g per Angstrom of defocus at the finest detail."""
-    return float(electron_wavelength_A(microscope.voltage_kV)) * band_per_A[1] ** 2
+    return float(electron_wavelength_A(microscope.voltage_kV)) * band.high_per_A**2
 
 
-def _profiles(points: Points, background: np.ndarray, band_per_A: tuple[float, float]) -> _Profiles:
-    relative = points.power * np.exp(-(background @ polynomials(points.k, band_per_A, BACKGROUND))) - 1.0
+def _profiles(points: Points, background: np.ndarray, band: Band) -> _Profiles:
+    relative = points.power * np.exp(-(background @ band.polynomials(points.k, band.background))) - 1.0
     spacing = points.spacing_per_A
-    first = round(band_per_A[0] / spacing)
+    first = round(band.low_per_A / spacing)
     ring = np.rint(points.k / spacing).astype(np.int64) - first
     rings = int(ring.max()) + 1
     turn = np.mod(np.arctan2(points.ky, points.kx), np.pi) / np.pi
@@ -110,7 +103,7 @@ def _profiles(points: Points, background: np.ndarray, band_per_A: tuple[float, f
     total = np.bincount(cell, relative, minlength=SECTORS * rings).reshape(SECTORS, rings)
     root = np.sqrt(count.mean(axis=0))
     k = (first + np.arange(rings)) * spacing
-    explained = np.linalg.qr((polynomials(k, band_per_A, BACKGROUND) * root).T)[0].T
+    explained = np.linalg.qr((band.polynomials(k, band.background) * root).T)[0].T
     values = total / np.maximum(count, 1) * root
     return _Profiles(values=values - (values @ explained.T) @ explained, k=k, root=root, explained=explained)
 
@@ -127,10 +120,10 @@ def _best_of_phase(
     splits: np.ndarray,
     shift_deg: float,
     microscope: Microscope,
-    band_per_A: tuple[float, float],
+    band: Band,
 ) -> list[_Place]:
     """The local maxima over the mean defocus, each with its best astigmatism and visibility."""
-    overlap, power = _tables(profiles, grid, shift_deg, microscope, band_per_A)
+    overlap, power = _tables(profiles, grid, shift_deg, microscope, band)
     inner = len(grid) - 2 * margin
     best = np.full(inner, -np.inf)
     how = np.zeros((inner, 3))  # split, angle, decay
@@ -160,7 +153,7 @@ def _best_of_phase(
             phase_deg=shift_deg,
             amplitude=float(np.clip(amplitude[i], 0.02, 0.8)),
             decay=DECAYS[int(how[i, 2])],
-            period_A=1.0 / _turns(microscope, band_per_A),
+            period_A=1.0 / _turns(microscope, band),
         )
         for i in peaks
     ]
@@ -171,14 +164,14 @@ def _tables(
     grid: np.ndarray,
     shift_deg: float,
     microscope: Microscope,
-    band_per_A: tuple[float, float],
+    band: Band,
 ) -> tuple[np.ndarray, np.ndarray]:
     """<D_s, t(dz)> (SECTORS, grid, decays) and <t(dz), t(dz)> (grid, decays)."""
     k, at = profiles.k, Start.at_focus(shift_deg)
     wavelength = float(electron_wavelength_A(microscope.voltage_kV))
     rest = phases(at, microscope, k, np.zeros_like(k))
     rings = -np.cos(2.0 * (rest + np.pi * wavelength * grid[:, None] * k**2)) * profiles.root
-    share = (k**2 - band_per_A[0] ** 2) / (band_per_A[1] ** 2 - band_per_A[0] ** 2)
+    share = (k**2 - band.low_per_A**2) / (band.high_per_A**2 - band.low_per_A**2)
     overlap, power = [], []
     for decay in DECAYS:
         form = rings * np.exp(-decay * share)
@@ -188,11 +181,11 @@ def _tables(
     return np.stack(overlap, axis=2), np.stack(power, axis=1)
 
 
-def _start(place: _Place, background: np.ndarray, band_per_A: tuple[float, float]) -> Start:
-    k = np.linspace(*band_per_A, 64)
+def _start(place: _Place, background: np.ndarray, band: Band) -> Start:
+    k = np.linspace(band.low_per_A, band.high_per_A, 64)
     share = (k**2 - k[0] ** 2) / (k[-1] ** 2 - k[0] ** 2)
     visible = np.clip(place.amplitude * np.exp(-place.decay * share), 1e-3, 0.9)
-    basis = polynomials(k, band_per_A, VISIBILITY).T
+    basis = band.polynomials(k, band.visibility).T
     return Start(
         mean_A=place.mean_A,
         along_A=place.split_A * float(np.cos(2.0 * place.angle_rad)),

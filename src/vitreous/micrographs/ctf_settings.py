@@ -6,7 +6,7 @@ from vitreous.require import require, require_at_least, require_finite, require_
 
 __all__ = ["EstimateCTF", "Microscope"]
 
-NYQUIST_MARGIN = 1.1  # the finest detail is this times two pixels: at the edge itself filters of a camera show
+NYQUIST_MARGIN = 1.03  # the finest detail is this times two pixels: at the edge itself the filter of binning shows
 FINEST_A = 3.0
 HALF_TURN = 180.0
 
@@ -24,10 +24,10 @@ class EstimateCTF:
     low_resolution_A
         Coarsest detail that is looked at, in Angstrom. Coarser, ice and the shape of particles rule the spectrum.
     high_resolution_A
-        Finest detail that is looked at, in Angstrom. None: 3, or 1.1 times two pixels where that is coarser.
+        Finest detail that is looked at, in Angstrom. None: 3, or 1.03 times two pixels where that is coarser.
     tile_A
         Side of the tiles whose spectra are averaged, in Angstrom. None: large enough to resolve the rings of the
-        greatest defocus, and at most half of the micrograph.
+        greatest defocus, and at most 0.4 of the micrograph.
     phase_shift
         Look for a phase shift, too, between 0 and 180 degrees, as a phase plate makes it.
     phase_shift_deg

@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
+from vitreous.micrographs.ctf_band import Band
+
 __all__ = ["Spectrum", "averaged_spectrum", "tile_side_px"]
 
 HOT = 6.0  # standard deviations of a tile beyond which a pixel is no noise
 SHORTEST_PX = 32
+LARGEST = 0.4  # of the shorter side of a micrograph: larger tiles see too little of its rim
 OVERLAP = 0.5
 SHARED = 1.0 + 2.0 / 36.0  # variance of a mean of half overlapping Hann tiles, per axis, in that of tiles apart
 BIN_LIKENESS = (1.0 + 2.0 * (4.0 / 9.0 + 1.0 / 36.0)) ** 2  # sum of squared correlations of neighbouring values
@@ -38,15 +41,15 @@ class Spectrum:
 
 
 def tile_side_px(shape: tuple[int, int], pixel_size_A: float, wanted_A: float) -> int:
-    """Side of the tiles in pixels: a fast, even length near what is wanted, at most half of the shorter side."""
-    most = max(min(shape) // 2, SHORTEST_PX)
+    """Side of the tiles in pixels: a fast, even length near what is wanted, and not much of the micrograph."""
+    most = max(int(LARGEST * min(shape)), SHORTEST_PX)
     side: int = next_fast_len(max(SHORTEST_PX, min(most, round(wanted_A / pixel_size_A))), real=True)
     while side % 2 or side > min(shape):
         side = side - 1 if side > min(shape) else next_fast_len(side + 1, real=True)
     return side
 
 
-def averaged_spectrum(data: np.ndarray, pixel_size_A: float, side_px: int, band_per_A: tuple[float, float]) -> Spectrum:
+def averaged_spectrum(data: np.ndarray, pixel_size_A: float, side_px: int, band: Band) -> Spectrum:
     """The mean over half overlapping tiles of |F|^2 under a Hann window.
 
     data: (rows, columns). Every tile is freed of its mean and of hot pixels, and its spectrum is divided by its own
@@ -55,7 +58,7 @@ def averaged_spectrum(data: np.ndarray, pixel_size_A: float, side_px: int, band_
     """
     rows, columns = data.shape
     window = _hann(side_px)
-    seen = _band(side_px, side_px * pixel_size_A, band_per_A)
+    seen = _band(side_px, side_px * pixel_size_A, band)
     total = torch.zeros((side_px, side_px // 2 + 1), dtype=torch.float64)
     step = max(1, int(OVERLAP * side_px))
     left = np.arange(0, columns - side_px + 1, step)
@@ -80,11 +83,11 @@ def _hann(side_px: int) -> torch.Tensor:
     return torch.outer(one, one)
 
 
-def _band(side_px: int, side_A: float, band_per_A: tuple[float, float]) -> torch.Tensor:
+def _band(side_px: int, side_A: float, band: Band) -> torch.Tensor:
     ky = torch.fft.fftfreq(side_px) * side_px / side_A
     kx = torch.arange(side_px // 2 + 1) / side_A
     k = torch.hypot(ky[:, None].expand(-1, len(kx)), kx[None].expand(len(ky), -1))
-    return (k >= band_per_A[0]) & (k <= band_per_A[1])
+    return band.contains(k)
 
 
 def _ready(block: torch.Tensor) -> tuple[torch.Tensor, int]:

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.report.images import png
 from vitreous.micrographs import CTFState, EstimatedMicrograph, ListedMicrograph, Microscope
-from vitreous.micrographs.ctf_algorithm import FIGURES, FOUND, NO_RINGS
+from vitreous.micrographs.ctf_many import FIGURES, FOUND, NO_RINGS
 from vitreous.particles import Table, read_star, write_bytes_atomic, write_star
+from vitreous.particles.optics_groups import group_index
+from vitreous.particles.star import StarFile
 
 __all__ = [
     "CTF",
@@ -63,13 +65,18 @@ class CTFFolder:
     micrographs: Table  # one row each, also those without a CTF
     folder: Path
 
-    def shown(self, name: str) -> ShownSpectrum | None:
-        """The fit to a micrograph; None for one that could not be used."""
-        stem = self.folder / FOLDER / Path(name).stem
-        picture, profile = (stem.with_name(stem.name + end) for end in (PICTURE, PROFILE))
-        if not (picture.is_file() and profile.is_file()):
-            return None
+    def has_spectrum(self, name: str) -> bool:
+        """Whether there are files of the fit to a micrograph: not of one that could not be read."""
+        return all(path.is_file() for path in self._files(name))
+
+    def shown(self, name: str) -> ShownSpectrum:
+        """The fit to a micrograph."""
+        picture, profile = self._files(name)
         return ShownSpectrum(name=name, png=picture.read_bytes(), profile=read_star(profile)[""])
+
+    def _files(self, name: str) -> tuple[Path, Path]:
+        stem = self.folder / FOLDER / Path(name).stem
+        return stem.with_name(stem.name + PICTURE), stem.with_name(stem.name + PROFILE)
 
 
 def write_spectrum(folder: Path, listed: ListedMicrograph, found: EstimatedMicrograph) -> None:
@@ -85,22 +92,24 @@ def write_spectrum(folder: Path, listed: ListedMicrograph, found: EstimatedMicro
 
 
 def write_ctf(
-    folder: Path, micrographs: Sequence[ListedMicrograph], microscopes: Sequence[Microscope], result: CTFState
+    folder: Path,
+    micrographs: Sequence[ListedMicrograph],
+    microscopes: Sequence[Microscope],
+    result: CTFState,
+    given: StarFile | None = None,
 ) -> None:
-    """The list of micrographs whose CTF was found, and the table of all."""
-    optics, group = _optics(microscopes, result)
-    found = np.flatnonzero(result.fate == FOUND)
-    names = [listed.name for listed in micrographs]
+    """The list of micrographs whose CTF was found, and the table of all.
+
+    given: the list that the micrographs are from, whose other columns and optics groups stay.
+    """
+    names, found = [listed.name for listed in micrographs], np.flatnonzero(result.fate == FOUND)
+    table, optics = _listed(names, microscopes, result, given)
     columns = {name: values for name, values in _columns(result, found).items() if name.startswith("rln")}
     if not columns["rlnPhaseShift"].any():
         del columns["rlnPhaseShift"]
     columns["rlnCtfAstigmatism"] = np.round(columns["rlnDefocusU"] - columns["rlnDefocusV"], 2)
-    listed: dict[str, ArrayLike] = {
-        "rlnMicrographName": [names[i] for i in found],
-        "rlnOpticsGroup": group[found],
-        **columns,
-    }
-    write_star(folder / CTF, {"optics": optics, "micrographs": Table.from_arrays(listed)})
+    listed = table.take(found).without(("rlnPhaseShift",)).with_columns(columns)
+    write_star(folder / CTF, {"optics": optics, "micrographs": listed})
     everything: dict[str, ArrayLike] = {"rlnMicrographName": names, **_columns(result, np.arange(len(names)))}
     claimed = result.fate == FOUND
     for figure in NOT_CLAIMED:
@@ -130,6 +139,36 @@ def _columns(result: CTFState, rows: np.ndarray) -> dict[str, np.ndarray]:
         values = np.round(result.figures[rows, i], decimals)
         columns[name] = values if decimals else values.astype(np.int64)
     return columns
+
+
+def _listed(
+    names: Sequence[str], microscopes: Sequence[Microscope], result: CTFState, given: StarFile | None
+) -> tuple[Table, Table]:
+    """Micrographs with their optics groups, and these: as given where that fits, else one for each microscope."""
+    rows = Table.from_arrays({"rlnMicrographName": list(names)})
+    optics, group = _optics(microscopes, result)
+    if given is None:
+        return rows.with_columns({"rlnOpticsGroup": group}), optics
+    table = next(block for block in given.values() if block.loop and "rlnMicrographName" in block)
+    if "rlnImageName" not in table:
+        first = np.unique(table.text("rlnMicrographName").astype(str), return_index=True)[1]
+        rows = table.take(np.sort(first)).with_columns({"rlnMicrographName": list(names)})
+    old = given.get("optics")
+    kept = None if old is None or "rlnOpticsGroup" not in rows else _kept(old, rows, group, result, optics)
+    return (rows, kept) if kept is not None else (rows.with_columns({"rlnOpticsGroup": group}), optics)
+
+
+def _kept(old: Table, rows: Table, group: np.ndarray, result: CTFState, optics: Table) -> Table | None:
+    """The optics groups of the list that are used, with what holds now; None where one has several microscopes."""
+    of = group_index(rows, old)
+    used = np.flatnonzero(result.fate == FOUND)
+    pairs = sorted({(int(of[i]), int(group[i]) - 1) for i in used})
+    if len({first for first, _ in pairs}) < len(pairs):
+        return None
+    now = optics.take(np.array([second for _, second in pairs], dtype=np.int64))
+    own = ("rlnOpticsGroup", "rlnOpticsGroupName", "rlnMicrographOriginalPixelSize")
+    before = old.take(np.array([first for first, _ in pairs], dtype=np.int64))
+    return before.with_columns({name: now[name] for name in now.names if name not in own or name not in before})
 
 
 def _optics(microscopes: Sequence[Microscope], result: CTFState) -> tuple[Table, np.ndarray]:

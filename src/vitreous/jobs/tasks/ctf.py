@@ -1,7 +1,7 @@
 """The ``ctf`` job: micrographs in; their list with the CTF of each, and a report, out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from vitreous.micrographs import (
     list_micrographs,
     microscopes_of,
 )
-from vitreous.micrographs.ctf_algorithm import CTF_AT_ONCE, FAILED, FIGURES, FOUND, NO_RINGS
+from vitreous.micrographs.ctf_many import CTF_AT_ONCE, FAILED, FIGURES, FOUND, NO_RINGS
+from vitreous.particles import read_star
+from vitreous.particles.star import StarFile
 
 __all__ = ["TASK", "Exposures", "run_ctf"]
 
@@ -66,6 +68,8 @@ def _prepare(source: Exposures, settings: EstimateCTF, resources: Resources) -> 
         voltage_kV=source.voltage_kV, cs_mm=source.cs_mm, amplitude_contrast=source.amplitude_contrast
     )
     microscopes = microscopes_of(listed, lists, said)
+    if source.project is None:  # names beside a list would not be found beside another one
+        listed = tuple(m if Path(m.name).is_file() else replace(m, name=str(m.path)) for m in listed)
     return Prepared(
         settings=settings,
         inputs=tuple(lists),
@@ -73,7 +77,7 @@ def _prepare(source: Exposures, settings: EstimateCTF, resources: Resources) -> 
         state=CTFState,
         steps=-(-len(listed) // CTF_AT_ONCE),
         each=partial(_write_each, listed),
-        write=partial(_write, listed, microscopes),
+        write=partial(_write, listed, microscopes, read_star(lists[0]) if len(lists) == len(given) == 1 else None),
         screen=_screen(listed, microscopes, settings),
         plan={"micrographs": len(listed)},
         remark=_remark,
@@ -107,11 +111,12 @@ def _write_each(listed: Sequence[ListedMicrograph], folder: Path, state: CTFStat
 def _write(
     listed: Sequence[ListedMicrograph],
     microscopes: Sequence[Microscope],
+    given: StarFile | None,
     folder: Path,
     result: CTFState,
     state: CTFState,
 ) -> Outcome:
-    write_ctf(folder, listed, microscopes, result)
+    write_ctf(folder, listed, microscopes, result, given)
     counts = {word: int((result.fate == fate).sum()) for word, fate in _FATES.items()}
     found = result.figures[result.fate == FOUND]
     words = f"CTF of {counts['found']:,} of {len(listed):,} micrographs"

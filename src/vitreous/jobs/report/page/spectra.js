@@ -1,0 +1,5 @@
+for (const card of document.querySelectorAll(".spectrum")) {
+  const zoom = () => card.classList.toggle("large");
+  card.addEventListener("click", zoom);
+  card.addEventListener("keydown", (event) => { if (event.key === "Enter") zoom(); });
+}
