@@ -3,7 +3,7 @@
 Micrographs of the 80S ribosome (1024 x 1024, 5 A per pixel, SNR 0.1) with ice blobs, aggregates and fragments, made by
 `make_micrographs.py` of the measuring sticks. Picks are scored against the truth at a quarter of the diameter; the map
 is compared with the one that the micrographs were made of, over both hands, without a mask. CPU minutes are those of
-the whole command. The micrographs come with their CTF; `--estimate-ctf` leaves it out and gives the voltage instead.
+the whole command. The micrographs come with their CTF, unless it is to be estimated, too.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sticks", type=Path, default=DEFAULT)
     parser.add_argument("--micrographs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=601)
-    parser.add_argument("--estimate-ctf", action="store_true")
+    parser.add_argument("--estimate-ctf", action="store_true", help="give the voltage alone, and no CTF")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:

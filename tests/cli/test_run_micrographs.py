@@ -88,7 +88,7 @@ def write_micrograph_again(path):
 def test_noise_and_broken_files_end_in_words(tmp_path):
     for i in range(2):
         write_micrograph(tmp_path / f"n{i}.mrc", 50.0 + np.random.default_rng(i).normal(size=(256, 256)))
-    with pytest.raises(SelectionError, match="no class of .* is worth keeping"):
+    with pytest.raises(SelectionError, match=r"no class of .* is worth keeping"):
         run_pipeline(tmp_path / "n*.mrc", tmp_path / "o", SETTINGS, RunOptions(threads=1))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.mrc").write_bytes(b"x")

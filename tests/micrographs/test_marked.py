@@ -1,0 +1,53 @@
+"""Carbon, spots of hot pixels, and picks in cryoSPARC's file."""
+
+import numpy as np
+from scenes_of_micrographs import DIAMETER_A, PIXEL_A, micrograph
+
+from vitreous.micrographs import Pick, ball_templates, pick_micrograph, read_coordinates, rotated_bank, working_pixel_A
+from vitreous.micrographs.carbon import carbon_area
+from vitreous.micrographs.contaminants import hot_spots
+from vitreous.particles.cryosparc import write_locations
+
+
+def test_the_louder_half_is_carbon_and_noise_with_particles_has_none():
+    picture, _ = micrograph(20, size=(400, 400))
+    assert not carbon_area(picture - picture.mean(), 20.0).any()
+    louder = picture.copy()
+    louder[:, 240:] += 1.4 * np.random.default_rng(1).normal(size=(400, 160)).astype(np.float32)
+    found = carbon_area(louder - louder.mean(), 20.0)
+    assert found[:, 260:].mean() > 0.95
+    assert found[:, :220].mean() < 0.02
+
+
+def test_picks_on_carbon_are_marked_or_excluded():
+    picture, _ = micrograph(20, size=(400, 400))
+    picture[:, 240:] += 1.4 * np.random.default_rng(1).normal(size=(400, 160)).astype(np.float32)
+    working_A = working_pixel_A(PIXEL_A, DIAMETER_A)
+    ball = rotated_bank(ball_templates(DIAMETER_A, working_A), 1, working_A, DIAMETER_A)
+    kept, left = (pick_micrograph(picture, PIXEL_A, ball, Pick(carbon=on, false_picks=100.0)) for on in (True, False))
+    assert kept.carbon[kept.accepted].any()
+    assert not left.carbon[left.accepted].any()
+    assert {reason for reason, on in zip(left.reason, left.carbon, strict=True) if on} <= {"carbon", "edge", "noise"}
+    assert (kept.x_px[kept.carbon] > 220).all()
+
+
+def test_clusters_of_hot_pixels_are_spots_and_scattered_ones_are_not():
+    rng = np.random.default_rng(2)
+    scattered = rng.integers(0, 400, (40, 2))
+    cluster = np.array([[100 + i, 200 + j] for i in range(3) for j in range(3)])
+    places = np.array([[200.0, 100.0], [300.0, 300.0]])  # x, y
+    both = np.concatenate([scattered, cluster])
+    assert hot_spots(places, both, 20.0, 400 * 400).tolist() == [True, False]
+    assert not hot_spots(places, scattered[:0], 20.0, 400 * 400).any()
+
+
+def test_coordinates_go_to_cryosparc_and_come_back(tmp_path):
+    rng = np.random.default_rng(3)
+    xy, shape = rng.uniform(0, 300, (6, 2)), np.tile([[320, 384]], (6, 1))
+    names = [f"mics/m{i % 2}.mrc" for i in range(6)]
+    write_locations(tmp_path / "picks.cs", names, xy, shape, np.full(6, 1.5), np.arange(6.0))
+    found = read_coordinates([tmp_path / "picks.cs"], None)
+    assert found.table.text("rlnMicrographName").tolist() == names
+    assert np.allclose(found.coordinate_px, xy, atol=1e-3)
+    assert found.table.numbers("rlnAutopickFigureOfMerit").tolist() == list(range(6))
+    assert len(set(np.load(tmp_path / "picks.cs")["uid"].tolist())) == 6
