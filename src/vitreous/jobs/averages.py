@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -23,6 +23,10 @@ FEW, MOST = 200, 1000  # images: so many with micrographs, or of any kind, are n
 REFERENCE = "rlnReferenceImage"  # names the average in a table of classes
 
 
+@overload
+def find_averages(path: ParticleSet) -> ParticleSet: ...
+@overload
+def find_averages(path: str | Path) -> Path: ...
 def find_averages(path: str | Path | ParticleSet) -> Path | ParticleSet:
     """The file that names the averages: ``path`` itself, or what stands for it in the folder of a job.
 

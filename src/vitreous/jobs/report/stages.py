@@ -12,6 +12,8 @@ from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.abinitio import abinitio_page
 from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.report.class2d_view import ClassView
+from vitreous.jobs.report.class3d import class3d_page
+from vitreous.jobs.report.ctf import ctf_page
 from vitreous.jobs.report.deconvolve import deconvolve_page
 from vitreous.jobs.report.extract import extract_page
 from vitreous.jobs.report.initial import initial_page
@@ -23,6 +25,7 @@ from vitreous.jobs.report.refine import refine_page
 __all__ = ["STAGE_PAGES", "stages_section"]
 
 STAGE_PAGES: dict[str, Callable[[Path], Page]] = {  # by job, of those with pictures; others are named and linked
+    "ctf": ctf_page,
     "pick": pick_page,
     "extract": extract_page,
     "class2d": class2d_page,
@@ -30,6 +33,7 @@ STAGE_PAGES: dict[str, Callable[[Path], Page]] = {  # by job, of those with pict
     "deconvolve": deconvolve_page,
     "initial": initial_page,
     "abinitio": abinitio_page,
+    "class3d": class3d_page,
     "refine": refine_page,
 }
 MOST_PICTURES = 8  # of a stage
