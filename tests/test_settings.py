@@ -57,7 +57,7 @@ never_finite = st.sampled_from([math.nan, math.inf, -math.inf]).flatmap(
 
 
 def test_the_table_has_every_job_and_every_number():
-    assert len(SETTINGS) == 37
+    assert len(SETTINGS) == 40
     assert all(is_dataclass(settings) for settings in SETTINGS)
     assert {"classes", "tau2_fudge", "particle_diameter_A", "subset", "seed"} <= {name for _, name in NUMBERS}
     assert ("ctf" in {name for _, name in NUMBERS}) is False  # a switch is no number

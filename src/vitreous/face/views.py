@@ -44,8 +44,6 @@ def maps_of(value: Any) -> dict[str, Volume]:
     if hasattr(model, "conformations"):
         means = [one.mean for one in model.conformations]
         return _numbered("map", means) | ({} if model.variance is None else {"variance": model.variance})
-    if hasattr(value, "classes"):  # a classification in three dimensions
-        return _numbered("class", [getattr(one, "full", None) or one.map for one in value.classes])
     if hasattr(value, "volumes"):
         return _numbered("map", value.volumes)
     if hasattr(value, "post"):  # a refinement

@@ -67,6 +67,11 @@ class Class3DFolder:
     probability: np.ndarray
     common: tuple[np.ndarray, ...]  # of every start, (K, K) particles by its classes and those of the result
 
+    @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """The maps of the classes."""
+        return tuple(one.map for one in self.classes)
+
 
 def write_class3d(folder: str | Path, result: Class3DResult, particles: ParticleSet) -> None:
     """Write a result into a folder.

@@ -50,12 +50,12 @@ def classes_in(path: Given) -> Given | Path:
     )
 
 
-def passthrough_in(path: Path, data: Path) -> tuple[Path, ...]:
+def passthrough_in(path: Path | ParticleSet, data: Path | ParticleSet) -> tuple[Path, ...]:
     """Passthrough files that cryoSPARC has put beside the particle file ``data`` of a folder.
 
-    A file that was named itself comes with those that are given for it.
+    A file that was named itself comes with those that are given for it; a particle set has what it was read with.
     """
-    if not path.is_dir() or data.suffix != ".cs":
+    if isinstance(path, ParticleSet) or isinstance(data, ParticleSet) or not path.is_dir() or data.suffix != ".cs":
         return ()
     group = data.stem.rsplit("_particles", 1)[-1]  # "" or "_selected", of a selection
     return tuple(sorted(path.glob(f"*passthrough_particles{group}.cs")))

@@ -69,6 +69,11 @@ class Class3DResult:
     messages: list[str] = field(default_factory=list)
 
     @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """The maps of the classes."""
+        return tuple(one.full for one in self.classes)
+
+    @property
     def best(self) -> Start3D:
         """The start that was finished."""
         return next(start for start in self.starts if start.best)
