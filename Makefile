@@ -6,15 +6,17 @@ CODE := src tests benchmarks docs .ci
 # Libraries that do not fight over the processors; the command line does the same for itself.
 export OMP_WAIT_POLICY ?= PASSIVE
 export OPENBLAS_NUM_THREADS ?= 1
+# The theme speaks of its successor at every build.
+export NO_MKDOCS_2_WARNING := 1
 READY := $(VENV)/.ready
 # One process per core runs tests, and each computes with one thread.
 SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test quick test-slow coverage bench fuzz check lint types docs wheel clean
+.PHONY: demo test quick test-slow coverage bench fuzz check lint types docs pictures wheel clean
 
 $(READY): pyproject.toml constraints.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]'
 	@touch $@
 
 demo: $(READY)
@@ -55,10 +57,13 @@ types: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m pytest -q tests/test_docs.py
-	$(BIN)/python docs/make_reference.py
+	$(BIN)/python -m mkdocs build
+
+pictures: $(READY)
+	$(BIN)/python docs/make_pictures.py demo
 
 wheel: $(READY)
 	$(BIN)/python .ci/check_wheel.py
 
 clean:
-	rm -rf $(VENV) demo bench-out build dist .coverage
+	rm -rf $(VENV) demo site bench-out build dist .coverage

@@ -89,8 +89,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
             raise NotAvailable(f"the real averages are not at {options.data / 'averages'}; give --data")
         folder = work / name.replace(", ", "-").replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
-        averages, images = _prepare(data, SETS[name], folder)
-        truth = _reference(data / "maps" / SETS[name].reference, folder)
+        averages, images = prepare(data, SETS[name], folder)
+        truth = reference(data / "maps" / SETS[name].reference, folder)
         for method in options.methods:
             figures = _one(SETS[name], method, averages, truth, options)
             rows.append({"set": name, "method": method, "averages": images, **figures})
@@ -98,7 +98,7 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     return {"threads": options.threads, "rows": rows}
 
 
-def _prepare(data: Path, chosen: Set, folder: Path) -> tuple[Path, int]:
+def prepare(data: Path, chosen: Set, folder: Path) -> tuple[Path, int]:
     """A stack that the commands can read, and how many averages it has."""
     path, averages = data / "averages" / chosen.file, folder / "averages.mrcs"
     if path.suffix == ".npz":
@@ -111,7 +111,7 @@ def _prepare(data: Path, chosen: Set, folder: Path) -> tuple[Path, int]:
     return averages, len(images)
 
 
-def _reference(path: Path, folder: Path) -> Path:
+def reference(path: Path, folder: Path) -> Path:
     """The map at the resolution of the comparison."""
     found = read_volume(path)
     sigma_px = SIGMA_PER_RESOLUTION * COMPARED_AT_A / found.pixel_size_A

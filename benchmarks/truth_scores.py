@@ -76,10 +76,10 @@ def pose_figures(found: Poses, truth: Poses, frame: Frame) -> dict[str, float]:
     }
 
 
-def fsc_figures(found: Volume, true: Volume, frame: Frame) -> dict[str, float | None]:
-    """Resolution in Angstrom at which the FSC with the truth falls below 0.5 and 0.143, within the ball of 28 px."""
+def fsc_figures(found: Volume, true: Volume, frame: Frame, ball_px: float = BALL_PX) -> dict[str, float | None]:
+    """Resolution in Angstrom at which the FSC with the truth falls below 0.5 and 0.143, within a ball."""
     n, pixel = true.box_px, true.pixel_size_A
-    ball = soft_ball(n, BALL_PX, EDGE_PX)
+    ball = soft_ball(n, ball_px, EDGE_PX)
     maps = (np.asarray(found.data, np.float32), _brought(np.asarray(true.data, np.float32), frame, pixel))
     curve = shell_correlation(*(torch.from_numpy(np.ascontiguousarray(m)) * ball for m in maps))
     at = {level: float(resolution_at(curve, level, n, pixel)) for level in (0.5, 0.143)}

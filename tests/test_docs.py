@@ -2,11 +2,12 @@
 
 import ast
 import doctest
-import importlib.util
+import importlib
+import inspect
 import re
-import sys
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -25,17 +26,17 @@ from vitreous.cli.app import COMMANDS
 from vitreous.jobs.tasks.pipeline import Pipeline
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
+from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.micrographs import EstimateCTF, Extract, Pick
 from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, MixtureFit, MixtureSampling
 from vitreous.structures.abinitio import Abinitio
+from vitreous.structures.class3d import Class3D
 from vitreous.structures.from_averages import METHODS, AllMethods
 from vitreous.structures.refine import Refine
 from vitreous.volumes.reconstruction import ART, Gridding, LeastSquares, WeightedBackProjection
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted(
-    page for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")] if page.name != "reference.md"
-)  # reference.md is written by `make docs`
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 each_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
@@ -85,6 +86,17 @@ def test_examples_run(page: Path) -> None:
     result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert result.attempted > 0
     assert result.failed == 0
+
+
+# What a result keeps in a temporary folder goes with it.
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_first_steps_in_python_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = [block for language, block in FENCE.findall((ROOT / page).read_text()) if language == "python"]
+    assert len(blocks) == 1
+    exec(blocks[0].replace("n=1000", "n=120").replace("classes=12,", "classes=3, threads=1, quiet=True,"), {})
+    assert (tmp_path / "classes" / "report.html").is_file()
 
 
 def options_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[str]:
@@ -157,6 +169,7 @@ def test_make_targets_exist() -> None:
         ("mra.md", MRA),
         ("msa.md", MSA),
         ("refine.md", Refine),
+        ("class3d.md", Class3D),
         ("stability.md", StabilityTest),
     ],
 )
@@ -200,15 +213,52 @@ def test_page_of_measurements_is_what_the_records_say(monkeypatch: pytest.Monkey
         assert (ROOT / name).is_file(), name
 
 
-def test_reference_has_every_public_name() -> None:
-    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
-    names = {module.__name__: module.__all__ for module in generator.rooms()}
-    assert {"vitreous.conventions", "vitreous.particles", "vitreous.averages.class2d"} <= set(names)
-    for module in generator.rooms():
-        section = generator.room_section(module)
-        assert [name for name in module.__all__ if f"\n### {name}\n" not in section] == []
-        assert sys.modules[module.__name__].__doc__
+def tools(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of those that make the site."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "tools"))
+    return importlib.import_module(name)
+
+
+def test_reference_has_every_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    api_pages = tools("api_pages", monkeypatch)
+    text = "\n".join(api_pages.api_pages().values())
+    names = [name for name in vitreous.__all__ if not name.startswith("__")]
+    assert [name for name in names if not re.search(rf"\bvt\.{name}$", text, re.MULTILINE)] == []
+    pages = api_pages.room_pages()
+    assert {"rooms/vitreous.conventions.md", "rooms/vitreous.particles.md"} <= set(pages)
+    for module in api_pages.rooms():
+        page = pages[f"rooms/{module.__name__}.md"]
+        values = {name: getattr(module, name) for name in module.__all__}
+        shown = [name for name, value in values.items() if inspect.isclass(value) or inspect.isfunction(value)]
+        assert [name for name in shown if f"      heading: {name}\n" not in page] == []
+        assert module.__doc__
+
+
+def test_names_of_other_programs_belong_to_commands_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts about commands that do not exist yet are allowed; about settings that a command has not are errors."""
+    facts = tools("other_programs", monkeypatch)
+    for command in set(facts.SETTINGS) & set(TASKS):
+        task = task_of(command)
+        known = {f.name for kind in (task.source, *task.methods.values()) for f in fields(kind)}
+        assert set(facts.SETTINGS[command]) <= known, command
+
+
+def test_options_of_relion_that_work_here_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = tools("flag_tables", monkeypatch)
+    text = tables.options_tables("relion")
+    assert "| `--classes` | `--K` (works here) | 50 |" in text
+    assert "| `--offset-range-A` | `--offset_range`, in pixels |" in text
+    assert "### refine: 3D auto-refine" in text
+
+
+def test_notebooks_say_where_they_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebooks = tools("notebooks", monkeypatch)
+    source = tmp_path / "one.py"
+    source.write_text("# %% [markdown]\n# # Title\n\n# %%\nx = 2\nprint(x)\nx + 1\n\n# %%\n1 / 0\n")
+    text, good, bad = notebooks.read_cells(source)
+    notebooks.run_cells([text, good], "one.py")
+    assert (text.source, good.printed, good.shown) == ("# Title", "2\n", [3])
+    assert notebooks.as_markdown([text, good], {}).endswith("```text\n2\n```\n\n```text\n3\n```\n")
+    with pytest.raises(notebooks.NotebookError, match=r"one.py, cell at line 10: ZeroDivisionError"):
+        notebooks.run_cells([bad], "one.py")

@@ -18,6 +18,7 @@ FLOORS: list[set[str]] = [
             "compiled",
             "require",
             "words",
+            "pictures",
             "conventions",
             "randomness",
             "processes",
@@ -31,7 +32,7 @@ FLOORS: list[set[str]] = [
     ),
     *({name} for name in ("matching", "alignment", "iterate", "volumes", "models")),
     METHODS,
-    *({name} for name in ("jobs", "cli")),
+    *({name} for name in ("jobs", "face", "cli")),
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ABOVE_JOBS = {room for room, level in FLOOR.items() if level < FLOOR["jobs"]}

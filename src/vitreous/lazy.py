@@ -27,6 +27,8 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home, there = homes[name]
         value = getattr(import_module(home), there)
+        if name in vars(sys.modules[package]):  # a room of that name, which its import has put there
+            return vars(sys.modules[package])[name]
         setattr(sys.modules[package], name, value)
         return value
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 __all__ = [
+    "nearest",
     "require",
     "require_at_least",
     "require_at_least_or",
@@ -68,8 +70,20 @@ def settings_with(kind: type[C], given: object, changes: Mapping[str, Any]) -> C
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     unknown = [name for name in changes if name not in names]
     if unknown:
-        raise TypeError(f"{kind.__name__} has no setting {unknown[0]!r}; those that it has are {', '.join(names)}")
+        meant = nearest(unknown[0], names)
+        known = f"; those that it has are {', '.join(names)}"
+        raise TypeError(f"{kind.__name__} has no setting {unknown[0]!r}{meant}{known}")
     return replace(kind() if given is None else given, **changes)  # type: ignore[type-var]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """``; did you mean 'this'?`` for a name that is none of ``names``, or nothing where none is like it.
+
+    >>> nearest("klasses", ["classes", "seed"])
+    "; did you mean 'classes'?"
+    """
+    found = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def require_at_least(settings: object, least: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sets import PIXEL_A, SHAPES, adjusted_rand_index, simulate
 
 from vitreous.alignment import kmeans_pass, random_sums
-from vitreous.averages.isac import ISAC, isac, prepare_isac
+from vitreous.averages.isac import ISAC, algorithm, isac, prepare_isac
 from vitreous.matching import ImagePreparation, deal, prepare_particles
 from vitreous.testing import ArrayParticles
 
@@ -47,6 +47,23 @@ def test_noise_among_the_particles_is_not_accepted():
     assert (found.particle_error_A[found.accounted] < PIXEL_A).all()
     assert np.bincount(found.alignments.reference[found.accounted]).tolist() == found.population.tolist()
     assert found.population.tolist() == sorted(found.population, reverse=True)
+
+
+def test_many_groups_begin_as_few_and_are_split(monkeypatch):
+    """With "many" set to three: two groups of 80 for six passes, then four of 40, of which an image meets two."""
+    monkeypatch.setattr(algorithm, "FEW_GROUPS", 3)
+    monkeypatch.setattr(algorithm, "NEAR_GROUPS", 2)
+    particles, truth = simulate(160, 0.4, 21)
+    prepared_run = prepare_isac(particles, SETTINGS, threads=1)
+    steps, state, groups = prepared_run.algorithm, prepared_run.algorithm.init(1), []
+    while state.passes < 12:
+        groups.append(len(state.parts[0].members) // SETTINGS.runs)
+        state, _ = steps.step(state)
+        for label in state.label.T:
+            assert len(set(np.bincount(label).tolist())) == 1
+    assert groups == [2] * 6 + [4] * 6
+    assert adjusted_rand_index(state.label[:, 0], truth.label) > 0.5
+    assert prepared_run.steps == 13 * SETTINGS.generations
 
 
 def test_of_noise_nothing_is_accepted():

@@ -245,6 +245,24 @@ def test_eight_faces_at_a_signal_to_noise_ratio_of_a_tenth(seed):
     assert wrong_share(found.ward_label, kind) <= 0.015
 
 
+def test_the_error_of_normalisation_is_no_factor_and_cuts_no_class():
+    """Many images: what normalisation adds to all pixels alike would be a factor, along which every face is cut."""
+    images, kind = some_faces(5, 5000, 32, 0.3)
+    prepared = prepare_msa(particles(images), MSA(factors=8))
+    found = msa(particles(images), factors=8)
+    assert found.significant == 3
+    assert len(found.averages) == 8
+    assert wrong_share(found.label, kind) <= 0.02
+    assert prepared.images.shared is not None
+    uneven = replace(prepared.images, shared=None)
+    level = np.ones(uneven.pixels) / np.sqrt(uneven.pixels)
+    noise, _ = prepared.preparation.clean(torch.randn(2000, 32, 32, generator=torch.Generator().manual_seed(1)))
+    rows = [of.aligned(noise, Alignments.unknown(2000)) for of in (uneven, prepared.images)]
+    before, after = (float((r @ level).var() / r.var(0).mean()) for r in rows)
+    assert before == pytest.approx(1 + uneven.pixels / (32**2 - uneven.pixels), rel=0.15)
+    assert after == pytest.approx(1, rel=0.15)
+
+
 def test_the_variable_parts_of_the_ring_are_the_first_eigenimages():
     rng = np.random.default_rng(4)
     parts = (rng.random((700, 3)) < 0.5).astype(float)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import vitreous as vt
+from vitreous.averages.class2d import class2d
 from vitreous.cli import relion
 from vitreous.cli.select import class_numbers
 from vitreous.jobs.given_maps import read_beside, require_mask
@@ -182,12 +183,11 @@ def test_denoise_counts_what_it_denoised(vitreous, simulated, tmp_path):
 def test_functions_say_what_they_were_given_instead():
     particles = object.__new__(vt.ParticleSet)
     for call, said in (
-        (lambda: vt.class2d("a.star"), "particles: expected a ParticleSet, found the name 'a.star'"),
-        (lambda: vt.abinitio(3), "particles: expected a ParticleSet, found int"),
-        (lambda: vt.refine("a.star"), "particles: expected a ParticleSet"),
-        (lambda: vt.deconvolve("a.star"), "particles: expected a ParticleSet"),
-        (lambda: vt.denoise("a.star", vt.Class2D()), "settings: expected Denoise, found Class2D"),
-        (lambda: vt.class2d(particles, klasses=3), "Class2D has no setting 'klasses'"),
+        (lambda: class2d("a.star"), "particles: expected a ParticleSet, found the name 'a.star'"),
+        (lambda: class2d(particles, klasses=3), "Class2D has no setting 'klasses'; did you mean 'classes'"),
+        (lambda: vt.abinitio(3), "particles: expected a ParticleSet, an array, a result or .*, found int"),
+        (lambda: vt.denoise("a.star", vt.Class2D()), "settings of denoise: expected Denoise, found Class2D"),
+        (lambda: vt.class2d(particles, klasses=3), "class2d.. has no keyword 'klasses'; did you mean 'classes'"),
         (lambda: vt.Class2D(classes=4.5), "classes: expected a whole number, found 4.5"),
         (lambda: vt.Class2D(ctf="no"), "ctf: expected True or False, found 'no'"),
         (lambda: vt.run_class2d(particles, "o"), "particles: expected the name of a file"),

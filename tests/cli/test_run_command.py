@@ -13,6 +13,7 @@ from vitreous.jobs import SelectionError, job_status, read_manifest
 from vitreous.jobs.averages import find_averages
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.report.pipeline import STAGES
+from vitreous.jobs.report.stages import MOST_PICTURES
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
 from vitreous.jobs.results.isac import open_isac_folder
@@ -56,7 +57,11 @@ def test_stages_selection_and_report(folder):
     assert list(deconvolved["rlnClassNumber"]) == chosen
     assert "selected" in manifest.messages[0]
     page = (folder / "report.html").read_text()
+    rows = page.partition('<ol class="stages">')[2].partition("</ol>")[0].split("<li>")[1:]
     assert [link for link in ("class2d", "deconvolve", "initial") if f'href="{link}/report.html"' not in page] == []
+    assert len(rows) == len(list(folder.glob("*/job.json")))
+    assert [row for row in rows if "<img" not in row or row.count("<img") > MOST_PICTURES] == []
+    assert "initial component sigma" not in page  # of a stage, in whose report it is
 
 
 def test_dark_particles_are_turned_over_and_that_is_said_at_once(vitreous, simulated, tmp_path):

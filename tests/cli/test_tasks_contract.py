@@ -36,6 +36,7 @@ from vitreous.micrographs import EstimateCTF, Extract, Pick
 from vitreous.mixtures import InitialModel, KnownPoses, MixtureFit
 from vitreous.particles import Table, read_volume, write_star, write_volume
 from vitreous.structures.abinitio import Abinitio
+from vitreous.structures.class3d import Class3D
 from vitreous.structures.refine import Refine
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs"
@@ -134,6 +135,7 @@ CASES = {  # a job comes after those that it needs
     "project": Case(source=simulated_file("volume_1.mrc"), settings=Project(views=5)),
     "postprocess": Case(source=half_maps, settings=PostProcess()),
     "refine": Case(source=simulated_file("truth.star"), settings=Refine(folds=4, iterations=2, initial_lowpass_A=30.0)),
+    "class3d": Case(source=simulated_file("truth.star"), settings=Class3D(iterations=2, starts=2)),
     "mixture": Case(source=simulated_file("volume_1.mrc"), settings=MixtureFit(components=20, steps=5)),
     "run": Case(
         source=PARTICLES,

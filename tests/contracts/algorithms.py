@@ -50,6 +50,7 @@ from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, AbinitioState
 from vitreous.structures.abinitio import prepare_run as prepare_abinitio
+from vitreous.structures.class3d import Class3D, Class3DState, prepare_class3d
 from vitreous.structures.from_averages import CommonLines, FromAverages, FromAveragesState, Stochastic
 from vitreous.structures.from_averages import prepare_algorithm as prepare_from_averages
 from vitreous.structures.refine import Refine, prepare_refinement
@@ -297,12 +298,22 @@ def _refine_imaging(seed: int, threads: int) -> Algorithm[Any, Any]:
     return prepare_refinement(given, settings, poses=start, threads=threads).algorithm
 
 
+def _class3d(seed: int, threads: int, **changes: Any) -> Algorithm[Any, Any]:
+    """Particles with poses, in one of two maps that hardly differ: all stages are gone through."""
+    settings = Class3D(particle_diameter_A=100.0, iterations=2, starts=1, resolution_limit_A=20.0, seed=seed, **changes)
+    return prepare_class3d(posed()[0], settings, poses=posed()[1], threads=threads).algorithm
+
+
 def _from_averages(kind: type[FromAverages], seed: int, **changes: Any) -> Algorithm[Any, Any]:
     settings = kind(restarts=2, polish_rounds=2, rings=5, offset_range_A=5.0, seed=seed, **changes)
     return prepare_from_averages(views()[0].astype(np.float32), PIXEL_A, settings)[0]
 
 
 ALGORITHMS: dict[str, Case] = {
+    "class3d": Case(make=_class3d, state=Class3DState),
+    "class3d, local": Case(
+        make=lambda seed, threads: _class3d(seed, threads, alignment="local", start="random"), state=Class3DState
+    ),
     "common lines": Case(make=lambda seed, threads: _from_averages(CommonLines, seed), state=FromAveragesState),
     "stochastic": Case(make=lambda seed, threads: _from_averages(Stochastic, seed, passes=2), state=FromAveragesState),
     "abinitio": Case(make=_abinitio, state=AbinitioState),

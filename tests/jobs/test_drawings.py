@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vitreous.jobs.report.axes import axis, frequency_axis, number
 from vitreous.jobs.report.charts import Curve, curves, histogram, scatter, stacked
-from vitreous.jobs.report.images import GROUND, fourier_crop, low_pass, png, show
+from vitreous.pictures import GROUND, fourier_crop, low_pass, png, show
 
 numbers = st.floats(-1e9, 1e9, allow_nan=False)
 

@@ -28,10 +28,12 @@ REFINE_NOISY = [
     (19, 20.0, 0, 0, False, 1.38), (19, 20.0, 0, 0, True, 4.65), (24, 20.0, 0, 0, True, 5.57),
 ]  # fmt: skip
 REFINE_NOISY_AFTER_S = 5.0
-# 5,000 particles in 50 classes: rings, seconds.
+# 5,000 particles in 50 classes: rings, resolved ones, share of particles that changed class, seconds. Pixels allow 31.
 CLASS2D = [
-    (5, 0.91), (5, 0.35), (5, 0.27), (5, 0.31), (6, 0.36), (6, 0.37), (6, 0.29), (6, 0.31), (7, 0.39), (8, 0.39),
-    (8, 0.47), (8, 0.41), (9, 0.64), (10, 1.38), (11, 1.4), (12, 1.18), (13, 1.32), (14, 1.09), (15, 1.49),
+    (5, 5, 1.0, 0.91), (5, 5, 0.48, 0.35), (5, 5, 0.76, 0.27), (5, 5, 0.41, 0.31), (6, 6, 0.35, 0.36),
+    (6, 6, 0.31, 0.37), (6, 6, 0.16, 0.29), (6, 6, 0.10, 0.31), (7, 7, 0.148, 0.39), (8, 8, 0.22, 0.39),
+    (8, 8, 0.154, 0.47), (8, 8, 0.07, 0.41), (9, 9, 0.07, 0.64), (10, 10, 0.06, 1.38), (11, 11, 0.05, 1.4),
+    (12, 12, 0.04, 1.18), (13, 13, 0.035, 1.32), (14, 13, 0.032, 1.09), (15, 13, 0.024, 1.49),
 ]  # fmt: skip
 CLASS2D_AFTER_S = 5.0
 
@@ -96,21 +98,50 @@ def test_a_search_that_helps_is_foreseen_for_all_particles():
     assert helped - in_vain == pytest.approx(more, rel=0.01)
 
 
-def test_classification():
-    infos = [
-        {"iteration": i + 1, "rings": rings, "seconds": seconds, "batch_size": 4750}
-        for i, (rings, seconds) in enumerate(CLASS2D)
+def of_class2d(rows):
+    names = ("rings", "resolved_rings", "changed_fraction", "seconds")
+    made = [
+        {"iteration": i + 1, "batch_size": 4750, **dict(zip(names, row, strict=True))} for i, row in enumerate(rows)
     ]
+    return [{**row, "converged": row["changed_fraction"] < 0.03} for row in made]
+
+
+def test_classification_ends_long_before_the_most_passes_and_before_nyquist():
     found = ratios(
-        infos, CLASS2D_AFTER_S, lambda done: forecast_class2d(done, passes=25, most_rings=28, particles=4750)
+        of_class2d(CLASS2D),
+        CLASS2D_AFTER_S,
+        lambda done: forecast_class2d(done, passes=60, most_rings=31, particles=4750),
     )
-    assert 0.5 < min(found) < max(found[:-2]) < 2.0  # six passes before the most that there may be, it has converged
+    assert len(found) > 8
+    assert 0.5 < min(found) < max(found) < 2.0
+
+
+def class2d_left(rows, passes=60, most_rings=31):
+    return forecast_class2d(of_class2d(rows), passes=passes, most_rings=most_rings, particles=4750)
+
+
+def test_a_classification_that_has_converged_has_its_end_before_it_alone():
+    """A pass takes 1 s; the end takes about four of them."""
+    waits = [(14, 12, 0.05, 1.0), (14, 12, 0.04, 1.0)]
+    ended = class2d_left([*waits, (14, 12, 0.02, 1.0)])
+    assert ended == pytest.approx(4.0)
+    assert class2d_left([*waits, (14, 12, 0.04, 1.0)]) == pytest.approx(ended + 3.0)  # it has waited for three
+
+
+def test_rings_that_are_not_resolved_are_the_last_ones():
+    """Two rings of which the first has not been resolved: the end is near, however many the pixels allow."""
+    resolved = class2d_left([(13, 13, 0.1, 1.0)])
+    assert class2d_left([(13, 12, 0.1, 1.0)]) < resolved
+    assert class2d_left([(13, 12, 0.1, 1.0)], most_rings=60) == class2d_left([(13, 12, 0.1, 1.0)])
+    assert class2d_left([(13, 13, 0.1, 1.0)], passes=2) == pytest.approx(1.0 + 4.0)  # no more passes than there may be
 
 
 @pytest.mark.parametrize("batch", [500, 4000])
 def test_more_particles_in_later_passes_are_foreseen(batch):
-    info = {"iteration": 5, "rings": 12, "seconds": 1.0, "batch_size": batch}
-    left = forecast_class2d([info], passes=25, most_rings=12, particles=4000)
+    info = {"iteration": 5, "rings": 12, "resolved_rings": 12, "seconds": 1.0, "batch_size": batch}
+    left = forecast_class2d(
+        [{**info, "changed_fraction": 0.1, "converged": False}], passes=60, most_rings=31, particles=4000
+    )
     later = 4000 / batch
-    assert left < 25 * later
-    assert left > (5 if batch == 500 else 10) * later
+    assert left < 20 * later  # seven passes, and the end
+    assert left > (5 if batch == 500 else 8) * later

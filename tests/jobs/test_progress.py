@@ -2,7 +2,12 @@
 
 import io
 import json
+import sys
+from types import ModuleType
 
+from rich.console import Console
+
+from vitreous.jobs import progress
 from vitreous.jobs.progress import describe_duration, describe_step, reporting
 
 INFO = {"iteration": 2, "resolution_A": 24.13, "changed_fraction": 0.123, "seconds": 4.2}
@@ -95,3 +100,45 @@ def test_durations():
 
 def test_missing_figures_are_left_out():
     assert describe_step({"iteration": 1, "resolution_A": None}) == ""
+
+
+class _Seen:
+    """What a notebook was shown, one after the other."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def display(self, html: str) -> None:
+        self.shown.append(html)
+
+    update = display
+
+
+def test_a_call_in_a_notebook_has_a_bar_after_two_seconds_that_goes_at_the_end(monkeypatch):
+    seen, clock = _Seen(), [0.0]
+    display = ModuleType("IPython.display")
+    display.HTML, display.DisplayHandle = str, lambda: seen  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    notebook = lambda **options: Console(**options, force_jupyter=not options.get("quiet"))  # noqa: E731
+    monkeypatch.setattr(progress, "Console", notebook)
+    with progress.watching("working", total=4, now=lambda: clock[0]) as reporter:
+        clock[0] = 1.0
+        reporter.within(0.5)
+        assert seen.shown == []
+        clock[0] = 3.0
+        reporter.step({"iteration": 1})
+        reporter.within(0.5)
+    assert seen.shown[0] == seen.shown[-1] == ""
+    assert any("working <progress" in html for html in seen.shown)
+
+
+def test_a_call_is_silent_where_nobody_looks_and_where_it_is_to_be(capsys, monkeypatch):
+    with progress.watching("working", total=2) as reporter:
+        assert reporter.move is None  # neither a terminal nor a notebook
+        reporter.say("a sentence")
+        reporter.step({"iteration": 1})
+    monkeypatch.setattr(progress, "Console", lambda **options: Console(**options, force_terminal=True))
+    with progress.watching("working", total=2, quiet=True) as reporter:
+        assert reporter.move is None
+    assert capsys.readouterr() == ("", "")

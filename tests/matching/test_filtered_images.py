@@ -62,7 +62,7 @@ def test_a_classification_claims_no_more_than_images_hold(tmp_path, high_pass_A)
 def test_no_method_prepares_rings_beyond_the_limit(tmp_path, prepare, settings):
     particles = read(tmp_path, views(40.0))
     run = prepare(particles, settings)
-    assert run.preparation.finest_A == particles.finest_A
+    assert run.laid.preparation.finest_A == particles.finest_A
     assert run.data.basis.window_px * run.data.pixel_size_A / run.data.basis.rings >= 0.99 * particles.finest_A
 
 

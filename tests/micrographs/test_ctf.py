@@ -205,3 +205,5 @@ def test_what_cannot_be_looked_at_is_refused():
         EstimateCTF(phase_shift=True, phase_shift_deg=90.0)
     with pytest.raises(ValueError, match="amplitude_contrast: expected a fraction"):
         Microscope(voltage_kV=300.0, cs_mm=2.7, amplitude_contrast=1.5)
+    with pytest.raises(ValueError, match="voltage_kV: expected kilovolts"):
+        Microscope(voltage_kV=300000.0, cs_mm=2.7)

@@ -44,8 +44,14 @@ def true_map(box_px: int = BOX, pixel_A: float = PIXEL_A) -> Volume:
     return Volume(data=phantom(box_px, pixel_A, "small").numpy(), pixel_size_A=pixel_A)
 
 
-def scene(n: int, snr: float, seed: int = 0, *, signal: bool = True) -> Scene:
-    """n particles with astigmatic CTFs, uniform views, origins of 4 A and white noise; signal False: noise alone."""
+def scene(
+    n: int, snr: float, seed: int = 0, *, signal: bool = True, volume: Volume | None = None, lacking: bool = False
+) -> Scene:
+    """n particles with astigmatic CTFs, uniform views, origins of 4 A and white noise; signal False: noise alone.
+
+    volume: another map than that of all scenes, on their grid; lacking: the map lacks what is within 20 A of a point
+    that is 25 A from its centre.
+    """
     rng = np.random.default_rng(seed)
     rotations = random_rotations(n, seed=seed)
     origin = rng.normal(0, 4.0, (n, 2))
@@ -60,7 +66,11 @@ def scene(n: int, snr: float, seed: int = 0, *, signal: bool = True) -> Scene:
         phase_shift_deg=np.zeros(n),
         b_factor_A2=np.zeros(n),
     )
-    volume = true_map()
+    volume = volume or true_map()
+    if lacking:
+        z, y, x = (np.indices(volume.data.shape) - BOX // 2) * PIXEL_A
+        away = 1 / (1 + np.exp((20.0 - np.sqrt((x - 25.0) ** 2 + y**2 + z**2)) / 2.0))
+        volume = volume.with_data((volume.data * away).astype(np.float32))
     slices = central_slices(prepare_volume(torch.from_numpy(volume.data)), rotations.float(), BOX)
     moved = slices * ctf_2d(ctf, BOX, PIXEL_A) * shift_phase(torch.from_numpy(-origin / PIXEL_A).float(), BOX)
     clean = centred_irfft2(moved, BOX).numpy()

@@ -7,20 +7,26 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from vitreous.iterate import run
 from vitreous.matching import Rows, best
 from vitreous.mixtures import Mixture, project
 from vitreous.randomness import torch_generator
 from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 from vitreous.structures.from_averages import (
+    CONTROLS,
     METHODS,
     AllMethods,
+    ClusteredLines,
     CommonLines,
     Fit,
     ProjectionMatching,
     Ransac,
     model_from_averages,
+    prepare_algorithm,
     prepare_views,
 )
+from vitreous.structures.from_averages.algorithm import RANDOM, SCRAMBLED
+from vitreous.structures.from_averages.clustered_lines import clustered_lines, clusters_of
 from vitreous.structures.from_averages.common_lines import common_lines
 from vitreous.structures.from_averages.fitting import agreement, energy_at, map_of, polish, search, slices_along
 from vitreous.structures.from_averages.lines import correlation_tables, pair_lines, polar_lines
@@ -30,6 +36,8 @@ from vitreous.structures.from_averages.projection_matching import (
     projection_matching,
     rings_of_pass,
 )
+from vitreous.structures.from_averages.quasi_newton import Joint
+from vitreous.structures.from_averages.quasi_newton import ascend as ascend_together
 from vitreous.structures.from_averages.ransac import spread_subset
 from vitreous.structures.from_averages.score import held_out, score_of
 from vitreous.structures.from_averages.significant import significant_choice
@@ -331,3 +339,80 @@ def test_settings_refuse_what_cannot_work():
         CommonLines(symmetry="D2", solver="robust")
     with pytest.raises(ValueError, match=r"most: expected at least fewest \(4\), found 3"):
         Ransac(most=3)
+
+
+@pytest.mark.parametrize("group", ["C1", "C3"])
+def test_the_gradient_of_the_joint_cost_is_that_of_finite_differences(group):
+    """In a random direction of voxels alone, of rotations alone and of shifts alone, away from the start."""
+    images, rotations = averages(6, group=group)
+    views = prepare_views(images, PIXEL_A, symmetry=group)
+    joint = Joint.at(views, Fit(rotation=rotations, origin_A=-views.moved_A), 4)
+    rng = np.random.default_rng(2)
+    at = joint.origin()
+    at[-30:] += rng.normal(0, 0.1, 30)
+    with torch.no_grad():  # as in a job
+        value, gradient = joint.cost(at)
+    assert 0 < value < 1
+    voxels = len(at) - 30
+    for part in (slice(0, voxels), slice(voxels, voxels + 18), slice(voxels + 18, None)):
+        direction = np.zeros_like(at)
+        direction[part] = rng.normal(size=len(at[part]))
+        step = 3e-3 / np.abs(direction).max()  # single precision: smaller steps are lost in rounding
+        numeric = (joint.cost(at + step * direction)[0] - joint.cost(at - step * direction)[0]) / (2 * step)
+        assert gradient @ direction == pytest.approx(numeric, rel=0.05, abs=1e-5)
+
+
+def test_quasi_newton_lowers_the_cost_and_mends_poses_that_are_a_little_wrong(scene):
+    views, rotations = scene
+    turns = Rotation.from_rotvec(np.random.default_rng(3).normal(0, 0.1, (N, 3))).as_matrix()
+    wrong = Fit(rotation=rotations @ turns, origin_A=-views.moved_A)
+    joint = Joint.at(views, wrong, 6)
+    found, cost = ascend_together(views, wrong, 6, 25)
+    assert cost < 0.9 * joint.cost(joint.origin())[0]
+    near = [compare_poses(one.rotation, rotations, group=ONE, within_deg=5.0).fraction for one in (wrong, found)]
+    assert near[1] > near[0] + 0.2
+    np.testing.assert_allclose(found.rotation @ found.rotation.swapaxes(1, 2), np.tile(np.eye(3), (N, 1, 1)), atol=1e-9)
+
+
+def test_models_that_agree_fall_into_one_cluster_whatever_their_hand_and_frame():
+    true, other = (random_rotations(16, seed=seed).numpy() for seed in (1, 2))
+    rng = np.random.default_rng(0)
+
+    def seen(poses):
+        flip = np.diag([1.0, 1.0, -1.0])
+        frame = random_rotations(1, seed=int(rng.integers(1000)))[0].numpy()
+        hand = flip @ poses @ flip if rng.random() < 0.5 else poses
+        return frame @ hand @ Rotation.from_rotvec(rng.normal(0, 0.05, (16, 3))).as_matrix()
+
+    models = [seen(true) if i % 2 else seen(random_rotations(16, seed=50 + i).numpy()) for i in range(8)]
+    models[0], models[2] = seen(other), seen(other)
+    clusters = [set(members.tolist()) for members in clusters_of(models, ONE, 15.0)]
+    assert clusters[0] == {1, 3, 5, 7}
+    assert clusters[1] == {0, 2}
+    assert [len(one) for one in clusters[2:]] == [1, 1]
+
+
+def test_clustered_lines_find_the_views_of_clean_averages(scene):
+    views, rotations = scene
+    settings = ClusteredLines(restarts=1, models=4, refined=1, passes=2)
+    found = clustered_lines(views, settings, 1, 0).rotation
+    assert right(found, rotations) >= 0.85
+    np.testing.assert_array_equal(clustered_lines(views, settings, 1, 0).rotation, found)
+
+
+def test_right_averages_in_random_orientations_are_chance_and_score_nothing(scene):
+    """They have the outline of the particle, which scrambled averages have not: wrong models are measured by them."""
+    images, rotations = averages()
+    settings = CommonLines(restarts=2, polish_rounds=3)
+    algorithm, views, _ = prepare_algorithm(images, PIXEL_A, settings)
+    result, state = run(algorithm, seed=0)
+    controls = [one for one in state.fits if one.method == RANDOM]
+    assert len(controls) == CONTROLS
+    assert len(state.fits) == CONTROLS + 1 + settings.restarts
+    chance = max(float(one.held_out.mean()) for one in state.fits if one.method == RANDOM or one.start == SCRAMBLED)
+    wrong = score_of(held_out(views, Fit.at(random_rotations(N, seed=11).numpy()), 0), np.full(N, chance))
+    assert wrong.score < 0.15
+    best = result.chosen
+    assert best.score.score == pytest.approx((best.score.correlation - chance) / (1 - chance))
+    assert right(best.rotation, rotations) >= 0.9
+    assert best.score.score > 0.4

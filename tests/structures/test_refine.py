@@ -11,12 +11,14 @@ from scipy.spatial.transform import Rotation
 from vitreous.iterate import state_from_arrays, state_to_arrays
 from vitreous.particles import Volume
 from vitreous.quality import compare_maps, resolution_at, shell_correlation
+from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.abinitio import Abinitio, abinitio
 from vitreous.structures.refine import Refine, prepare_refinement, refine
 from vitreous.structures.refine.final import _postprocessed
+from vitreous.structures.refine.start import SHARED_A, initial_rings
 from vitreous.structures.refine.state import RefineState
-from vitreous.volumes import postprocess, spherical_mask
+from vitreous.volumes import RingPoints, postprocess, slice_power, spherical_mask
 
 SETTINGS = Refine(particle_diameter_A=DIAMETER_A, folds=6, initial_lowpass_A=35.0)
 
@@ -110,6 +112,42 @@ def test_a_reference_on_another_grid_without_poses(made):
     assert (error < 10).mean() > 0.95
 
 
+def test_of_a_finer_reference_the_halves_share_20_A(made):
+    """The second half begins without what is finer: what halves have in common there is in the particles."""
+    start = {"reference": made.map, "poses": made.truth, "threads": 1}
+    run = prepare_refinement(made.particles, replace(SETTINGS, initial_lowpass_A=12.0), **start)
+    with torch.no_grad():
+        work = run.work(run.algorithm.init(0))
+    first, second = (work.initial_of(fold) for fold in work.folds[:2])
+    points = RingPoints(basis=work.data.basis.truncated(initial_rings(work.data, 12.0)))
+    power = [slice_power(volume, points, random_rotations(20, seed=1)).numpy() for volume in (first, second)]
+    shared = initial_rings(work.data, SHARED_A)
+    np.testing.assert_allclose(power[1][: shared - 1], power[0][: shared - 1], rtol=1e-5)
+    assert power[1][shared + 1 :].max() == 0.0 < power[0][shared + 1 :].min()
+    coarse = prepare_refinement(made.particles, SETTINGS, **start)
+    with torch.no_grad():
+        work = coarse.work(coarse.algorithm.init(0))
+    assert work.initial_of(work.folds[0]) is work.initial_of(work.folds[1])
+
+
+def test_nothing_is_claimed_of_a_ball():
+    """A hollow ball, refined against a map that has it and something inside, which no particle shows.
+
+    Both halves come to what they began with, and the ball makes it strong: they agree, in views that nobody has.
+    """
+    true = true_map()
+    axis = PIXEL_A * (np.arange(true.box_px) - true.box_px // 2)
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    ball = np.exp(-0.5 * ((radius - 45.0) / 6.0) ** 2).astype(np.float32)
+    ball *= true.data.std() / ball.std()
+    particles = scene(200, snr=1.0, seed=8, volume=true.with_data(ball)).particles
+    reference = true.with_data(ball + true.data)
+    found = refine(particles, SETTINGS, reference=reference, folds=4, iterations=2, threads=1)
+    assert found.in_sphere.certain_resolution_A < 25.0  # the halves do agree
+    assert found.same_view < 2 / 3
+    assert found.resolution_A == np.inf
+
+
 def test_nothing_is_claimed_for_noise():
     """Noise aligned to a reference reproduces it in both halves; particles fit the other half's map no better than
     noise.
@@ -179,6 +217,16 @@ def test_a_run_goes_on_from_any_state_with_the_same_bits(made):
             resumed, _ = again.step(resumed)
     for name, value in state_to_arrays(states[3]).items():
         assert np.array_equal(value, state_to_arrays(resumed)[name]), name
+
+
+def test_a_run_that_ends_just_as_more_rings_are_prepared_is_finished(made):
+    settings = replace(SETTINGS, iterations=1)
+    algorithm = prepare_refinement(made.particles, settings, poses=made.start(5.0, 3.0), threads=1).algorithm
+    with torch.no_grad():
+        state, _ = algorithm.step(algorithm.init(0))
+        widened = algorithm.finalise(replace(state, inserted_rings=0))  # as it is left where the room has grown
+    assert widened.found_signal
+    assert np.isfinite(widened.resolution_A)
 
 
 def test_threads_change_no_bit(made):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vitreous.matching import Alignments
+from vitreous.words import brief
 
 __all__ = ["Class2DResult"]
 
@@ -16,6 +17,8 @@ class Class2DResult:
     n particles, K classes, L box, F = L // 2 + 1 Fourier shells. Arrays are NumPy, on the CPU.
     Particles that were refused (NaN, constant, unreadable) have ``class_number`` 0 and ``weight`` 0.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float
     particle_diameter_A: float

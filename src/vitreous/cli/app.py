@@ -21,7 +21,7 @@ from vitreous.cli import relion
 from vitreous.cli.handed_over import hand_over
 from vitreous.jobs.tasks.table import TASKS, task_of
 from vitreous.version import __version__
-from vitreous.words import SaidElsewhereError, first_process, printable
+from vitreous.words import SaidElsewhereError, american, first_process, printable
 
 __all__ = ["app", "main"]
 
@@ -57,6 +57,8 @@ COMMANDS = {**{name: entry.help for name, entry in TASKS.items()}, **OTHERS}
 for _name, _help in COMMANDS.items():
     _module = "commands" if _name in TASKS else _name
     app.command(f"vitreous.cli.{_module}:{_name}", name=_name, help=_help)
+    if american(_name) != _name:
+        app.command(f"vitreous.cli.{_module}:{_name}", name=american(_name), help=_help, show=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from cyclopts import Group, Parameter, Token
 
 from vitreous.jobs.task import words_of
+from vitreous.words import american
 
 __all__ = [
     "memory_bytes",
@@ -61,11 +62,12 @@ def option(
 ) -> Parameter:
     """What cyclopts is told about a field of a dataclass."""
     long, several = f"--{f.name.replace('_', '-')}", isinstance(f.default, tuple)
+    spelt = tuple(dict.fromkeys((long, american(long))))
     return Parameter(
-        name=(long, *aliases.get(f.name, ())),
+        name=(*spelt, *aliases.get(f.name, ())),
         group=group,
         help=help,
-        negative=f"--no-{long[2:]}" if f.default is True else "",
+        negative=[f"--no-{name[2:]}" for name in spelt] if f.default is True else "",
         consume_multiple=several or None,
         converter=CONVERTERS.get(hint),
         show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
@@ -86,8 +88,9 @@ def options_from_methods(
 
     def option(name: str) -> Parameter:
         defaults = _defaults_of_methods(methods, name)
+        long = f"--{name.replace('_', '-')}"
         return Parameter(
-            name=(f"--{name.replace('_', '-')}", *aliases.get(name, ())),
+            name=(*dict.fromkeys((long, american(long))), *aliases.get(name, ())),
             group=group,
             help=texts.get(name),
             converter=CONVERTERS.get(hints[name]),

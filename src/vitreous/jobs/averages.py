@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -23,15 +23,19 @@ FEW, MOST = 200, 1000  # images: so many with micrographs, or of any kind, are n
 REFERENCE = "rlnReferenceImage"  # names the average in a table of classes
 
 
-def find_averages(path: str | Path) -> Path:
+@overload
+def find_averages(path: ParticleSet) -> ParticleSet: ...
+@overload
+def find_averages(path: str | Path) -> Path: ...
+def find_averages(path: str | Path | ParticleSet) -> Path | ParticleSet:
     """The file that names the averages: ``path`` itself, or what stands for it in the folder of a job.
 
     In the folder of a 2D classification these are its deconvolved averages, where there are some, the selected classes,
     or all. Raises JobFolderError, which says what to do, for any other folder.
     """
+    if isinstance(path, ParticleSet) or not Path(path).is_dir():
+        return path if isinstance(path, ParticleSet) else Path(path)
     path = Path(path)
-    if not path.is_dir():
-        return path
     found = next((path / name for name in (DECONVOLVED, *CLASSES) if (path / name).is_file()), None)
     if found is not None:
         return found
@@ -42,7 +46,7 @@ def find_averages(path: str | Path) -> Path:
 
 
 def read_averages(
-    path: Path, *, project: str | Path | None = None, pixel_size_A: float | None = None
+    path: Path | ParticleSet, *, project: str | Path | None = None, pixel_size_A: float | None = None
 ) -> tuple[ParticleSet, np.ndarray, list[str]]:
     """(averages without those of one value everywhere, their pixels (n, L, L), notes on what was left out).
 
@@ -51,8 +55,8 @@ def read_averages(
 
     Raises ValueError where none is left, and what :func:`vitreous.particles.read_particles` does.
     """
-    table = _table_of_classes(path)
-    if table is None:
+    table = None if isinstance(path, ParticleSet) else _table_of_classes(path)
+    if isinstance(path, ParticleSet) or table is None:
         found = read_particles(path, project=project, pixel_size_A=pixel_size_A)
     else:
         found = _named_by(table, path, project, pixel_size_A)
@@ -82,8 +86,10 @@ def refuse_particles(averages: ParticleSet) -> None:
     )
 
 
-def refuse_averages(path: Path) -> None:
+def refuse_averages(path: Path | ParticleSet) -> None:
     """ValueError for class averages, where particles are expected: a table of them, or a folder of deconvolved ones."""
+    if isinstance(path, ParticleSet):
+        return
     table = _table_of_classes(path)
     if table is None and not (path / DECONVOLVED).is_file():
         return

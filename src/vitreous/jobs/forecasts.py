@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from vitreous.matching.schedule import AHEAD, FIRST_RINGS, SETTLED
+
 __all__ = ["forecast_class2d", "forecast_refine", "passes_at_rings", "seconds_of"]
 
 Info = Mapping[str, Any]
@@ -18,11 +20,12 @@ Work = tuple[float, float]  # seconds of a pass, and its cost in units of the me
 
 RECENT = 3  # passes that say what a unit takes, the one in the middle: now and then the machine does something else
 CLASS2D_RECENT = 4  # of a classification, where passes over all classes and over some of them take turns
-CLASS2D_STAY, CLASS2D_SETTLED = 3, 8  # passes at one number of rings; rings from which one pass suffices
+CLASS2D_STAY, CLASS2D_SETTLED = 3, 10  # passes at one number of rings; rings from which one pass suffices
+CLASS2D_AWAY = 0.4  # of the logarithm of (rings that the pixels allow / rings in use): where the averages end
+CLASS2D_LAST = 2  # passes at the last rings
 CLASS2D_PRUNED = 11  # rings from which the coarse pass and sharp posteriors make up for finer grids
 CLASS2D_GROWTH = 1.25  # of the particles in a pass
-CLASS2D_PASSES = 0.75  # of the passes that there may still be
-CLASS2D_END = 3.0  # final pass, test with noise, averages from the original pixels: in passes over all particles
+CLASS2D_END = 4.0  # final pass, test with noise, averages from the original pixels: in passes over all particles
 REFINE_GROWTH, REFINE_GROWS = 5, 2  # rings of a pass more than in the last one, and in how many passes
 REFINE_LOCAL, REFINE_LAST = 1, 2  # passes at the last rings before a sample looks at all views; that spread, after all
 REFINE_SPREAD = 2.5  # of a pass that spreads particles over their posteriors, in local ones
@@ -32,18 +35,40 @@ REFINE_SEARCH = 8.0  # of a pass in which all particles look at all views, in lo
 
 
 def forecast_class2d(infos: Sequence[Info], *, passes: int, most_rings: int, particles: int) -> float:
-    """passes: the most that there may be, which classifications come near; most_rings: that the pixels allow."""
+    """passes: the most that there may be; most_rings: that the pixels allow."""
     last = infos[-1]
-    rings, here, batch = int(last["rings"]), passes_at_rings(infos), float(last["batch_size"])
-    to_come = []
-    for _ in range(passes - int(last["iteration"])):
-        stay = CLASS2D_STAY if rings < CLASS2D_SETTLED else 1
-        rings, here = (rings + 1, 1) if here >= stay and rings < most_rings else (rings, here + 1)
+    rings, batch, to_come = int(last["rings"]), float(last["batch_size"]), []
+    for rings in _class2d_rings(infos, most_rings)[: max(passes - int(last["iteration"]), 0)]:
         batch = min(float(particles), batch * CLASS2D_GROWTH)
         to_come.append(_class2d_units(rings, batch))
     end = CLASS2D_END * _class2d_units(rings, particles)
     done = [(i["seconds"], _class2d_units(i["rings"], i["batch_size"])) for i in infos]
-    return seconds_of(done, [CLASS2D_PASSES * sum(to_come), end], recent=CLASS2D_RECENT)
+    return seconds_of(done, [*to_come, end], recent=CLASS2D_RECENT)
+
+
+def _class2d_rings(infos: Sequence[Info], most_rings: int) -> list[int]:
+    """Rings of the passes to come, as :class:`vitreous.matching.March` usually goes.
+
+    Rings grow as far as the averages resolve, which is mostly well before the pixels end, and passes end when classes
+    have settled there. Where that is nobody knows before a ring is not resolved; until then it is guessed. Classes that
+    do not settle are expected to take as long again as they have.
+    """
+    last = infos[-1]
+    if last["converged"]:
+        return []
+    rings, resolved, here = int(last["rings"]), int(last["resolved_rings"]), passes_at_rings(infos)
+    limit = min(max(resolved + AHEAD, FIRST_RINGS), most_rings)
+    if resolved >= rings:
+        limit = max(limit, round(rings * (most_rings / rings) ** CLASS2D_AWAY))
+    if rings >= limit:
+        return [rings] * max(here, CLASS2D_LAST)
+    stay = 0 if last["changed_fraction"] < SETTLED else max(_class2d_stay(rings) - here, 0)
+    grown = [r for r in range(rings + 1, limit + 1) for _ in range(_class2d_stay(r))]
+    return [*[rings] * stay, *grown, *[limit] * CLASS2D_LAST]
+
+
+def _class2d_stay(rings: int) -> int:
+    return CLASS2D_STAY if rings < CLASS2D_SETTLED else 1
 
 
 def _class2d_units(rings: int, batch: float) -> float:

@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from vitreous.mixtures import (
 from vitreous.particles import ParticleSet
 from vitreous.quality import warn_if_one_view
 from vitreous.randomness import generator
+from vitreous.rotations import symmetry_matrices
 from vitreous.structures.from_averages import (
+    CONTROLS,
     AllMethods,
     Fit,
     FromAverages,
@@ -59,7 +62,7 @@ def prepare_from_averages(
     algorithm, views, methods = prepare_algorithm(
         images.astype(np.float32), found.pixel_size_A, settings, others=others
     )
-    starts = sum(settings.restarts + one.by_chance for one in methods)
+    starts = CONTROLS + sum(settings.restarts + one.by_chance for one in methods)
     box, pixel = found.box_px, found.pixel_size_A
     return Prepared(
         settings=settings,
@@ -85,11 +88,24 @@ def _measured(algorithm: Algorithm[FromAveragesState, FromAveragesResult]) -> Ca
 
     def step(state: FromAveragesState) -> tuple[FromAveragesState, Mapping[str, Any]]:
         before = time.process_time()
+        _forget_peak()
         following, info = algorithm.step(state)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return following, {**info, "cpu_s": round(time.process_time() - before, 2), "peak_MB": round(peak)}
+        return following, {**info, "cpu_s": round(time.process_time() - before, 2), "peak_MB": round(_peak_MB())}
 
     return step
+
+
+def _forget_peak() -> None:
+    """Where the system can do so, what the process has taken before does not count any more."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_MB() -> float:
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    kept = [line for line in lines if line.startswith("VmHWM:")]
+    return int(kept[0].split()[1]) / 1024 if kept else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _remark(info: Mapping[str, Any]) -> str:
@@ -128,7 +144,8 @@ def _write(
 ) -> Outcome:
     correlation = write_initial(folder, result.model, averages, images)  # type: ignore[arg-type]
     costs = costs_of(read_history(folder))
-    write_methods(folder, result.methods, result.best, images, averages.pixel_size_A, costs)
+    group = symmetry_matrices(settings.symmetry).double().numpy()
+    write_methods(folder, result.methods, result.best, images, averages.pixel_size_A, costs, group)
     figures, against = compare(folder, result.model.mean)
     views = warn_if_one_view(images, result.model.rotations, settings.symmetry)
     doubtful = _not_to_be_trusted(result, views)
@@ -169,7 +186,7 @@ def _not_to_be_trusted(result: FromAveragesResult, views: str | None) -> list[st
     if views is not None:
         found.append("the structure (all views are from one direction)")
     if not best.score.claimed:
-        found.append("the model (it predicts averages no better than scrambled ones are predicted)")
+        found.append("the model (it predicts averages no better than chance does)")
     others = [one.beyond_chance for i, one in enumerate(best.agreements) if i != best.best]
     if not others:
         found.append("the model (a single restart: none could agree)")

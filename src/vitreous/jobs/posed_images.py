@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import ParticleSet, read_particles
+from vitreous.particles import Given, ParticleSet, read_particles
 from vitreous.quality import UnseenCone
 from vitreous.rotations import euler_to_matrix
 
@@ -44,12 +44,12 @@ class PosedImages:
         """The images with their table. Raises JobFolderError for a folder of something else."""
         path = file_with_poses(self.images)
         particles = read_particles(path, project=self.project, pixel_size_A=self.pixel_size_A)
-        return posed_rows(particles) if self.images.is_dir() else particles
+        return posed_rows(particles) if path is not self.images else particles
 
 
-def file_with_poses(path: Path) -> Path:
+def file_with_poses(path: Given) -> Given | Path:
     """A file as it is; of the folder of a job the file with poses. JobFolderError where there is none."""
-    if not path.is_dir():
+    if isinstance(path, ParticleSet) or not path.is_dir():
         return path
     for name in WITH_POSES:
         if (path / name).is_file():

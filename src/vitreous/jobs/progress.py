@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, TextIO
@@ -11,10 +11,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitreous.jobs.history import to_json
+from vitreous.jobs.notebook import notebook_bar
 from vitreous.words import printable
 
-__all__ = ["Forecast", "Reporter", "describe_bytes", "describe_duration", "describe_step", "follow", "reporting"]
+__all__ = [
+    "Forecast",
+    "Reporter",
+    "describe_bytes",
+    "describe_duration",
+    "describe_step",
+    "follow",
+    "reporting",
+    "watching",
+]
 
+PATIENCE_S = 2.0  # before a call in Python shows a bar
 Forecast = Callable[[Sequence[Mapping[str, Any]]], float]  # what every step has said -> seconds left after the last
 
 
@@ -145,6 +156,52 @@ def reporting(
                 bar.update(task, figures=figures)
 
         yield replace(reporter, move=move)
+
+
+@contextmanager
+def watching(
+    title: str,
+    *,
+    total: int,
+    forecast: Forecast | None = None,
+    quiet: bool = False,
+    now: Callable[[], float] = perf_counter,
+) -> Iterator[Reporter]:
+    """A reporter for a call in Python: a bar that appears after two seconds and goes at the end, and no sentences.
+
+    It is there on a terminal and in a notebook; elsewhere, and where it is to be ``quiet``, there is nothing.
+    """
+    clock = _Clock(first=0, done=0, now=now, forecast=forecast, steps=[])
+    reporter = Reporter(console=Console(quiet=True), json_stream=None, total=total, clock=clock)
+    console = Console(stderr=True)
+    if quiet or not (console.is_terminal or console.is_jupyter):
+        yield reporter
+        return
+    with ExitStack() as showing:
+        start = now()
+        show: Callable[[float, str], None] | None = None
+
+        def move(done: float, left: str, figures: str | None) -> None:
+            nonlocal show
+            if show is None and now() - start < PATIENCE_S:
+                return
+            show = show or showing.enter_context(notebook_bar(title) if console.is_jupyter else _bar(title, console))
+            show(done / max(total, 1), left)
+
+        yield replace(reporter, move=move)
+
+
+@contextmanager
+def _bar(title: str, console: Console) -> Iterator[Callable[[float, str], None]]:
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=1.0, left="")
+        yield lambda share, left: bar.update(task, completed=share, left=left)
 
 
 def follow(reporter: Reporter) -> Callable[[int, int, str], None]:

@@ -1,6 +1,6 @@
 """The frame of every job: folder, lock, records, resume, progress, files, report, closing words.
 
-Only here, and only in ``_in_folder``, ``_iterate`` and ``tell``, does a job touch its folder and the screen. Of several
+Only here, and only in ``in_folder``, ``_iterate`` and ``tell``, does a job touch its folder and the screen. Of several
 processes the first one does; the others iterate alongside, and hear from it where to begin and when to stop.
 """
 
@@ -29,7 +29,7 @@ from vitreous.matching.workers import one_thread
 from vitreous.processes import Processes
 from vitreous.words import SaidElsewhereError
 
-__all__ = ["run_task"]
+__all__ = ["Relay", "in_folder", "manifest_of", "resources_for", "run_task"]
 
 STORE_MARK = "made_by_vitreous"
 KEPT_EVERY = 10  # iteration, whose files stay beside the newest ones; of a million particles each has 300 MB
@@ -64,9 +64,9 @@ def run_task(
     Interrupted
         When ``RELION_JOB_ABORT_NOW`` has appeared in the folder.
     """
-    options, path, relay = options or RunOptions(), Path(output), _Relay()
+    options, path, relay = options or RunOptions(), Path(output), Relay()
     with processes_of_this_job() as processes, torch.no_grad(), one_thread():
-        resources = _resources(task, options, path, relay, processes)
+        resources = resources_for(task, options, path, relay, processes)
         prepared = _prepared(task, source, task.settings(settings), resources)
         screen = (*prepared.screen, *(f"note     {text}" for text in (*prepared.notes, *prepared.warnings)))
         method = task.method(prepared.settings)
@@ -79,14 +79,7 @@ def run_task(
         if processes.rank > 0 and not isinstance(prepared, Composed):
             _alongside(prepared, processes)
             return None
-        manifest = new_manifest(
-            task.name,
-            recorded(task, prepared.settings) | recorded_source(source),
-            seed=getattr(prepared.settings, "seed", 0),
-            inputs=prepared.inputs,
-            files=task.files,
-            content=content_of(prepared.inputs, prepared.pixels),
-        )
+        manifest = manifest_of(task, source, prepared)
         if isinstance(prepared, Composed):
             work = partial(_compose, prepared=prepared, options=options, command=command)
         else:
@@ -101,7 +94,7 @@ def run_task(
             )
             work = partial(_iterate, work=within)
         with _others_released(processes):
-            return _in_folder(task, path, manifest, options, command=command, work=work)
+            return in_folder(task, path, manifest, options, command=command, work=work)
 
 
 def _prepared(task: Task[I, C, S, R], source: I, settings: C, resources: Resources) -> Prepared[S, R] | Composed:
@@ -121,7 +114,19 @@ def _prepared(task: Task[I, C, S, R], source: I, settings: C, resources: Resourc
     return prepared
 
 
-def _in_folder(
+def manifest_of(task: Task[I, C, S, R], source: I, prepared: Prepared[S, R] | Composed) -> Manifest:
+    """What ``job.json`` has before the first run."""
+    return new_manifest(
+        task.name,
+        recorded(task, prepared.settings) | recorded_source(source),
+        seed=getattr(prepared.settings, "seed", 0),
+        inputs=prepared.inputs,
+        files=task.files,
+        content=content_of(prepared.inputs, prepared.pixels),
+    )
+
+
+def in_folder(
     task: Task[Any, Any, Any, Any],
     output: Path,
     manifest: Manifest,
@@ -129,11 +134,12 @@ def _in_folder(
     *,
     command: str,
     work: Callable[[Job], str],
+    silent: bool = False,
 ) -> Path:
     """Do ``work``, which returns its closing words, in the folder ``output``; the path of the report.
 
-    A job that has finished before is not done again, but its report is written again. Raises what :func:`open_job`
-    and ``work`` do.
+    A job that has finished before is not done again, but its report is written again. silent: nothing is printed.
+    Raises what :func:`open_job` and ``work`` do.
     """
     try:
         with open_job(output, manifest, command=command, resume=options.resume, overwrite=options.overwrite) as job:
@@ -142,17 +148,19 @@ def _in_folder(
         closing = str(news)
     report = write_page(output, task.page(output))  # after the job has ended, so that the report knows how
     text = f"{closing}\nreport   {report}\nresults  {output / task.results}"
-    tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
+    if not silent:
+        tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
     return report
 
 
 @dataclass
-class _Relay:
+class Relay:
     """Progress of work that is laid out before there is anybody to be told of it."""
 
     to: Progress = field(default=lambda done, total, what: None)
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        """Hand it on."""
         self.to(done, total, what)
 
 
@@ -165,7 +173,7 @@ class _Work:
     screen: tuple[str, ...]
     plan: dict[str, Any]
     options: RunOptions
-    relay: _Relay
+    relay: Relay
     processes: Processes
 
 
@@ -205,9 +213,10 @@ def _others_released(processes: Processes) -> Iterator[None]:
             processes.from_first(None)
 
 
-def _resources(
-    task: Task[Any, Any, Any, Any], options: RunOptions, output: Path, relay: _Relay, processes: Processes
+def resources_for(
+    task: Task[Any, Any, Any, Any], options: RunOptions, output: Path, progress: Progress, processes: Processes
 ) -> Resources:
+    """What a job that works in the folder ``output`` may use; ValueError for what it cannot."""
     if processes.size > 1 and "processes" not in task.uses:
         raise ValueError(f"{task.name} works in one process; start it without torchrun")
     if options.device == "cuda" and "device" not in task.uses:
@@ -219,7 +228,7 @@ def _resources(
         threads=options.threads or max(1, processors() // processes.on_this_machine),
         store=output / STORE,
         processes=processes,
-        progress=relay,
+        progress=progress,
     )
 
 

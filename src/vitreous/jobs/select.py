@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -38,8 +39,15 @@ class SelectResult:
     notes: tuple[str, ...] = ()
 
 
+class _InFolder(Protocol):
+    """A result, by the folder that it is in."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
 def select_particles(
-    job_folder: str | Path,
+    job_folder: str | Path | _InFolder,
     classes: Iterable[int] | None = None,
     min_size: int | None = None,
     worst_resolution_A: float | None = None,
@@ -64,7 +72,8 @@ def select_particles(
     ``class_averages.star`` (the selected classes) and ``backup_selection.star`` (RELION's: one ``rlnSelected`` per
     class); with ``auto`` ``class_selection.star`` (figures and reasons).
 
-    ``job_folder``: of ``class2d``, ``isac`` or ``align``, of RELION or cryoSPARC, or a particle file; ``output``:
+    ``job_folder``: of ``class2d``, ``isac`` or ``align``, of RELION or cryoSPARC, or a particle file, or a result of
+    these functions; ``output``:
     folder for the files, needed where no job of this program made the classes, which then also gets averages from the
     original pixels; ``stability``: folder of a test of stability of these classes; ``settings``: of the choice, where
     they are not those of the job.
@@ -78,7 +87,8 @@ def select_particles(
     """
     at = None if project is None else Path(project)
     files = tuple(map(Path, passthrough))
-    folder = open_classified(job_folder, project=at, passthrough=files)
+    path = job_folder if isinstance(job_folder, str | Path) else job_folder.folder
+    folder = open_classified(path, project=at, passthrough=files)
     out = _output(folder, output)
     if folder.count == 0:
         raise SelectionError(f"{folder.path} has no class: nothing was accepted, and nothing can be selected")
@@ -86,7 +96,7 @@ def select_particles(
     judged: JudgedClasses | None = None
     notes: tuple[str, ...] = ()
     if auto:
-        particles = folder.particles(at, files)
+        particles = folder.particles(at)
         judged, notes = _judged(folder, particles, settings, stability, threads, memory_bytes)
         chosen &= judged.verdicts.kept
         out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +108,7 @@ def select_particles(
         raise SelectionError(_nothing(folder, judged, out))
     outlier = keep & judged.outlier if judged is not None and not keep_outliers else np.zeros(len(keep), bool)
     out.mkdir(parents=True, exist_ok=True)
-    paths = _write(folder, out, keep & ~outlier, chosen, judged, at, files)
+    paths = _write(folder, out, keep & ~outlier, chosen, judged, at)
     words = {} if judged is None else {k + 1: text for k, text in enumerate(judged.verdicts.words) if text}
     return SelectResult(
         classes=tuple(int(k) + 1 for k in np.flatnonzero(chosen)),
@@ -161,7 +171,6 @@ def _write(
     chosen: np.ndarray,
     judged: JudgedClasses | None,
     project: Path | None,
-    passthrough: tuple[Path, ...],
 ) -> dict[str, Path]:
     """The files of the selection; their paths."""
     paths = {name: out / f"{name}.star" for name in ("selected", "excluded", "class_averages")}
@@ -171,7 +180,7 @@ def _write(
         write_star(paths["selected"], {**blocks, name: blocks[name].take(keep)})
         write_star(paths["excluded"], {**blocks, name: blocks[name].take(~keep)})
     else:
-        particles = folder.particles(project, passthrough)
+        particles = folder.particles(project)
         particles.subset(keep).write(paths["selected"])
         paths["excluded"].unlink(missing_ok=True)
         if not keep.all():
@@ -179,7 +188,7 @@ def _write(
     if folder.table is not None:
         write_star(paths["class_averages"], {"": _named(folder, out).take(chosen)})
     elif judged is not None and judged.averages is not None:
-        write_mrc_stack(out / AVERAGES, judged.averages, folder.particles(project, passthrough).pixel_size_A)
+        write_mrc_stack(out / AVERAGES, judged.averages, folder.particles(project).pixel_size_A)
         names = np.array([image_name(int(k), AVERAGES) for k in np.flatnonzero(chosen)])
         numbers = np.flatnonzero(chosen) + 1
         write_star(

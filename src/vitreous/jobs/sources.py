@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS
-from vitreous.particles import Contrast, ParticleSet, judged, read_particles
+from vitreous.particles import Contrast, Given, ParticleSet, judged, read_particles
 
 __all__ = [
     "CTFApplied",
@@ -112,17 +112,17 @@ class _Invertible(Protocol):
 V = TypeVar("V", bound=_Invertible)
 
 
-def classified(particles: Path) -> Path:
+def classified(particles: Given) -> Given | Path:
     """The particle file; in the folder of a ``class2d`` job its ``run_data.star``, of ``isac`` those accepted."""
-    if not particles.is_dir():
+    if isinstance(particles, ParticleSet) or not particles.is_dir():
         return particles
     accounted = particles / ACCOUNTED
     return accounted if accounted.is_file() else particles / CLASSIFIED
 
 
-def inherited(settings: S, path: Path) -> tuple[S, tuple[str, ...]]:
+def inherited(settings: S, particles: Path | ParticleSet) -> tuple[S, tuple[str, ...]]:
     """Settings with what the classification that wrote the file says of its images, and a note on that."""
-    manifest = read_manifest(path.parent)
+    manifest = read_manifest(_path(particles).parent)
     if manifest is None or manifest.task not in INHERITED:
         return settings, ()
     before = manifest.settings
@@ -142,8 +142,13 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def require_signal(path: Path) -> None:
+def _path(particles: Path | ParticleSet) -> Path:
+    return particles.path if isinstance(particles, ParticleSet) else particles
+
+
+def require_signal(particles: Path | ParticleSet) -> None:
     """ValueError for a file of a classification that has found nothing: its classes are aligned noise."""
+    path = _path(particles)
     manifest = read_manifest(path.parent)
     found_none = manifest is not None and manifest.summary.get("found_signal") is False
     if manifest is not None and manifest.task in INHERITED and found_none:

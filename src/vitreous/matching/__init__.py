@@ -41,12 +41,21 @@ from vitreous.matching.restore import (
 )
 from vitreous.matching.rings import RingBasis, from_angles, to_angles
 from vitreous.matching.schedule import CONVERGED, FIRST_RINGS, March, pass_size, ring_limit
-from vitreous.matching.score import ImageTile, Rows, all_norms, best_poses, best_rows, compared_rows, row_maxima
+from vitreous.matching.score import (
+    ImageTile,
+    Rows,
+    all_norms,
+    best_poses,
+    best_rows,
+    compared_rows,
+    reference_maxima,
+    row_maxima,
+)
 from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_rows, plan_search, search_tiles
 from vitreous.matching.similarity import SIMILARITIES, Similarity, similarity_of
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
-from vitreous.matching.table import ScoreTable, score_table
+from vitreous.matching.table import Cell, ScoreTable, score_table
 from vitreous.matching.visit import Match, survey, visit
 
 __all__ = [
@@ -61,6 +70,7 @@ __all__ = [
     "Averages",
     "Balanced",
     "Candidates",
+    "Cell",
     "Choice",
     "Chosen",
     "Dealt",
@@ -123,6 +133,7 @@ __all__ = [
     "plan_search",
     "preparation_for",
     "prepare_particles",
+    "reference_maxima",
     "refine_poses",
     "refined",
     "reflected_rings",

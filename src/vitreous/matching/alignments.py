@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from vitreous.particles import ParticleSet
+from vitreous.words import brief
 
 __all__ = ["Alignments", "turned", "wrapped_deg"]
 
@@ -41,6 +42,8 @@ class Alignments:
     particle: (m,) int64 rows of the particle table; reference: (m,) int64 from 0, -1 where there is none; psi_rad:
     (m,); origin_A: (m, 2) x, y, the shift that centres the image; mirror: (m,) bool.
     """
+
+    __repr__ = brief
 
     particle: np.ndarray
     reference: np.ndarray

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from vitreous.matching.grid import Band, PoseGrid
@@ -124,6 +125,24 @@ class ReferenceBlock:
             first=self.first + reference,
             references=self.references.take(slice(reference, reference + 1)),
             steps=[Step(slice(0, 1), (even, odd))],
+        )
+
+    def some(self, references: np.ndarray) -> "ReferenceBlock":
+        """References of the block by their places in it, ascending (k,), as one step; they are numbered from 0."""
+        shifts, picked = self.references.shifts, []
+        for step in self.steps:
+            inside = references[(references >= step.references.start) & (references < step.references.stop)]
+            place = torch.from_numpy(inside - step.references.start)[:, None] * shifts + torch.arange(shifts)
+            picked.append(place.ravel().to(step.matrices[0][0].device))
+
+        def matrices(wave: int) -> list[torch.Tensor]:
+            bands = zip(*(step.matrices[wave] for step in self.steps), strict=True)
+            return [torch.cat([m[..., p] for m, p in zip(band, picked, strict=True) if len(p)], -1) for band in bands]
+
+        return ReferenceBlock(
+            first=0,
+            references=self.references.take(torch.from_numpy(references)),
+            steps=[Step(slice(0, len(references)), (matrices(0), matrices(1)))],
         )
 
 

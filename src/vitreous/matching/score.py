@@ -36,6 +36,7 @@ __all__ = [
     "best_poses",
     "best_rows",
     "compared_rows",
+    "reference_maxima",
     "reference_norms",
     "row_maxima",
 ]

@@ -1,12 +1,17 @@
-"""A table of scores: every image with every reference at its best pose. What a global assignment decides on."""
+"""A table of scores: every image with every reference at its best pose. What a global assignment decides on.
 
+Where there are many references, images may meet a few of them only: those of their *cell*. A row then has a column for
+each of these, the work goes with their number, and a cell is a dense product.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from vitreous.matching.alignments import Alignments
-from vitreous.matching.expect import TILE, by_groups, tiles_of
+from vitreous.matching.expect import TILE, TILE_BYTES, by_groups, tiles_of
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import SHIFTED_SHARE, PreparedParticles
 from vitreous.matching.references import ReferenceBlock, References
@@ -15,30 +20,41 @@ from vitreous.matching.search import SearchPlan
 from vitreous.matching.similarity import Similarity, similarity_of
 from vitreous.matching.workers import ordered_map
 
-__all__ = ["ScoreTable", "score_table"]
+__all__ = ["Cell", "ScoreTable", "score_table"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cell:
+    """Images (b,) that meet the same references (C,), ascending; column: where these begin in the rows of images."""
+
+    images: np.ndarray
+    references: np.ndarray
+    column: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoreTable:
-    """m images x K references.
+    """m images x K references, or the C that every image meets.
 
     log_posterior: (m, K) float32 of the best pose, up to a constant per image, or another similarity there; psi, shift:
-    (m, K) int16, that pose as places in the grid.
+    (m, K) int16, that pose as places in the grid; among: (m, C) int32, the references of the columns of every image.
     """
 
     log_posterior: np.ndarray
     psi: np.ndarray
     shift: np.ndarray
     grid: PoseGrid
+    among: np.ndarray | None = None
 
-    def alignments(self, particle: np.ndarray, reference: np.ndarray, pixel_size_A: float) -> Alignments:
-        """The images as particles ``particle`` (m,), each at its best pose on a reference (m,).
+    def alignments(self, particle: np.ndarray, column: np.ndarray, pixel_size_A: float) -> Alignments:
+        """The images as particles ``particle`` (m,), each at its best pose on the reference of a column (m,).
 
         pixel_size_A: of the working images.
         """
-        rows = np.arange(len(reference))
-        psi = self.grid.psi.cpu().numpy()[self.psi[rows, reference]]
-        shift = self.grid.shifts_px.cpu().numpy()[self.shift[rows, reference]]
+        rows = np.arange(len(column))
+        psi = self.grid.psi.cpu().numpy()[self.psi[rows, column]]
+        shift = self.grid.shifts_px.cpu().numpy()[self.shift[rows, column]]
+        reference = column if self.among is None else self.among[rows, column].astype(np.int64)
         return Alignments.from_shifts(particle, reference, psi, shift * pixel_size_A)
 
 
@@ -50,34 +66,42 @@ def score_table(
     noise_power: torch.Tensor,
     *,
     similarity: Similarity | None = None,
-    tile: int = TILE,
+    cells: Sequence[Cell] | None = None,
+    tile: int | None = None,
 ) -> ScoreTable:
     """The best pose of particles ``index`` (m,) on every reference, by the exhaustive pass of the plan.
 
-    similarity: what the table has in place of the log posterior at the best poses; priors do not count in it.
-    Memory: 8 bytes per image and reference, and what a pass over the data takes.
+    similarity: what the table has in place of the log posterior at the best poses; priors do not count in it. cells:
+    the references that images meet, such that all rows are filled (None: all of them); a cell names images by their
+    places in ``index``. tile: particles at a time (None: as many as are fast). Memory: 8 bytes per image and reference
+    that it meets, and what a pass over the data takes.
     """
-    fine, places = references[1], tiles_of(np.arange(len(index)), tile)
+    fine = references[1]
+    places = tiles_of(np.arange(len(index)), tile or (TILE if cells is None else _tile_of_cells(fine)))
     blocks = plan.blocks((None, fine), len(places[0]), int(SHIFTED_SHARE * particles.memory_bytes)).fine
-    shape = (len(index), fine.count)
+    among = None if cells is None else _references_of(cells, len(index))
+    shape = (len(index), fine.count if among is None else among.shape[1])
     table = ScoreTable(
         log_posterior=np.empty(shape, np.float32),
         psi=np.empty(shape, np.int16),
         shift=np.empty(shape, np.int16),
         grid=plan.fine,
+        among=among,
     )
+    columns = table.log_posterior, table.psi, table.shift
 
     def score(job: tuple[np.ndarray, ImageTile], block: ReferenceBlock) -> None:
-        part, images = job
-        here = slice(block.first, block.first + block.references.count)
-        cut = images.truncated(plan.fine)
-        value, psi, shift = best_poses(cut, block, tile_scores=plan.tile_scores)
-        if similarity is not None:
-            prior = block.references.log_prior.T.gather(0, shift)
-            value = similarity_of(similarity, value - prior, all_norms(cut, block.references))
-        found = value, psi, shift
-        for out, values in zip((table.log_posterior, table.psi, table.shift), found, strict=True):
-            out[part, here] = values.cpu().numpy()
+        part, cut = job[0], job[1].truncated(plan.fine)
+        if cells is None:
+            here = slice(block.first, block.first + block.references.count)
+            for out, values in zip(columns, _scored(cut, block, plan, similarity), strict=True):
+                out[part, here] = values.cpu().numpy()
+            return
+        for image, first, those in _within(cells, part, block):
+            some = cut.take(torch.from_numpy(image - part[0]).to(particles.device))
+            here = slice(first, first + those.references.count)
+            for out, values in zip(columns, _scored(some, those, plan, similarity), strict=True):
+                out[image, here] = values.cpu().numpy()
 
     def match(group: list[np.ndarray], threads: int) -> None:
         jobs = [(part, particles.tile(index[part], plan.fine.rings, noise_power)) for part in group]
@@ -89,3 +113,40 @@ def score_table(
     for _ in by_groups(match, places, plan, particles, fine.count, resident=blocks.single):
         pass
     return table
+
+
+def _scored(
+    images: ImageTile, block: ReferenceBlock, plan: SearchPlan, similarity: Similarity | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Value, rotation and shift of the best pose of images on the references of a block, (n, K) each."""
+    value, psi, shift = best_poses(images, block, tile_scores=plan.tile_scores)
+    if similarity is not None:
+        prior = block.references.log_prior.T.gather(0, shift)
+        value = similarity_of(similarity, value - prior, all_norms(images, block.references))
+    return value, psi, shift
+
+
+def _references_of(cells: Sequence[Cell], images: int) -> np.ndarray:
+    """(images, C) int32, the references of the columns of every image."""
+    among = np.full((images, max(cell.column + len(cell.references) for cell in cells)), -1, np.int32)
+    for cell in cells:
+        among[cell.images, cell.column : cell.column + len(cell.references)] = cell.references
+    if (among < 0).any():
+        raise ValueError(f"cells: image {int(np.argwhere(among < 0)[0, 0])} (from 0) lacks references in some columns")
+    return among
+
+
+def _within(
+    cells: Sequence[Cell], part: np.ndarray, block: ReferenceBlock
+) -> Iterator[tuple[np.ndarray, int, ReferenceBlock]]:
+    """(images, first of their columns, references) of every cell, of the images ``part`` and of a block."""
+    for cell in cells:
+        image = cell.images[(cell.images >= part[0]) & (cell.images <= part[-1])]
+        start, stop = np.searchsorted(cell.references, [block.first, block.first + block.references.count])
+        if len(image) and start < stop:
+            yield image, cell.column + int(start), block.some(cell.references[start:stop] - block.first)
+
+
+def _tile_of_cells(references: References) -> int:
+    """Images at a time: cells are worth most when they are whole."""
+    return max(TILE, TILE_BYTES // (8 * references.grid.rings * references.grid.harmonics))

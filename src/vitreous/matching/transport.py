@@ -8,15 +8,15 @@ __all__ = ["move_to_balance"]
 
 
 @compiled
-def _cheapest_moves(table, members, count, k, gone, cost, who, stale):
+def _cheapest_moves(table, classes, column, members, count, k, gone, cost, who, stale):
     """Of class k: the least loss ``s(i, k) - s(i, l)`` for every class l, and the member with it.
 
-    Only where that was image ``gone``, which has left the class. stale: (K,) int64 to work in.
+    Only where that was image ``gone``, which has left the class. stale: (K,) bool, all False, to work in.
     """
     n_stale = 0
-    for target in range(table.shape[1]):
+    for target in range(len(count)):
         if who[k, target] == gone:
-            stale[n_stale] = target
+            stale[target] = True
             n_stale += 1
             cost[k, target] = np.inf
             who[k, target] = -1
@@ -24,13 +24,15 @@ def _cheapest_moves(table, members, count, k, gone, cost, who, stale):
         return
     for place in range(count[k]):
         i = members[k, place]
-        own = np.float64(table[i, k])
-        for j in range(n_stale):
-            target = stale[j]
-            loss = own - np.float64(table[i, target])
-            if loss < cost[k, target] and target != k:
-                cost[k, target] = loss
-                who[k, target] = i
+        own = np.float64(table[i, column[i]])
+        for j in range(table.shape[1]):
+            target = classes[i, j]
+            if stale[target] and target != k:
+                loss = own - np.float64(table[i, j])
+                if loss < cost[k, target]:
+                    cost[k, target] = loss
+                    who[k, target] = i
+    stale[:] = False
 
 
 @compiled
@@ -73,7 +75,7 @@ def _shortest_path(cost, prices, excess, extra, spare_left, distance, before, do
 
 
 @compiled
-def _move(table, labels, members, place, count, cost, who, i, k, other):
+def _move(table, classes, column, members, place, count, cost, who, i, k, other):
     """Image i leaves class k for another one."""
     last = members[k, count[k] - 1]
     members[k, place[i]] = last
@@ -82,29 +84,32 @@ def _move(table, labels, members, place, count, cost, who, i, k, other):
     members[other, count[other]] = i
     place[i] = count[other]
     count[other] += 1
-    labels[i] = other
-    own = np.float64(table[i, other])
-    for target in range(table.shape[1]):
-        loss = own - np.float64(table[i, target])
+    for j in range(table.shape[1]):
+        if classes[i, j] == other:
+            column[i] = j
+    own = np.float64(table[i, column[i]])
+    for j in range(table.shape[1]):
+        target = classes[i, j]
+        loss = own - np.float64(table[i, j])
         if target != other and loss < cost[other, target]:
             cost[other, target] = loss
             who[other, target] = i
 
 
 @compiled
-def _balance(table, labels, prices, least, spare, room):
-    n, n_classes = table.shape
+def _balance(table, classes, column, prices, least, spare, room):
+    n, n_classes = len(table), len(least)
     members = np.empty((n_classes, room), np.int64)
     place, count = np.empty(n, np.int64), np.zeros(n_classes, np.int64)
     for i in range(n):
-        k = labels[i]
+        k = classes[i, column[i]]
         place[i] = count[k]
         members[k, count[k]] = i
         count[k] += 1
     cost, who = np.empty((n_classes, n_classes)), np.full((n_classes, n_classes), -1, np.int64)
-    stale = np.empty(n_classes, np.int64)
+    stale = np.zeros(n_classes, np.bool_)
     for k in range(n_classes):
-        _cheapest_moves(table, members, count, k, -1, cost, who, stale)
+        _cheapest_moves(table, classes, column, members, count, k, -1, cost, who, stale)
     extra = np.zeros(n_classes, np.bool_)
     excess = count - least
     node_prices = np.empty(n_classes + 1)
@@ -135,8 +140,8 @@ def _balance(table, labels, prices, least, spare, room):
                 extra[other] = False
             else:
                 i = who[k, other]
-                _move(table, labels, members, place, count, cost, who, i, k, other)
-                _cheapest_moves(table, members, count, k, i, cost, who, stale)
+                _move(table, classes, column, members, place, count, cost, who, i, k, other)
+                _cheapest_moves(table, classes, column, members, count, k, i, cost, who, stale)
                 moved += 1
             other = k
         excess[other] -= 1
@@ -144,11 +149,14 @@ def _balance(table, labels, prices, least, spare, room):
     return moved
 
 
-def move_to_balance(table: np.ndarray, labels: np.ndarray, prices: np.ndarray, least: np.ndarray, spare: int) -> int:
+def move_to_balance(
+    table: np.ndarray, classes: np.ndarray, column: np.ndarray, prices: np.ndarray, least: np.ndarray, spare: int
+) -> int:
     """Move images until class k has ``least[k]`` members, and ``spare`` classes one more; the number of moves.
 
-    table: (n, K); labels (n,) int64, the preferred classes at the prices (K,) float64: both are changed in place.
+    table: (n, C); classes: (n, C), the class of every column; column: (n,) int64, of the preferred classes at the
+    prices (K,) float64: the last two are changed in place. -1 where the classes of the images do not allow it.
     """
-    most = int(np.bincount(labels, minlength=len(least)).max(initial=0))
+    most = int(np.bincount(classes[np.arange(len(column)), column], minlength=len(least)).max(initial=0))
     room = max(most, int(least.max(initial=0)) + 1) + 1
-    return int(_balance(table, labels, prices, least, spare, room))
+    return int(_balance(table, classes, column, prices, least, spare, room))

@@ -25,7 +25,7 @@ from vitreous.optics import CTFParameters, electron_wavelength_A
 
 __all__ = ["CTFEstimate", "estimate_ctf"]
 
-CERTAIN = 15.0  # least gain in log likelihood by rings; in noise alone the search gains 4 to 9
+CERTAIN = 15.0  # least gain in log likelihood by rings; in noise alone the search gains up to 12
 RESOLVED, SHORTEST_A = 1.5, 500.0  # tiles: in displacements of the finest ring, and at least
 FEW_ZEROS, MUCH_ASTIGMATISM, UNSURE_A = 3, 0.1, 200.0
 FIRST_STEPS, BEHIND = 6, 100.0  # of all starts; those that are then further behind in log likelihood stop

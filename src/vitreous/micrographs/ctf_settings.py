@@ -9,6 +9,7 @@ __all__ = ["EstimateCTF", "Microscope"]
 NYQUIST_MARGIN = 1.03  # the finest detail is this times two pixels: at the edge itself the filter of binning shows
 FINEST_A = 3.0
 HALF_TURN = 180.0
+VOLTAGES_KV, LARGEST_CS_MM = (20.0, 3000.0), 100.0  # of microscopes; else units were mixed up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,7 @@ class Microscope:
 
     def __post_init__(self) -> None:
         require_finite(self)
-        require_positive(self, ("voltage_kV",))
-        require_not_negative(self, ("cs_mm",))
+        low, high = VOLTAGES_KV
+        require(self, "voltage_kV", low <= self.voltage_kV <= high, f"kilovolts, from {low:g} to {high:g}")
+        require(self, "cs_mm", 0.0 <= self.cs_mm <= LARGEST_CS_MM, f"millimetres, from 0 to {LARGEST_CS_MM:g}")
         require(self, "amplitude_contrast", 0.0 <= self.amplitude_contrast < 1.0, "a fraction from 0 to below 1")

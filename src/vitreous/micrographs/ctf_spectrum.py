@@ -84,10 +84,8 @@ def _hann(side_px: int) -> torch.Tensor:
 
 
 def _band(side_px: int, side_A: float, band: Band) -> torch.Tensor:
-    ky = torch.fft.fftfreq(side_px) * side_px / side_A
-    kx = torch.arange(side_px // 2 + 1) / side_A
-    k = torch.hypot(ky[:, None].expand(-1, len(kx)), kx[None].expand(len(ky), -1))
-    return band.contains(k)
+    ky, kx = np.fft.fftfreq(side_px) * side_px / side_A, np.arange(side_px // 2 + 1) / side_A
+    return torch.from_numpy(band.contains(np.hypot(ky[:, None], kx)))
 
 
 def _ready(block: torch.Tensor) -> tuple[torch.Tensor, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vitreous.conventions import centre_index
+from vitreous.words import brief
 
 __all__ = [
     "Mixture",
@@ -36,6 +37,8 @@ class Mixture:
 
     The integral of the density is the sum of the weights (1 in everything that this package fits).
     """
+
+    __repr__ = brief
 
     means_A: np.ndarray
     weights: np.ndarray

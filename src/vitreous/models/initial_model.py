@@ -12,6 +12,7 @@ import numpy as np
 
 from vitreous.particles import Volume
 from vitreous.rotations import Agreement
+from vitreous.words import brief
 
 __all__ = ["Conformation", "InitialModelResult", "one_conformation"]
 
@@ -23,6 +24,8 @@ _AGREES = 0.9  # of the poses
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Conformation(Generic[M]):
     """The map of one conformation, and what else the method knows about it."""
+
+    __repr__ = brief
 
     mean: Volume  # best estimate of the density
     population: float = 1.0  # share of the averages
@@ -37,6 +40,8 @@ class InitialModelResult(Generic[M]):
     All conformations (a single one unless more were asked for) and all rotations are in one frame. Raises ValueError
     where the arrays do not belong together.
     """
+
+    __repr__ = brief
 
     conformations: tuple[Conformation[M], ...]  # the one with most averages first
     labels: np.ndarray  # (n,) the conformation that an average shows most probably, from 0

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from vitreous.words import brief
+
 __all__ = ["CTFParameters"]
 
 
@@ -15,6 +17,8 @@ class CTFParameters:
     flipped (their transfer function is ``|CTF|``), 1 where they were multiplied by their CTF (an image C X, its signal
     C^2 S and its noise C N). Left out, both are 0.
     """
+
+    __repr__ = brief
 
     defocus_u_A: np.ndarray  # underfocus positive
     defocus_v_A: np.ndarray

@@ -1,11 +1,18 @@
 """Particles in and out: STAR, MRC, cryoSPARC files; ParticleSet; checks."""
 
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from vitreous.optics import CTFParameters
 from vitreous.particles.arrays import read_array, read_arrays
 from vitreous.particles.atomic import append_text, atomic_path, write_bytes_atomic, write_text_atomic
 from vitreous.particles.check import CheckReport, check_particles
 from vitreous.particles.copying import copy_particles
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.finest_detail import finest_held
+from vitreous.particles.from_arrays import from_arrays
 from vitreous.particles.image_survey import Readable, find_readable
 from vitreous.particles.images import image_name, search_folders
 from vitreous.particles.judge import judge, judged
@@ -19,8 +26,8 @@ from vitreous.particles.mrc import (
     write_mrc_stack,
     write_volume,
 )
-from vitreous.particles.particle_set import ParticleSet, require_particles
-from vitreous.particles.reading import read_particles
+from vitreous.particles.particle_set import ParticleSet, hold, require_particles
+from vitreous.particles.reading import Given, read_particles
 from vitreous.particles.relion_form import complete_optics, in_relion_form
 from vitreous.particles.star import StarFile, read_star, write_star
 from vitreous.particles.table import Column, Table
@@ -33,6 +40,7 @@ __all__ = [
     "Column",
     "Contrast",
     "Fault",
+    "Given",
     "MrcStack",
     "MrcStackWriter",
     "ParticleFileError",
@@ -49,6 +57,8 @@ __all__ = [
     "copy_particles",
     "find_readable",
     "finest_held",
+    "from_arrays",
+    "hold",
     "image_name",
     "in_relion_form",
     "judge",
@@ -69,3 +79,13 @@ __all__ = [
     "write_text_atomic",
     "write_volume",
 ]
+
+
+class _Callable(ModuleType):
+    """The room as the function ``vitreous.particles(images, pixel_size_A, ctf=None)``, whose name it has."""
+
+    def __call__(self, images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[str, Any] | None = None) -> Any:
+        return from_arrays(images, pixel_size_A, ctf)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,6 +1,7 @@
 """What is in a particle file, what is missing, what will be assumed, and which particles are bad."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from vitreous.particles.duplicates import equal_images, equal_names
 from vitreous.particles.judge import look
 from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.plausible import numbers_of
+from vitreous.particles.reading import read_particles
 from vitreous.particles.usable import Background, Contrast, row_numbers
 
 __all__ = ["CheckReport", "check_particles"]
@@ -109,12 +111,14 @@ class CheckReport:
         return lines
 
 
-def check_particles(particles: ParticleSet, *, sample: int | None = None, seed: int = 0) -> CheckReport:
+def check_particles(particles: ParticleSet | str | Path, *, sample: int | None = None, seed: int = 0) -> CheckReport:
     """Look at the table, the headers of all stacks, and the pixels of all (or ``sample`` randomly chosen) images.
 
-    Images are streamed; memory does not grow with their number. Nothing is raised for a fault of the data: it is in
-    the report, as every job will find it (:func:`vitreous.particles.judge`).
+    particles: a set, or the name of its file. Images are streamed; memory does not grow with their number. Nothing is
+    raised for a fault of the data: it is in the report, as every job will find it
+    (:func:`vitreous.particles.judge`).
     """
+    particles = read_particles(particles)
     usable, _, survey = look(particles, sample=sample, seed=seed)
     kinds: dict[str, tuple[int, ...]] = {fault.kind: tuple(fault.rows.tolist()) for fault in usable.faults}
     mended = np.flatnonzero(np.isfinite(usable.limit) & ~usable.bad)

@@ -3,17 +3,28 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from vitreous.particles.errors import ParticleFileError
-from vitreous.particles.mrc import MrcStack, open_stack
+from vitreous.particles.mrc import MrcStack, MrcStackWriter, open_stack, stack_in_memory
 from vitreous.particles.table import Table
 
-__all__ = ["STACK_SUFFIXES", "ImageFiles", "file_of", "image_name", "locate_images", "search_folders"]
+__all__ = [
+    "STACK_SUFFIXES",
+    "ImageFiles",
+    "file_of",
+    "image_name",
+    "images_in_memory",
+    "locate_images",
+    "name_of_images",
+    "search_folders",
+]
 
 _OPEN_STACKS = 128
+_BLOCK_BYTES = 1 << 24
 STACK_SUFFIXES = (".mrcs", ".mrc", ".map", ".st", ".ali")
 
 
@@ -39,6 +50,7 @@ class ImageFiles:
     frame: np.ndarray  # (n,) int64
     sign: np.ndarray | None  # (n,) float32 factor of the pixels (cryoSPARC's blob/sign), None for 1
     stacks: _StackCache
+    held: MrcStack | None = None  # the stack of all images, where they are in memory
 
     def take(self, index: np.ndarray) -> "ImageFiles":
         """The images of the particles in ``index``."""
@@ -47,6 +59,8 @@ class ImageFiles:
 
     def stack(self, code: int) -> MrcStack:
         """The open stack of a file; ParticleFileError if it was not found or is not readable."""
+        if self.held is not None:
+            return self.held
         path = self.paths[code]
         if path is None:
             tried = ", ".join(map(str, self.folders))
@@ -93,6 +107,40 @@ class ImageFiles:
                 f"which has {len(stack)} images"
             )
         return stack
+
+    def keep_beside(self, path: Path, project: Path | None) -> None:
+        """Write images that are in memory where a reader of the STAR file ``path`` finds them; others are on disk.
+
+        A file of their name holds them already: the name is made from the pixels.
+        """
+        if self.held is None or _find(self.names[0], search_folders(path, project)) is not None:
+            return
+        size = max(1, _BLOCK_BYTES // max(1, self.held.header.image_bytes))
+        target = path.parent / self.names[0]
+        with MrcStackWriter(target, box_px=self.held.box_px, pixel_size_A=self.held.header.pixel_size_A) as writer:
+            for start in range(0, len(self.held), size):
+                writer.append(self.held.read(np.arange(start, min(start + size, len(self.held)))))
+
+
+def name_of_images(images: np.ndarray, pixel_size_A: float) -> str:
+    """The name that the file of an array (n, L, L), contiguous, will have: made from its pixels, so that it is its."""
+    digest = blake2b(f"{images.shape} {pixel_size_A}".encode(), digest_size=8)
+    digest.update(images.data)
+    return f"images-{digest.hexdigest()}.mrcs"
+
+
+def images_in_memory(images: np.ndarray, pixel_size_A: float, name: str) -> ImageFiles:
+    """All of an array (n, L, L), float32 and contiguous, under the name that their file will have."""
+    return ImageFiles(
+        names=(name,),
+        paths=(Path(name),),
+        folders=(),
+        code=np.zeros(len(images), np.int64),
+        frame=np.arange(len(images)),
+        sign=None,
+        stacks=_StackCache(),
+        held=stack_in_memory(images, pixel_size_A, name),
+    )
 
 
 def locate_images(table: Table, *, star_path: Path, project: Path | None) -> ImageFiles:

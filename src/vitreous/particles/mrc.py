@@ -23,6 +23,7 @@ __all__ = [
     "read_images",
     "read_stack",
     "read_volume",
+    "stack_in_memory",
     "write_mrc_stack",
     "write_volume",
 ]
@@ -38,7 +39,7 @@ class MrcStack:
 
     path: Path
     header: MrcHeader
-    file: "_OpenFile"
+    file: "_OpenFile | _Memory"
 
     @property
     def box_px(self) -> int:
@@ -114,6 +115,36 @@ class _OpenFile:
     def __del__(self) -> None:
         if hasattr(self, "_handle"):
             os.close(self._handle)
+
+
+class _Memory:
+    """Pixels in memory, read as those of a file are."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._bytes = memoryview(images.reshape(-1).view(np.uint8).data)
+
+    def fill(self, buffer: memoryview, at: int) -> int:
+        """Copy into the whole buffer; nothing is ever missing."""
+        buffer[:] = self._bytes[at : at + len(buffer)]
+        return 0
+
+
+def stack_in_memory(images: np.ndarray, pixel_size_A: float, name: str) -> MrcStack:
+    """Images (n, L, L), float32 and contiguous, as the stack of a file ``name`` that is not there yet."""
+    count, side, _ = images.shape
+    header = MrcHeader(
+        nx=side,
+        ny=side,
+        nz=count,
+        dtype=images.dtype,
+        data_offset=0,
+        pixel_size_A=pixel_size_A,
+        voxel_size_A=(pixel_size_A,) * 3,
+        axis_order=(1, 2, 3),
+        origin_A=(0.0, 0.0, 0.0),
+        start_px=(0, 0, 0),
+    )
+    return MrcStack(path=Path(name), header=header, file=_Memory(images))
 
 
 def open_stack(path: str | Path) -> MrcStack:

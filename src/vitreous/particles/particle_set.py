@@ -1,23 +1,34 @@
 """A set of particles: their table, optics and images, as one immutable value."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vitreous.optics import CTFParameters
 from vitreous.particles.errors import ParticleFileError
-from vitreous.particles.images import ImageFiles, file_of, locate_images, search_folders
+from vitreous.particles.images import (
+    ImageFiles,
+    file_of,
+    image_name,
+    images_in_memory,
+    locate_images,
+    name_of_images,
+    search_folders,
+)
 from vitreous.particles.mrc_header import MAX_SIDE
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import write_star
 from vitreous.particles.table import Table
 from vitreous.particles.usable import Usable
+from vitreous.pictures import Shown, shown
+from vitreous.words import folded
 
-__all__ = ["ParticleSet", "assemble", "require_particles"]
+__all__ = ["ParticleSet", "assemble", "hold", "require_particles"]
 
 P = TypeVar("P")
 
@@ -28,6 +39,16 @@ _CTF_COLUMNS = {
     "rlnAmplitudeContrast": "amplitude contrast, 0 to 1",
 }
 PHASE_FLIPPED, PREMULTIPLIED = "rlnCtfDataArePhaseFlipped", "rlnCtfDataAreCtfPremultiplied"
+ALIGNMENT_COLUMNS = (
+    "rlnClassNumber",
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnAnglePsi",
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    "rlnIsFlip",
+    "rlnRandomSubset",
+)
 _MOST_STRETCH, _MOST_STRETCH_PX = 0.01, 0.5  # by which one pixel size for all may change an image, and move its edge
 
 
@@ -243,13 +264,59 @@ class ParticleSet:
             notes=self.notes,
         )
 
+    def with_alignments(self, found: Any) -> "ParticleSet":
+        """The set with the classes, angles and shifts of a result, of alignments or poses, or of another set.
+
+        Particles of another set (those of a result, if it has some) are found by the names of their images; values of
+        the class :class:`vitreous.matching.Alignments` and of poses belong to the particles in their order. Raises
+        ValueError where particles are missing, or their number is another one, and TypeError for what has no poses.
+        """
+        if callable(getattr(found, "particles", None)):
+            found = found.particles()
+        if isinstance(found, ParticleSet):
+            rows = _rows_of_names(self, found)
+            table = found.table.take(rows)
+            columns = {name: table[name] for name in ALIGNMENT_COLUMNS if name in table}
+            if columns:
+                return self.with_columns(**columns)
+        for part in (found, getattr(found, "alignments", None), getattr(found, "poses", None)):
+            if callable(getattr(part, "columns", None)):
+                return self.with_columns(**part.columns())  # type: ignore[union-attr]
+        raise TypeError(f"expected something with poses or classes of particles, found {type(found).__name__}")
+
+    def beside(self, path: Path) -> "ParticleSet":
+        """The set as if it had been read from ``path``, whose folder tells later jobs about its images."""
+        return replace(self, path=path)
+
+    def show(self, n: int = 20) -> Shown:
+        """n images, evenly spread over the set; a notebook shows them."""
+        good = np.flatnonzero(~self.bad)
+        rows = np.unique(good[np.linspace(0, len(good) - 1, min(n, len(good))).astype(np.int64)]) if len(good) else good
+        return shown(repr(self), self.read(rows), [f"{row + 1}" for row in rows])
+
+    def to_pandas(self) -> Any:
+        """The table of the particles as a pandas DataFrame; ImportError where there is no pandas."""
+        return self.table.to_pandas()
+
+    def __repr__(self) -> str:
+        first = f"{len(self):,} particles of {self.path}"
+        with suppress(ParticleFileError, OSError):
+            first += f", {self.box_px} x {self.box_px} pixels of {self.pixel_size_A:g} A"
+        first += ", with CTF" if self.has_ctf else ", no CTF"
+        return "\n".join([first, *folded(f"columns {', '.join(self.table.names)}", lines=2)])
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
     def write(self, path: str | Path) -> None:
         """Write a STAR file in the form in which the set was read, atomically.
 
         Image names are kept where a reader of the new file finds the same image under them (see
-        :func:`vitreous.particles.search_folders`), and become absolute where it would not.
+        :func:`vitreous.particles.search_folders`), and become absolute where it would not. Images that are in memory
+        are written beside it, unless they are there already.
         """
         path = Path(path)
+        self.images.keep_beside(path, self.project)
         tables = self.blocks | {"optics": self.optics, self.block: self._table_for(path)}
         write_star(path, {name: tables[name] for name in self.layout})
 
@@ -300,6 +367,8 @@ class ParticleSet:
     def _table_for(self, path: Path) -> Table:
         """The table with image names that lead to the same files from ``path``."""
         images, folders = self.images, search_folders(path, self.project)
+        if images.held is not None:
+            return self.table
         moved = {}
         for code in np.unique(images.code).tolist():
             found, name = images.paths[code], images.names[code]
@@ -326,6 +395,42 @@ def require_particles(particles: P) -> P:
     if not all(hasattr(particles, name) for name in ("read", "box_px", "pixel_size_A", "ctf_for")):
         raise TypeError(f"particles: expected a ParticleSet, found {type(particles).__name__}")
     return particles
+
+
+def hold(particles: ParticleSet, *, like: ParticleSet | None, within: Path) -> ParticleSet:
+    """The set with its images in memory, where they would otherwise be lost with the temporary folder ``within``.
+
+    like: a set that may have them in memory already.
+    """
+    if like is not None and like.images.held is not None and like.images.names == particles.images.names:
+        return replace(particles, images=replace(like.images, code=particles.images.code, frame=particles.images.frame))
+    inside = within.resolve()
+    if not any(path is not None and path.resolve().is_relative_to(inside) for path in particles.images.paths):
+        return particles
+    images = np.ascontiguousarray(particles.images.read(np.arange(len(particles)), particles.box_px, str), np.float32)
+    name = name_of_images(images, particles.pixel_size_A)
+    names = [image_name(i, name) for i in range(len(images))]
+    table = particles.table.with_columns({"rlnImageName": names})
+    return replace(particles, table=table, images=images_in_memory(images, particles.pixel_size_A, name))
+
+
+def _rows_of_names(particles: ParticleSet, others: ParticleSet) -> np.ndarray:
+    """Where the particles stand among others, by the names of their images."""
+    mine, theirs = (_frame_and_file(one) for one in (particles, others))
+    place = {name: row for row, name in enumerate(theirs)}
+    rows = np.array([place.get(name, -1) for name in mine], dtype=np.int64)
+    if (rows < 0).any():
+        raise ValueError(
+            f"{others.path}: {int((rows < 0).sum()):,} of {len(particles):,} particles are not among its "
+            f"{len(others):,}, by the names of their images, such as that of particle {int(np.argmin(rows)) + 1}"
+        )
+    return rows
+
+
+def _frame_and_file(particles: ParticleSet) -> list[tuple[int, str]]:
+    images = particles.images
+    files = [Path(file_of(name)).name for name in images.names]
+    return [(frame, files[code]) for frame, code in zip(images.frame.tolist(), images.code.tolist(), strict=True)]
 
 
 def assemble(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from vitreous.particles.particle_set import PHASE_FLIPPED, PREMULTIPLIED, Partic
 from vitreous.particles.star import read_star
 from vitreous.particles.table import Table
 
-__all__ = ["read_particles"]
+__all__ = ["Given", "read_particles"]
 
+Given = TypeVar("Given", Path, ParticleSet)  # what names particles: a file, or the set itself
 _APPLIED = ("none", "phases", "full")
 
 
 def read_particles(
-    path: str | Path,
+    path: str | Path | ParticleSet,
     *,
     project: str | Path | None = None,
     passthrough: Sequence[str | Path] = (),
@@ -37,32 +38,38 @@ def read_particles(
     which RELION or cryoSPARC ran. ``pixel_size_A`` overrules what the file says, and so does ``ctf_applied``: "none"
     for images as they were recorded, "phases" where they were flipped, "full" where images were multiplied by it.
     ``alignment``: which one of a cryoSPARC file that has both gives class, angles and shifts (None: that in 3D).
-    Images are not touched yet.
+    Images are not touched yet. A particle set is given back, with what is stated here.
 
     Raises FileNotFoundError, or ParticleFileError naming file and line: not such a file, a directory, an empty table,
     a missing column, an unknown optics group.
     """
-    path = require_file(path, "particles: a .star, .cs or .mrcs file")
-    project = None if project is None else Path(project)
     if pixel_size_A is not None and not (np.isfinite(pixel_size_A) and pixel_size_A > 0):
         raise ValueError(f"pixel_size_A is {pixel_size_A}; expected a positive number")
+    found = path if isinstance(path, ParticleSet) else _from_file(path, project, passthrough, alignment)
+    stated: dict[str, float] = {} if pixel_size_A is None else {"rlnImagePixelSize": float(pixel_size_A)}
+    if ctf_applied is not None:
+        if ctf_applied not in _APPLIED:
+            raise ValueError(f"ctf_applied: expected one of {', '.join(_APPLIED)}, found {ctf_applied!r}")
+        stated |= {PHASE_FLIPPED: ctf_applied == "phases", PREMULTIPLIED: ctf_applied == "full"}
+    return _with_optics(found, stated) if stated else found
+
+
+def _from_file(
+    path: str | Path,
+    project: str | Path | None,
+    passthrough: Sequence[str | Path],
+    alignment: Literal["2D", "3D"] | None,
+) -> ParticleSet:
+    path = require_file(path, "particles: a .star, .cs or .mrcs file")
+    project = None if project is None else Path(project)
     suffix = path.suffix.lower()
     if suffix not in (".cs", ".star", *STACK_SUFFIXES):
         refuse_foreign(path)
     if passthrough and suffix != ".cs":
         raise ValueError(f"{path}: passthrough files belong to a cryoSPARC .cs file")
     if suffix == ".cs":
-        particles = _from_cryosparc(path, project, passthrough, alignment)
-    elif suffix in STACK_SUFFIXES:
-        particles = _from_stack(path, project)
-    else:
-        particles = _from_star(path, project)
-    stated: dict[str, float] = {} if pixel_size_A is None else {"rlnImagePixelSize": float(pixel_size_A)}
-    if ctf_applied is not None:
-        if ctf_applied not in _APPLIED:
-            raise ValueError(f"ctf_applied: expected one of {', '.join(_APPLIED)}, found {ctf_applied!r}")
-        stated |= {PHASE_FLIPPED: ctf_applied == "phases", PREMULTIPLIED: ctf_applied == "full"}
-    return _with_optics(particles, stated) if stated else particles
+        return _from_cryosparc(path, project, passthrough, alignment)
+    return _from_stack(path, project) if suffix in STACK_SUFFIXES else _from_star(path, project)
 
 
 def _from_star(path: Path, project: Path | None) -> ParticleSet:
@@ -150,7 +157,7 @@ def _with_optics(particles: ParticleSet, stated: Mapping[str, float]) -> Particl
     optics = particles.optics.with_columns(stated)
     table = particles.table.without(stated)
     if "optics" in particles.layout:
-        return replace(particles, optics=optics, table=table)
+        return replace(particles, optics=optics, table=table, usable=None)
     numbers = optics["rlnOpticsGroup"][particles.optics_group]
     layout = ("optics", *("particles" if name == particles.block else name for name in particles.layout))
     table = table.with_columns({"rlnOpticsGroup": numbers})

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vitreous.particles.errors import ParticleFileError
+from vitreous.words import folded
 
 __all__ = ["Column", "Table"]
 
@@ -157,6 +159,18 @@ class Table:
         """A table without these columns (absent ones are ignored)."""
         dropped = set(names)
         return replace(self, columns={n: c for n, c in self.columns.items() if n not in dropped})
+
+    def to_pandas(self) -> Any:
+        """The values as a pandas DataFrame; ImportError, with what to install, where there is no pandas."""
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas: pip install pandas") from error
+        return DataFrame({name: self[name] for name in self.names})
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.names)
+        return "\n".join(folded(f"Table of {len(self):,} rows: {names}", lines=3))
 
     def _column(self, name: str, purpose: str) -> Column:
         if name in self.columns:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vitreous.words import brief
+
 __all__ = ["Background", "Contrast", "Fault", "Usable", "row_numbers"]
 
 _SHOWN = 8
@@ -64,6 +66,8 @@ class Usable:
     finest_A: the images hold nothing finer (:mod:`vitreous.particles.finest_detail`), None where nothing was taken from
     them; digest: of their pixels, in hexadecimal.
     """
+
+    __repr__ = brief
 
     bad: np.ndarray
     faults: tuple[Fault, ...]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vitreous.conventions import centre_index
+from vitreous.pictures import Shown, map_pictures, shown
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["Volume"]
@@ -62,6 +63,19 @@ class Volume:
         unmoved = np.shape(data) == self.data.shape and pixel == self.pixel_size_A
         origin = self.origin_A if unmoved else self._shifted(np.shape(data), pixel, -1.0, self.centre_A)
         return replace(self, data=data, pixel_size_A=pixel, origin_A=origin)
+
+    def show(self) -> Shown:
+        """The three slices through the centre and the projections on the same planes; a notebook shows them."""
+        captions = ("slices xy, xz, yz", "projections")
+        return shown(repr(self), map_pictures(self.data), captions, fade=False)
+
+    def __repr__(self) -> str:
+        nz, ny, nx = self.data.shape
+        symmetry = "" if self.symmetry == "C1" else f", symmetry {self.symmetry}"
+        return f"Volume of {nx} x {ny} x {nz} voxels of {self.pixel_size_A:g} A{symmetry}"
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
 
     @staticmethod
     def _shifted(

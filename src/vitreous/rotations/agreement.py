@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.rotations.matrix_fisher import proper_svd
+from vitreous.words import brief
 
 __all__ = ["Agreement", "compare_poses"]
 
@@ -23,6 +24,8 @@ _FLIP = np.diag([1.0, 1.0, -1.0])
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Agreement:
     """How the second poses follow from the first: ``G_b = M G_a`` or, of the other hand, ``M F G_a F``."""
+
+    __repr__ = brief
 
     fraction: float  # of the images
     other_hand: bool

@@ -9,12 +9,14 @@ from vitreous.simulate.drawings import (
     ring_images,
     with_white_noise,
 )
+from vitreous.simulate.example import EXAMPLES, example
 from vitreous.simulate.particles import clean_images, coloured_noise_power, signal_variance, simulate_batches
 from vitreous.simulate.phantom import PHANTOMS, phantom, phantom_diameter_A
 from vitreous.simulate.settings import JUNK_KINDS, SimulateSettings
 from vitreous.simulate.sources import load_volumes, resample_volume
 
 __all__ = [
+    "EXAMPLES",
     "FACES",
     "FACE_FEATURES",
     "JUNK_KINDS",
@@ -24,6 +26,7 @@ __all__ = [
     "SimulateSettings",
     "clean_images",
     "coloured_noise_power",
+    "example",
     "face_images",
     "gaussian_density",
     "load_volumes",

@@ -12,6 +12,7 @@ import torch
 from vitreous.matching import Alignments
 from vitreous.particles import ParticleSet
 from vitreous.rotations import euler_to_matrix, matrix_to_euler
+from vitreous.words import brief
 
 __all__ = ["Poses"]
 
@@ -25,6 +26,8 @@ class Poses:
     particle: (m,) int64 rows of the particle table; volume: (m,) int64 from 0, -1 where the pose is not known;
     rotation: (m, 3, 3) G; origin_A: (m, 2) x, y.
     """
+
+    __repr__ = brief
 
     particle: np.ndarray
     volume: np.ndarray

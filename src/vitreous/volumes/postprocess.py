@@ -12,6 +12,7 @@ from vitreous.volumes.half_maps import HalfMapFSC, check_halves, half_map_fsc, m
 from vitreous.volumes.local_resolution import LocalResolution, has_local_bands, local_filter, local_resolution
 from vitreous.volumes.masks import automatic_mask, check_mask
 from vitreous.volumes.sharpening import Guinier, guinier, sharpen
+from vitreous.words import brief
 
 __all__ = ["PostProcessed", "postprocess"]
 
@@ -25,6 +26,8 @@ class PostProcessed:
 
     Where they claim no resolution (``resolution_A`` is inf) the map is their mean as it is, and there is no local one.
     """
+
+    __repr__ = brief
 
     mean: Volume  # of the halves, as they came
     mask: Volume

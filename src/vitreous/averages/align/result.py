@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.matching import Alignments
+from vitreous.words import brief
 
 __all__ = ["AlignResult"]
 
@@ -15,6 +16,8 @@ class AlignResult:
 
     Images that could not be used have reference -1 in the alignments, and NaN for their figures.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float
     particle_diameter_A: float

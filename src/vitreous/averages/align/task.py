@@ -1,8 +1,8 @@
 """An alignment as a task: settings and particles in, an algorithm or a result out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,11 @@ from vitreous.averages.align.algorithm import AlignState, Dealt, align_step, dea
 from vitreous.averages.align.final import finish
 from vitreous.averages.align.result import AlignResult
 from vitreous.averages.align.settings import Align
-from vitreous.iterate import Algorithm, run
-from vitreous.matching import (
-    ImagePreparation,
-    PreparedParticles,
-    assumptions,
-    offset_within_box,
-    preparation_for,
-    prepare_particles,
-)
-from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
+from vitreous.iterate import Algorithm
+from vitreous.matching import PreparedParticles, prepare_particles
+from vitreous.particles import ParticleSet
+from vitreous.require import settings_with
 
 __all__ = ["AlignRun", "align", "prepare_alignment"]
 
@@ -31,31 +25,20 @@ MOST_RINGS = 32  # that images are expanded in: about 28 cycles across the parti
 FEWEST = 10  # images
 
 
-def _silent(done: int, total: int, what: str) -> None:
-    """Progress for nobody."""
-
-
 @dataclass(kw_only=True)
 class AlignRun:
     """An alignment that is ready to run; images are read when they are needed first."""
 
-    particles: ParticleSet
+    laid: Layout
     settings: Align
-    preparation: ImagePreparation
-    offset_range_A: float
     reference: np.ndarray | None
-    memory_bytes: int
-    threads: int
-    notes: tuple[str, ...]
-    on_progress: Callable[[int, int, str], None] = field(default=_silent)
+    on_progress: Progress = silent
 
     @property
     def matching(self) -> Matching:
         """How images are compared with averages."""
-        settings = self.settings
-        return Matching(
-            offset_range_A=self.offset_range_A, mirror=settings.mirror, weighted=settings.weights == "noise"
-        )
+        weighted = self.settings.weights == "noise"
+        return Matching(offset_range_A=self.laid.offset_range_A, mirror=self.settings.mirror, weighted=weighted)
 
     @property
     def algorithm(self) -> Algorithm[AlignState, AlignResult]:
@@ -65,29 +48,18 @@ class AlignRun:
     @cached_property
     def data(self) -> PreparedParticles:
         """The prepared images."""
-        particles = self.particles
-        most = self.preparation.working_basis(1 << 20).rings
-        return self._prepared(
-            particles.read,
-            len(particles),
-            rings=min(MOST_RINGS, most),
-            ctf=particles.ctf_for(self.settings.ctf, premultiplied=True),
-            noise_group=particles.optics_group,
-            progress=lambda done: self.on_progress(done, len(particles), "reading particles"),
-        )
-
-    def _prepared(self, read: Callable[[np.ndarray], np.ndarray], n: int, **options: Any) -> PreparedParticles:
-        return prepare_particles(
-            read, n, self.preparation, threads=self.threads, memory_bytes=self.memory_bytes, **options
-        )
+        return prepared_images(self.laid, self.laid.most_rings(MOST_RINGS), self.on_progress)
 
     def _reference_rings(self) -> torch.Tensor | None:
         if self.reference is None:
             return None
-        plain = replace(self, preparation=replace(self.preparation, normalise=False, invert_contrast=False))
-        image = self.reference.astype(np.float32)[None]
-        made = plain._prepared(lambda index: image[index], 1, rings=self.data.basis.rings, ctf=None)
-        return made.tile(np.arange(1), made.basis.rings, torch.ones(1, made.basis.rings)).data
+        plain = replace(self.laid.preparation, normalise=False, invert_contrast=False)
+        image, rings = self.reference.astype(np.float32)[None], self.data.basis.rings
+        made = prepare_particles(
+            lambda index: image[index], 1, plain, rings=rings, ctf=None, threads=self.laid.threads,
+            memory_bytes=self.laid.memory_bytes,
+        )  # fmt: skip
+        return made.tile(np.arange(1), rings, torch.ones(1, rings)).data
 
     def _dealt(self, seed: int) -> Dealt:
         return dealt_groups(self.data, self.settings, seed)
@@ -105,8 +77,7 @@ class AlignRun:
 
     def _finalise(self, state: AlignState) -> AlignResult:
         return finish(
-            state, self.data, self._dealt(state.seed), self.matching, self.particles.read,
-            partial(self.on_progress),
+            state, self.data, self._dealt(state.seed), self.matching, self.laid.particles.read, self.on_progress,
         )  # fmt: skip
 
 
@@ -123,23 +94,13 @@ def prepare_alignment(
     reference: (L, L), an image without CTF in the contrast of the results, for the method "reference". Raises
     ValueError for settings that do not fit the particles.
     """
-    found = judged(particles, ctf=settings.ctf, poses=False)
-    _check_reference(reference, found, settings)
-    usable = int(np.count_nonzero(~found.bad))
-    if usable < FEWEST:
-        raise ValueError(f"{found.path}: {usable} usable particles are too few to be aligned; expected {FEWEST}")
-    preparation = preparation_for(found, settings)
-    notes = assumptions(found, settings, preparation)
-    return AlignRun(
-        particles=found,
-        settings=settings,
-        preparation=preparation,
-        offset_range_A=offset_within_box(settings.offset_range_A, preparation),
-        reference=reference,
-        memory_bytes=memory_bytes,
-        threads=torch.get_num_threads() if threads is None else threads,
-        notes=tuple(notes),
-    )
+    laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads)
+    _check_reference(reference, laid.particles, settings)
+    if laid.usable < FEWEST:
+        raise ValueError(
+            f"{laid.particles.path}: {laid.usable} usable particles are too few to be aligned; expected {FEWEST}"
+        )
+    return AlignRun(laid=laid, settings=settings, reference=reference)
 
 
 def _check_reference(reference: np.ndarray | None, particles: ParticleSet, settings: Align) -> None:
@@ -170,8 +131,6 @@ def align(
     reference: (L, L), for the method "reference". ``on_step`` receives what is worth knowing of every pass. Raises
     ValueError for settings that do not fit.
     """
-    chosen = replace(settings or Align(), **overrides)
+    chosen = settings_with(Align, settings, overrides)
     prepared = prepare_alignment(particles, chosen, reference=reference, memory_bytes=memory_bytes)
-    with torch.no_grad(), one_thread():
-        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
-    return result
+    return to_the_end(prepared.algorithm, chosen.seed, on_step)

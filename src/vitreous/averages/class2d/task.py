@@ -12,30 +12,25 @@ import torch
 from vitreous.averages.class2d.em import Class2DState, first_pass_size, initial_state, one_pass
 from vitreous.averages.class2d.final import finish
 from vitreous.averages.class2d.settings import Class2D
+from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
 from vitreous.averages.result import Class2DResult
-from vitreous.iterate import Algorithm, run
+from vitreous.iterate import Algorithm
 from vitreous.matching import (
     FIRST_RINGS,
     Dealt,
-    ImagePreparation,
     PoseGrid,
     PreparedParticles,
     aligned_images,
-    assumptions,
     deal,
     held_out_size,
     most_shifts,
-    offset_within_box,
     padded,
-    preparation_for,
-    prepare_particles,
     shifted_bytes,
     signal_power,
     total,
     wiener,
 )
-from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 
@@ -44,10 +39,6 @@ __all__ = ["Class2DPlan", "Class2DRun", "class2d", "prepare_run"]
 RINGS_AT_START = 16  # prepared for the first passes; more are prepared when the resolution asks for them
 RING_GROWTH = 1.5
 CORE_FLOPS = 3e10  # per thread and second, what the matching core reaches on a common core
-
-
-def _silent(done: int, total: int, what: str) -> None:
-    """Progress for nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,25 +73,21 @@ class Class2DRun:
 
     def __init__(
         self,
-        particles: ParticleSet,
+        laid: Layout,
         settings: Class2D,
         *,
         device: str,
-        memory_bytes: int,
-        store: Path | None,
-        threads: int,
         processes: Processes,
     ):
         self.processes = processes
-        self.particles = particles
+        self.laid = laid
+        self.particles = laid.particles
         self.settings = settings
         self.device = device
-        self.store = store
-        self.threads = threads
-        self.on_progress: Callable[[int, int, str], None] = _silent
-        self.preparation = preparation_for(particles, settings)
-        self.ctf = particles.ctf_for(settings.ctf, premultiplied=True)
-        self.plan = _plan(particles, settings, self.preparation, self.ctf is not None, memory_bytes, threads)
+        self.threads = laid.threads
+        self.on_progress: Progress = silent
+        self.preparation = laid.preparation
+        self.plan = _plan(laid, settings)
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
 
@@ -108,19 +95,13 @@ class Class2DRun:
         """The prepared particles with room for at least so many rings."""
         if self._data is None or self._data.basis.rings < min(rings, self._most_rings):
             wanted = min(max(rings, RINGS_AT_START), self._most_rings)
-            self._data = prepare_particles(
-                self.particles.read,
-                len(self.particles),
-                self.preparation,
-                rings=wanted,
-                ctf=self.ctf,
-                noise_group=self.particles.optics_group,
+            self._data = prepared_images(
+                self.laid,
+                wanted,
+                self.on_progress,
                 store=self._file(wanted),
                 device=self.device,
-                threads=self.threads,
-                memory_bytes=self.plan.memory_bytes,
                 processes=self.processes,
-                progress=lambda done: self.on_progress(done, len(self.particles), "reading particles"),
             )
             _check_enough(self.particles, int((~self._data.bad).sum()), "usable ", self.settings)
         return self._data
@@ -132,9 +113,9 @@ class Class2DRun:
 
     def _file(self, rings: int) -> Path | None:
         """Where prepared images are kept that do not fit into memory; every process has its own."""
-        if self.plan.prepared_in_memory or self.store is None:
+        if self.plan.prepared_in_memory or self.laid.store is None:
             return None
-        return self.store / f"rings{rings}_{self.processes.rank}.dat"
+        return self.laid.store / f"rings{rings}_{self.processes.rank}.dat"
 
     @property
     def _most_rings(self) -> int:
@@ -243,26 +224,17 @@ def _check_enough(particles: ParticleSet, count: int, kind: str, settings: Class
         )
 
 
-def _plan(
-    particles: ParticleSet,
-    settings: Class2D,
-    preparation: ImagePreparation,
-    has_ctf: bool,
-    memory_bytes: int,
-    threads: int,
-) -> Class2DPlan:
-    n, box, pixel = len(particles), particles.box_px, particles.pixel_size_A
-    usable = int(np.count_nonzero(~particles.bad))
+def _plan(laid: Layout, settings: Class2D) -> Class2DPlan:
+    particles, preparation, memory_bytes = laid.particles, laid.preparation, laid.memory_bytes
+    n, box, pixel, usable = len(particles), particles.box_px, particles.pixel_size_A, laid.usable
     _check_enough(particles, usable, "" if usable == n else "usable ", settings)
     basis = preparation.working_basis(RINGS_AT_START)
     full = preparation.working_basis(1 << 20)
     window_A = full.window_px * pixel * box / full.box_px
     prepared = n * basis.packed_size * 4
-    notes = assumptions(particles, settings, preparation)
-    offset = offset_within_box(settings.offset_range_A, preparation)
-    reach_px = offset / (window_A / full.window_px)
+    reach_px = laid.offset_range_A / (window_A / full.window_px)
     finest = PoseGrid.for_rings(full, full.rings, reach_px, most_shifts=most_shifts(full, full.rings))
-    notes += finest.notes
+    notes = [*laid.notes, *finest.notes]
     copies = len(finest.shifts_px) * shifted_bytes(full, full.rings)
     if copies > memory_bytes // 2:
         notes.append(
@@ -275,18 +247,18 @@ def _plan(
         box_px=box,
         pixel_size_A=pixel,
         particle_diameter_A=preparation.particle_diameter_A,
-        offset_range_A=offset,
+        offset_range_A=laid.offset_range_A,
         classes=settings.classes,
         folds=settings.folds,
         first_pass_particles=min(n, first_pass_size(settings)),
         start_resolution_A=window_A / min(FIRST_RINGS, full.rings),
         finest_resolution_A=max(window_A / full.rings, settings.resolution_limit_A or 0.0),
-        has_ctf=has_ctf,
+        has_ctf=laid.ctf is not None,
         noise_groups=int(particles.optics_group.max(initial=0)) + 1,
         prepared_bytes=prepared,
         prepared_in_memory=prepared < memory_bytes // 4,
         memory_bytes=memory_bytes,
-        seconds_estimate=5 + flops / CORE_FLOPS / threads,
+        seconds_estimate=5 + flops / CORE_FLOPS / laid.threads,
         notes=notes,
     )
 
@@ -309,16 +281,8 @@ def prepare_run(
     PyTorch uses.
     Raises ValueError for settings that do not fit the particles.
     """
-    threads = torch.get_num_threads() if threads is None else threads
-    return Class2DRun(
-        judged(particles, ctf=settings.ctf, poses=False),
-        settings,
-        device=device,
-        memory_bytes=memory_bytes,
-        store=store,
-        threads=threads,
-        processes=processes,
-    )
+    laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads, store=store)
+    return Class2DRun(laid, settings, device=device, processes=processes)
 
 
 def class2d(
@@ -337,6 +301,4 @@ def class2d(
     """
     chosen = settings_with(Class2D, settings, overrides)
     prepared = prepare_run(particles, chosen, device=device, memory_bytes=memory_bytes, processes=processes)
-    with torch.no_grad(), one_thread():
-        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
-    return result
+    return to_the_end(prepared.algorithm, chosen.seed, on_step)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitreous.words import brief
+
 __all__ = ["DeconvolveResult"]
 
 
@@ -13,6 +15,8 @@ class DeconvolveResult:
 
     The unit of the averages is the standard deviation of the noise in one particle image.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float
     particle_diameter_A: float

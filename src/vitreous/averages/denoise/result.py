@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitreous.words import brief
+
 __all__ = ["DenoiseModel", "DenoiseResult"]
 
 
@@ -13,6 +15,8 @@ class DenoiseModel:
 
     Pictures have the working box of side w, which is that of the images unless that is too fine to be computed.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float  # of the working box
     particle_diameter_A: float
@@ -35,6 +39,8 @@ class DenoiseModel:
 @dataclass(frozen=True, kw_only=True)
 class DenoiseResult:
     """n denoised images of the box, pixel size and grey scale of the input; bad ones are zero and weigh 0."""
+
+    __repr__ = brief
 
     images: np.ndarray  # (n, L, L) float32, zero outside the disc
     weight: np.ndarray  # (n,) float32, 1 or 0

@@ -2,7 +2,10 @@
 
 A generation on the particles that are not accounted for yet:
 
-1. m quasi-independent EQK runs, each from random groups of its own, with one ring more every other pass;
+1. m quasi-independent EQK runs, each from random groups of its own, with one ring more every other pass. Where there
+   are many groups, a run begins with a few large ones, which are then split in two until there are as many as wanted;
+   images meet the groups near the one that they were in last, so that an image costs as much among many as among few
+   (:mod:`vitreous.alignment.kmeans`);
 2. classes of the m runs are matched by their common members (:func:`vitreous.alignment.match_classes`);
 3. the common members of every match are aligned L times from random beginnings
    (:mod:`vitreous.alignment.stability`). A match is accepted with those of its members that are stable;
@@ -17,6 +20,7 @@ average leaves of it tells them apart.
 Source: Yang, Fang, Chittuluru, Asturias, Penczek, Structure 20 (2012) 237-247; SCIENCE.md section 4.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,13 +32,16 @@ from vitreous.alignment import (
     FEWEST_MEMBERS,
     Groups,
     Matching,
+    Near,
     Stability,
     begin_stability,
     kmeans_pass,
     match_classes,
     measure_stability,
+    near_groups,
     random_sums,
     residuals,
+    split_groups,
     stability_pass,
     standardised,
 )
@@ -51,10 +58,14 @@ from vitreous.matching import (
     signal_power,
 )
 
-__all__ = ["Accepted", "ISACState", "first_state", "next_state"]
+__all__ = ["Accepted", "ISACState", "first_state", "most_steps", "next_state"]
 
 FOLDS = 4
-PASSES, STABILITY_PASSES = 12, 6
+PASSES, STABILITY_PASSES = 12, 6  # at least; with many groups the runs take more
+FEW_GROUPS = 64  # that an image meets all of; a run with more begins with half as many, or a quarter, ...
+NEAR_GROUPS = 32  # that an image meets where there are more
+SPLIT_EVERY = 2  # passes
+LAST_PASSES = 6  # with as many groups as are wanted
 MOST_RINGS = 8  # in the runs: about 7 cycles across the particle, at a cost that grows with their fourth power
 AHEAD = 2  # rings beyond what the averages resolve
 LEAST_SHARE = 0.2  # of a group: common members that a match has to have
@@ -94,14 +105,16 @@ class Accepted:
 class ISACState:
     """Everything that a pass hands to the next one.
 
-    passes: of this generation that are done; parts: of the folds; label: (p, m) classes of the p particles of this
-    generation in all runs, after the last pass; finished: nothing new was found.
+    passes: of this generation that are done; splits: of the groups that are still to come; parts: of the folds; label:
+    (p, m) classes of the p particles of this generation in all runs, after the last pass; finished: nothing new was
+    found.
     """
 
     iteration: int
     seed: int
     generation: int
     passes: int
+    splits: int
     rings: int
     parts: tuple[Sums, ...]
     noise_power: torch.Tensor  # (G, R)
@@ -114,7 +127,7 @@ def first_state(data: PreparedParticles, settings: ISAC, seed: int) -> ISACState
     """The beginning of the first generation."""
     noise = data.group_power.clamp_min(torch.finfo(torch.float32).tiny)
     state = ISACState(
-        iteration=0, seed=seed, generation=1, passes=0, rings=FIRST_RINGS, parts=(), noise_power=noise,
+        iteration=0, seed=seed, generation=1, passes=0, splits=0, rings=FIRST_RINGS, parts=(), noise_power=noise,
         label=np.zeros((0, settings.runs), np.int64),
         accepted=Accepted.nothing(len(data)), finished=False,
     )  # fmt: skip
@@ -127,9 +140,25 @@ def _begun(state: ISACState, data: PreparedParticles, settings: ISAC) -> ISACSta
     pool = sum(map(len, folds))
     if pool < 2 * settings.img_per_grp or state.generation > settings.generations:
         return replace(state, finished=True, parts=())
-    classes = pool // settings.img_per_grp
+    splits = _splits(pool // settings.img_per_grp)
+    classes = pool // settings.img_per_grp // 2**splits
     parts = random_sums(data, folds, settings.runs, classes, state.noise_power, _own_seed(state))
-    return replace(state, passes=0, rings=min(FIRST_RINGS, data.basis.rings), parts=parts)
+    return replace(state, passes=0, splits=splits, rings=min(FIRST_RINGS, data.basis.rings), parts=parts)
+
+
+def _splits(classes: int) -> int:
+    """How often the first groups are split in two, so that few make ``classes``."""
+    return max(0, math.ceil(math.log2(classes / FEW_GROUPS)))
+
+
+def _passes(splits: int) -> int:
+    """Of a generation whose groups are split so often."""
+    return max(PASSES, SPLIT_EVERY * splits + LAST_PASSES)
+
+
+def most_steps(particles: int, settings: ISAC) -> int:
+    """Steps at most: the passes of a generation and its end, in every generation."""
+    return (_passes(_splits(particles // settings.img_per_grp)) + 1) * settings.generations
 
 
 def _own_seed(state: ISACState) -> int:
@@ -151,7 +180,7 @@ def next_state(
     progress: Callable[[int, int], None],
 ) -> tuple[ISACState, dict[str, Any]]:
     """One pass, or the end of a generation."""
-    if state.passes < PASSES:
+    if state.passes < _passes(_splits(sum(map(len, _folds(state, data))) // settings.img_per_grp)):
         following = _passed(state, data, settings, offset_range_A, progress)
         so_far = int((state.accepted.alignments.reference >= 0).sum())
         return following, {"generation": state.generation, "rings": state.rings, "accepted": so_far}
@@ -176,21 +205,38 @@ def _passed(
     pool = sum(map(len, folds))
     parts, index, found = kmeans_pass(
         data, folds, state.parts, settings.runs, state.noise_power, offset_range_A, state.rings,
-        progress=lambda done: progress(done, pool),
+        near=_near(state, data, settings, folds, offset_range_A), progress=lambda done: progress(done, pool),
     )  # fmt: skip
     tau2 = signal_power(parts, data.basis)
     resolved = resolved_rings(parts, tau2[: state.rings])
     most = _most_rings(data, settings)
     wanted = FIRST_RINGS + (state.passes + 1) // 2
+    label, splits = found.label, state.splits
+    left = _passes(_splits(pool // settings.img_per_grp)) - state.passes - 1
+    if splits and left == LAST_PASSES + SPLIT_EVERY * (splits - 1):
+        classes, splits = len(parts[0].members) // settings.runs, splits - 1
+        parts, label = split_groups(data, folds, index, found, classes, state.noise_power, _own_seed(state))
     return replace(
         state,
         iteration=state.iteration + 1,
         passes=state.passes + 1,
+        splits=splits,
         rings=max(min(wanted, max(resolved + AHEAD, FIRST_RINGS), most), 1),
         parts=parts,
         noise_power=residual_noise(state.noise_power, data, tau2, state.rings),
-        label=found.label[np.argsort(index)],
+        label=label[np.argsort(index)],
     )
+
+
+def _near(
+    state: ISACState, data: PreparedParticles, settings: ISAC, folds: tuple[np.ndarray, ...], offset_range_A: float
+) -> Near | None:
+    """The groups that images meet in the next pass; None where they meet all."""
+    if len(state.parts[0].members) <= FEW_GROUPS * settings.runs:
+        return None
+    label = np.full((len(data), settings.runs), -1)
+    label[np.sort(np.concatenate(folds))] = state.label
+    return near_groups(data, state.parts, label, offset_range_A, state.rings, NEAR_GROUPS)
 
 
 def _most_rings(data: PreparedParticles, settings: ISAC) -> int:

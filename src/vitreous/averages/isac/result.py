@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.matching import Alignments
+from vitreous.words import brief
 
 __all__ = ["ISACResult"]
 
@@ -12,6 +13,8 @@ __all__ = ["ISACResult"]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ISACResult:
     """Validated averages, the largest first, and the particles that they account for. A classes, n particles, box L."""
+
+    __repr__ = brief
 
     pixel_size_A: float
     particle_diameter_A: float

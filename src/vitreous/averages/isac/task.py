@@ -1,30 +1,20 @@
 """ISAC as a task: settings and particles in, an algorithm or a result out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
-from vitreous.averages.isac.algorithm import PASSES, Accepted, ISACState, first_state, next_state
+from vitreous.averages.isac.algorithm import Accepted, ISACState, first_state, most_steps, next_state
 from vitreous.averages.isac.result import ISACResult
 from vitreous.averages.isac.settings import ISAC
-from vitreous.iterate import Algorithm, run
-from vitreous.matching import (
-    Alignments,
-    ImagePreparation,
-    PreparedParticles,
-    assumptions,
-    claimed_resolution_A,
-    offset_within_box,
-    preparation_for,
-    prepare_particles,
-    restore,
-)
-from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
+from vitreous.iterate import Algorithm
+from vitreous.matching import Alignments, PreparedParticles, claimed_resolution_A, restore
+from vitreous.particles import ParticleSet
+from vitreous.require import settings_with
 
 __all__ = ["ISACRun", "isac", "prepare_isac"]
 
@@ -35,19 +25,14 @@ MOST_RINGS = 16  # that images are expanded in: about 14 cycles across the parti
 class ISACRun:
     """A run that is laid out; images are read when they are needed first."""
 
-    particles: ParticleSet
+    laid: Layout
     settings: ISAC
-    preparation: ImagePreparation
-    offset_range_A: float
-    memory_bytes: int
-    threads: int
-    notes: tuple[str, ...]
-    on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
+    on_progress: Progress = silent
 
     @property
     def steps(self) -> int:
-        """Steps at most: the passes of a generation and its end, in every generation."""
-        return (PASSES + 1) * self.settings.generations
+        """Steps at most."""
+        return most_steps(self.laid.usable, self.settings)
 
     @property
     def algorithm(self) -> Algorithm[ISACState, ISACResult]:
@@ -62,47 +47,37 @@ class ISACRun:
     @cached_property
     def data(self) -> PreparedParticles:
         """The prepared images."""
-        particles, most = self.particles, self.preparation.working_basis(1 << 20).rings
-        return prepare_particles(
-            particles.read,
-            len(particles),
-            self.preparation,
-            rings=min(MOST_RINGS, most),
-            ctf=particles.ctf_for(self.settings.ctf, premultiplied=True),
-            noise_group=particles.optics_group,
-            threads=self.threads,
-            memory_bytes=self.memory_bytes,
-            progress=lambda done: self.on_progress(done, len(particles), "reading particles"),
-        )
+        return prepared_images(self.laid, self.laid.most_rings(MOST_RINGS), self.on_progress)
 
     def _step(self, state: ISACState) -> tuple[ISACState, dict[str, Any]]:
         what = f"generation {state.generation}"
         return next_state(
-            state, self.data, self.settings, self.offset_range_A, lambda done, of: self.on_progress(done, of, what)
+            state, self.data, self.settings, self.laid.offset_range_A, lambda done, of: self.on_progress(done, of, what)
         )
 
     def _finalise(self, state: ISACState) -> ISACResult:
         accepted = _by_size(state.accepted)
         own = accepted.alignments.take(np.flatnonzero(accepted.alignments.reference >= 0))
-        count, box, pixel = len(accepted.common), self.particles.box_px, self.particles.pixel_size_A
+        particles, preparation, count = self.laid.particles, self.laid.preparation, len(accepted.common)
+        box, pixel = particles.box_px, particles.pixel_size_A
         empty = np.zeros((count, box, box), np.float32)
         averages, halves = empty, np.stack([empty, empty])
         frc, resolution = np.zeros((count, box // 2 + 1)), np.zeros(count)
         messages: tuple[str, ...] = ()
         if count:
             made = restore(
-                self.particles.read, self.preparation, self.data.ctf, own, _halves(own), count, threads=self.threads,
+                particles.read, preparation, self.data.ctf, own, _halves(own), count, threads=self.laid.threads,
                 progress=lambda done, of: self.on_progress(done, of, "averages"),
             )  # fmt: skip
             averages, halves, frc = made.full.cpu().numpy(), made.halves.cpu().numpy(), made.frc.cpu().numpy()
-            resolution = claimed_resolution_A(frc, self.preparation)
+            resolution = claimed_resolution_A(frc, preparation)
         else:
             messages = (
                 "Nothing was accepted: no class was found again by all runs with a stable alignment. The images may "
                 "be noise, or too noisy for groups of this size; try more images per group.",
             )
         return ISACResult(
-            pixel_size_A=pixel, particle_diameter_A=self.preparation.particle_diameter_A, averages=averages,
+            pixel_size_A=pixel, particle_diameter_A=preparation.particle_diameter_A, averages=averages,
             halves=halves, frc=frc, resolution_A=resolution,
             population=np.bincount(own.reference, minlength=count), generation=accepted.generation,
             error_A=accepted.class_error_A, mirror_share=accepted.mirror_share, common=accepted.common,
@@ -141,24 +116,13 @@ def prepare_isac(
 
     Raises ValueError for settings that do not fit: fewer than two groups.
     """
-    found = judged(particles, ctf=settings.ctf, poses=False)
-    usable = int(np.count_nonzero(~found.bad))
-    if usable < 2 * settings.img_per_grp:
+    laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads)
+    if laid.usable < 2 * settings.img_per_grp:
         raise ValueError(
-            f"{found.path}: {usable} usable particles make fewer than two groups of "
+            f"{laid.particles.path}: {laid.usable} usable particles make fewer than two groups of "
             f"{settings.img_per_grp}; ask for fewer images per group (--img-per-grp)"
         )
-    preparation = preparation_for(found, settings)
-    notes = assumptions(found, settings, preparation)
-    return ISACRun(
-        particles=found,
-        settings=settings,
-        preparation=preparation,
-        offset_range_A=offset_within_box(settings.offset_range_A, preparation),
-        memory_bytes=memory_bytes,
-        threads=torch.get_num_threads() if threads is None else threads,
-        notes=tuple(notes),
-    )
+    return ISACRun(laid=laid, settings=settings)
 
 
 def isac(
@@ -173,8 +137,6 @@ def isac(
 
     ``on_step`` receives what is worth knowing of every step. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or ISAC(), **overrides)
+    chosen = settings_with(ISAC, settings, overrides)
     prepared = prepare_isac(particles, chosen, memory_bytes=memory_bytes)
-    with torch.no_grad(), one_thread():
-        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
-    return result
+    return to_the_end(prepared.algorithm, chosen.seed, on_step)

@@ -29,6 +29,7 @@ from vitreous.matching.workers import one_thread
 from vitreous.quality import AlignedNoise, aligned_noise
 from vitreous.randomness import normal_images
 from vitreous.require import settings_with
+from vitreous.words import brief
 
 __all__ = ["ModelBiasResult", "model_bias"]
 
@@ -40,6 +41,8 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelBiasResult:
     """C averages of aligned noise, box L. Correlations are over all frequencies that were used for alignment."""
+
+    __repr__ = brief
 
     pixel_size_A: float
     resolution_A: float  # finest that was used

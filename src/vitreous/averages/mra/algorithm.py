@@ -3,6 +3,9 @@
 The model is that of :mod:`vitreous.alignment.kmeans`: an image is the average of its class, turned, shifted and
 multiplied by its CTF, plus noise. A pass gives every image to the average that it resembles most, at the best rotation
 and shift, and the averages follow fold by fold. Rings are added as in every search (:class:`vitreous.matching.March`).
+
+Where there are many classes, every other pass meets only those near the class that an image was in last
+(:func:`vitreous.alignment.near_groups`). The last assignment meets all.
 """
 
 from collections.abc import Callable
@@ -12,7 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.alignment import Assigned, even_sizes, group_images, group_references, kmeans_pass, random_sums
+from vitreous.alignment import (
+    Assigned,
+    Near,
+    even_sizes,
+    group_images,
+    group_references,
+    kmeans_pass,
+    near_groups,
+    random_sums,
+)
 from vitreous.averages.assigned import Assignment, Progress, finished_classes
 from vitreous.averages.mra.settings import MRA
 from vitreous.averages.result import Class2DResult
@@ -39,6 +51,8 @@ from vitreous.matching import (
 
 __all__ = ["MRAState", "finish", "first_state", "one_pass"]
 
+MANY_CLASSES, NEAR_CLASSES = 128, 32  # with more than the first, every other pass meets so many only
+FULL_EVERY = 2  # passes
 ALIVE = 0.1  # of an equal share of the images: with fewer a class counts as dead
 
 
@@ -86,13 +100,14 @@ def one_pass(
     rings, n = state.march.rings, sum(map(len, dealt.folds))
     parts, index, found = kmeans_pass(
         data, dealt.folds, state.parts, 1, state.noise_power, offset_range_A, rings,
-        grouping=settings.grouping, sizes=_sizes(settings, dealt), progress=lambda done: progress(done, n),
+        grouping=settings.grouping, sizes=_sizes(settings, dealt), near=_near(state, data, settings, offset_range_A),
+        progress=lambda done: progress(done, n),
     )  # fmt: skip
     tau2, label = signal_power(parts, data.basis), found.label[:, 0]
     resolved = resolved_rings(parts, tau2[:rings])
     changed = float((label != state.alignments.reference[index]).mean())
     march = state.march.next(changed=changed, resolved=resolved, most=data.basis.rings)
-    own = Alignments.from_shifts(index, label, found.psi_rad, found.shift_px * data.pixel_size_A)
+    own = Alignments.from_shifts(index, label, found.psi_rad[:, 0], found.shift_px[:, 0] * data.pixel_size_A)
     similarity = state.similarity.copy()
     similarity[index] = found.similarity
     following = replace(
@@ -119,6 +134,14 @@ def one_pass(
         "alive_classes": int((members > ALIVE * n / settings.classes).sum()),
         "converged": march.converged,
     }
+
+
+def _near(state: MRAState, data: PreparedParticles, settings: MRA, offset_range_A: float) -> Near | None:
+    """The classes that images meet in the next pass; None where they meet all."""
+    if settings.classes <= MANY_CLASSES or state.iteration % FULL_EVERY == 0:
+        return None
+    label = state.alignments.reference[:, None]
+    return near_groups(data, state.parts, label, offset_range_A, state.march.rings, NEAR_CLASSES)
 
 
 def finish(
@@ -174,8 +197,8 @@ def _certain(assigned: Assigned) -> Outcome:
     one, none = np.ones(n, np.float32), np.zeros(n, np.float32)
     return Outcome(
         reference=assigned.label[:, 0],
-        psi_rad=assigned.psi_rad.astype(np.float32),
-        shift_px=assigned.shift_px.astype(np.float32),
+        psi_rad=assigned.psi_rad[:, 0].astype(np.float32),
+        shift_px=assigned.shift_px[:, 0].astype(np.float32),
         max_probability=one,
         class_probability=one,
         next_probability=none,

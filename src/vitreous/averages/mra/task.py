@@ -1,31 +1,20 @@
 """Multi-reference alignment as a task: settings and particles in, an algorithm or a result out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
 from vitreous.averages.mra.algorithm import MRAState, finish, first_state, one_pass
 from vitreous.averages.mra.settings import MRA
 from vitreous.averages.result import Class2DResult
-from vitreous.iterate import Algorithm, run
-from vitreous.matching import (
-    Dealt,
-    ImagePreparation,
-    PreparedParticles,
-    assumptions,
-    deal,
-    held_out_size,
-    offset_within_box,
-    preparation_for,
-    prepare_particles,
-)
-from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.iterate import Algorithm
+from vitreous.matching import Dealt, PreparedParticles, deal, held_out_size
+from vitreous.particles import ParticleSet
 from vitreous.require import settings_with
 
 __all__ = ["MRARun", "mra", "prepare_mra"]
@@ -39,15 +28,9 @@ PER_CLASS = 2  # images at least
 class MRARun:
     """A run that is laid out; images are read when they are needed first."""
 
-    particles: ParticleSet
+    laid: Layout
     settings: MRA
-    preparation: ImagePreparation
-    offset_range_A: float
-    memory_bytes: int
-    threads: int
-    store: Path | None
-    notes: tuple[str, ...]
-    on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
+    on_progress: Progress = silent
 
     @property
     def algorithm(self) -> Algorithm[MRAState, Class2DResult]:
@@ -62,25 +45,15 @@ class MRARun:
     @cached_property
     def data(self) -> PreparedParticles:
         """The prepared images, in memory or, where they would take a quarter of it, in a mapped file."""
-        particles, basis = self.particles, self.preparation.working_basis(MOST_RINGS)
+        laid, basis = self.laid, self.laid.preparation.working_basis(MOST_RINGS)
         rings = min(RINGS, basis.rings)
         if self.settings.resolution_limit_A is not None:
-            pixel_A = self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
+            pixel_A = laid.preparation.pixel_size_A * laid.preparation.box_px / basis.box_px
             rings = max(1, min(basis.rings, int(basis.window_px * pixel_A / self.settings.resolution_limit_A)))
-        size = 4 * len(particles) * self.preparation.working_basis(rings).packed_size
-        outside = self.store is not None and size > self.memory_bytes // 4
-        return prepare_particles(
-            particles.read,
-            len(particles),
-            self.preparation,
-            rings=rings,
-            ctf=particles.ctf_for(self.settings.ctf, premultiplied=True),
-            noise_group=particles.optics_group,
-            store=self.store / "rings.dat" if outside and self.store is not None else None,
-            threads=self.threads,
-            memory_bytes=self.memory_bytes,
-            progress=lambda done: self.on_progress(done, len(particles), "reading particles"),
-        )
+        size = 4 * len(laid.particles) * laid.preparation.working_basis(rings).packed_size
+        outside = laid.store is not None and size > laid.memory_bytes // 4
+        file = laid.store / "rings.dat" if outside and laid.store is not None else None
+        return prepared_images(laid, rings, self.on_progress, store=file)
 
     def dealt(self, seed: int) -> Dealt:
         """Who takes part in what."""
@@ -89,13 +62,13 @@ class MRARun:
 
     def _step(self, state: MRAState) -> tuple[MRAState, dict[str, Any]]:
         return one_pass(
-            state, self.data, self.settings, self.dealt(state.seed), self.offset_range_A,
+            state, self.data, self.settings, self.dealt(state.seed), self.laid.offset_range_A,
             lambda done, of: self.on_progress(done, of, "matching"),
         )  # fmt: skip
 
     def _finalise(self, state: MRAState) -> Class2DResult:
         return finish(
-            state, self.data, self.settings, self.dealt(state.seed), self.offset_range_A, self.particles.read,
+            state, self.data, self.settings, self.dealt(state.seed), self.laid.offset_range_A, self.laid.particles.read,
             self.on_progress,
         )  # fmt: skip
 
@@ -113,26 +86,14 @@ def prepare_mra(
     store: folder for prepared images that do not fit in a quarter of ``memory_bytes``. Raises ValueError for settings
     that do not fit: more classes than images make.
     """
-    found = judged(particles, ctf=settings.ctf, poses=False)
-    usable = int(np.count_nonzero(~found.bad))
+    laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads, store=store)
     least = max(PER_CLASS * settings.classes, 2 * settings.folds)
-    if usable < least:
+    if laid.usable < least:
         raise ValueError(
-            f"{found.path}: {usable} usable particles are too few for {settings.classes} classes and {settings.folds} "
-            f"folds; expected at least {least}: ask for fewer classes"
+            f"{laid.particles.path}: {laid.usable} usable particles are too few for {settings.classes} classes and "
+            f"{settings.folds} folds; expected at least {least}: ask for fewer classes"
         )
-    preparation = preparation_for(found, settings)
-    notes = assumptions(found, settings, preparation)
-    return MRARun(
-        particles=found,
-        settings=settings,
-        preparation=preparation,
-        offset_range_A=offset_within_box(settings.offset_range_A, preparation),
-        memory_bytes=memory_bytes,
-        threads=torch.get_num_threads() if threads is None else threads,
-        store=store,
-        notes=tuple(notes),
-    )
+    return MRARun(laid=laid, settings=settings)
 
 
 def mra(
@@ -149,6 +110,4 @@ def mra(
     """
     chosen = settings_with(MRA, settings, overrides)
     prepared = prepare_mra(particles, chosen, memory_bytes=memory_bytes)
-    with torch.no_grad(), one_thread():
-        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
-    return result
+    return to_the_end(prepared.algorithm, chosen.seed, on_step)

@@ -2,6 +2,18 @@
 
 Everything that is linear is done in Fourier space at once, so an image is interpolated once, when it is turned; and not
 at all where nothing turns it.
+
+Normalisation subtracts the plane a + b x + c y that fits the background of an image best. The fit has an error, which
+all pixels within the mask share. With noise of variance 1 in B background pixels, rows of the matrix X = (1, x, y), the
+coefficients have the covariance (X^T X)^-1, so with M the same rows for the pixels of the mask, noise there has the
+covariance
+
+    I + M (X^T X)^-1 M^T.
+
+Its eigenvalues along the three directions that M spans are 1 + p / B for the level (about 3, where a circle of 7/8 of
+the box is compared) and about 1.5 for the ramps: a factor that any large number of images shows, and whose spread is
+wide enough to be cut in two. Coordinates along these directions are divided by the roots of the eigenvalues
+(:class:`SharedError`), and noise is the same in all directions again.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +39,7 @@ from vitreous.optics import (
 from vitreous.particles.scratch import scratch_array
 from vitreous.quality import soft_disc
 
-__all__ = ["AlignedImages", "background_power", "keep_rows", "whitening_gain"]
+__all__ = ["AlignedImages", "SharedError", "background_power", "keep_rows", "whitening_gain"]
 
 SPECTRUM_IMAGES = 2048  # whose background is measured
 FIRST_SHELL = 2  # of the noise spectrum that normalisation, which takes mean and ramp away, leaves as it is
@@ -35,11 +47,40 @@ LEAST_POWER = 1e-6  # of the noise of a normalised image: less is no noise but r
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class SharedError:
+    """Noise that normalisation adds to all p pixels: directions (p, 3), orthonormal; variance (3,), with that of noise.
+
+    In units of the variance of noise in a pixel.
+    """
+
+    directions: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def of_mask(cls, mask: np.ndarray, radius_px: float) -> "SharedError":
+        """For pixels within a mask (L, L), and a background that is farther than ``radius_px`` from the centre."""
+        axis = (np.arange(len(mask)) - len(mask) // 2) / len(mask)
+        plane = np.stack([np.ones(mask.shape), *np.meshgrid(axis, axis)], -1)
+        background = plane[np.hypot(plane[..., 1], plane[..., 2]) * len(mask) > radius_px]
+        basis, triangle = np.linalg.qr(plane[mask])
+        added, turn = np.linalg.eigh(triangle @ np.linalg.inv(background.T @ background) @ triangle.T)
+        return cls(directions=basis @ turn, variance=1 + added)
+
+    def evened(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (b, p) with noise of variance 1 along these directions, too."""
+        directions = self.directions.astype(np.float32)
+        excess = (1 - self.variance**-0.5).astype(np.float32)
+        found: np.ndarray = rows - (rows @ directions * excess) @ directions.T
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AlignedImages:
     """m images of box L in one frame.
 
     alignments: of the m images, whose references do not matter; ctf: of all images of the set, or None; mask: (L, L)
-    bool, pixels that are compared; gain: (L // 2 + 1,) what the Fourier rings are multiplied by.
+    bool, pixels that are compared; gain: (L // 2 + 1,) what the Fourier rings are multiplied by; shared: the error of
+    their normalisation, None where they are taken as they are.
     """
 
     read: Callable[[np.ndarray], np.ndarray]
@@ -48,6 +89,7 @@ class AlignedImages:
     ctf: CTFParameters | None
     mask: np.ndarray
     gain: torch.Tensor
+    shared: SharedError | None = None
 
     def __len__(self) -> int:
         return len(self.alignments)
@@ -98,7 +140,8 @@ class AlignedImages:
             images = torch.where(reflected, mirrored(images), images) if part.mirror.any() else images
         else:
             images = centred_irfft2(ft, n)
-        return images.reshape(len(images), -1)[:, torch.from_numpy(self.mask.ravel())].numpy()
+        rows: np.ndarray = images.reshape(len(images), -1)[:, torch.from_numpy(self.mask.ravel())].numpy()
+        return rows if self.shared is None else self.shared.evened(rows)
 
 
 def background_power(

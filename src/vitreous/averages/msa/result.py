@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.matching import Alignments
+from vitreous.words import brief
 
 __all__ = ["FactorMap", "MSAResult"]
 
@@ -15,6 +16,8 @@ class FactorMap:
 
     first, second: the factors, from 0; centre: (c, 2) mean coordinates; images: (c, L, L); count: (c,).
     """
+
+    __repr__ = brief
 
     first: int
     second: int
@@ -30,6 +33,8 @@ class MSAResult:
     Images of the analysis have phases flipped and are whitened if that was asked for; averages of classes come from the
     original pixels. Particles that are not used have coordinates NaN and label -1.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float
     particle_diameter_A: float

@@ -1,7 +1,7 @@
 """Multivariate statistical analysis as a task: particles with poses and settings in, an algorithm or a result out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vitreous.averages.layout import Progress, silent, to_the_end
 from vitreous.averages.msa.factors import (
     MOST_EXACT,
     POWER_PASSES,
@@ -19,14 +20,14 @@ from vitreous.averages.msa.factors import (
     subspace_pass,
 )
 from vitreous.averages.msa.final import finish
-from vitreous.averages.msa.images import AlignedImages, background_power, keep_rows, whitening_gain
+from vitreous.averages.msa.images import AlignedImages, SharedError, background_power, keep_rows, whitening_gain
 from vitreous.averages.msa.metric import Metric, Moments, metric_of
 from vitreous.averages.msa.result import MSAResult
 from vitreous.averages.msa.settings import MSA
-from vitreous.iterate import Algorithm, run
+from vitreous.iterate import Algorithm
 from vitreous.matching import Alignments, ImagePreparation, assumptions, preparation_for
-from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
+from vitreous.require import settings_with
 
 __all__ = ["MSARun", "MSAState", "msa", "prepare_msa"]
 
@@ -62,7 +63,7 @@ class MSARun:
     notes: tuple[str, ...]  # what was chosen
     warnings: tuple[str, ...]  # what is missing: poses, classes, noise
     most_exact: int = MOST_EXACT  # pixels whose covariance is formed
-    on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
+    on_progress: Progress = silent
 
     @property
     def algorithm(self) -> Algorithm[MSAState, MSAResult]:
@@ -100,6 +101,7 @@ class MSARun:
             ctf=self.particles.ctf_for(self.settings.ctf, premultiplied=True),
             mask=self.mask,
             gain=whitening_gain(whitening, self.preparation, self.settings.resolution_limit_A),
+            shared=SharedError.of_mask(self.mask, self.preparation.radius_px) if self.settings.normalise else None,
         )
 
     @cached_property
@@ -279,8 +281,6 @@ def msa(
     mask: (L, L), pixels above 0.5 are compared; alignments: of all particles, None: those of the particle table.
     ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or MSA(), **overrides)
+    chosen = settings_with(MSA, settings, overrides)
     prepared = prepare_msa(particles, chosen, mask=mask, alignments=alignments, memory_bytes=memory_bytes)
-    with torch.no_grad(), one_thread():
-        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
-    return result
+    return to_the_end(prepared.algorithm, chosen.seed, on_step)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from vitreous.quality import resolution_at
+from vitreous.words import brief
 
 __all__ = ["NeighboursResult"]
 
@@ -21,6 +22,8 @@ class NeighboursResult:
     j, mirrored by y -> -y where ``mirrored`` and then turned by ``psi_deg`` (:mod:`vitreous.conventions`), lies on
     particle i. Averages are in the frame of their particle, centred, at the working pixel size.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float  # of the averages
     particle_diameter_A: float

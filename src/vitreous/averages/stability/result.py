@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.matching import Alignments
+from vitreous.words import brief
 
 __all__ = ["StabilityResult"]
 
@@ -15,6 +16,8 @@ class StabilityResult:
 
     A class with fewer than twelve members is not tested: its error is infinite.
     """
+
+    __repr__ = brief
 
     pixel_size_A: float
     particle_diameter_A: float

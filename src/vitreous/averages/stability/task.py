@@ -1,7 +1,7 @@
 """A test of stability as a task: classified particles in, figures of every class out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,28 +18,25 @@ from vitreous.alignment import (
     measure_stability,
     stability_pass,
 )
+from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
 from vitreous.averages.stability.result import StabilityResult
 from vitreous.averages.stability.settings import StabilityTest
-from vitreous.iterate import Algorithm, run
+from vitreous.iterate import Algorithm
 from vitreous.matching import (
     CONVERGED,
     FIRST_RINGS,
     Alignments,
-    ImagePreparation,
     PreparedParticles,
     accumulate_at,
-    offset_within_box,
-    preparation_for,
-    prepare_particles,
     residual_noise,
     resolved_rings,
     restore,
     ring_limit,
     signal_power,
 )
-from vitreous.matching.workers import one_thread
-from vitreous.particles import ParticleSet, judged
+from vitreous.particles import ParticleSet
 from vitreous.randomness import uniforms
+from vitreous.require import settings_with
 
 __all__ = ["StabilityRun", "StabilityRunState", "prepare_stability", "stability"]
 
@@ -61,15 +58,11 @@ class StabilityRunState:
 class StabilityRun:
     """A test that is ready to run; images are read when they are needed first."""
 
-    particles: ParticleSet
+    laid: Layout
     settings: StabilityTest
-    preparation: ImagePreparation
-    offset_range_A: float
     given: Alignments  # classes and poses of all particles
-    memory_bytes: int
-    threads: int
     notes: tuple[str, ...]
-    on_progress: Callable[[int, int, str], None] = field(default=lambda done, of, what: None)
+    on_progress: Progress = silent
 
     @property
     def algorithm(self) -> Algorithm[StabilityRunState, StabilityResult]:
@@ -79,23 +72,12 @@ class StabilityRun:
     @property
     def matching(self) -> Matching:
         """How images are compared with averages."""
-        return Matching(offset_range_A=self.offset_range_A, mirror=self.settings.mirror)
+        return Matching(offset_range_A=self.laid.offset_range_A, mirror=self.settings.mirror)
 
     @cached_property
     def data(self) -> PreparedParticles:
         """The prepared images."""
-        particles, most = self.particles, self.preparation.working_basis(1 << 20).rings
-        return prepare_particles(
-            particles.read,
-            len(particles),
-            self.preparation,
-            rings=min(MOST_RINGS, most),
-            ctf=particles.ctf_for(self.settings.ctf, premultiplied=True),
-            noise_group=particles.optics_group,
-            threads=self.threads,
-            memory_bytes=self.memory_bytes,
-            progress=lambda done: self.on_progress(done, len(particles), "reading particles"),
-        )
+        return prepared_images(self.laid, self.laid.most_rings(MOST_RINGS), self.on_progress)
 
     @property
     def classes(self) -> int:
@@ -153,22 +135,23 @@ class StabilityRun:
         return self._result(state, found)
 
     def _result(self, state: StabilityRunState, found: Stability) -> StabilityResult:
-        data, n, own = self.data, len(self.particles), found.alignments
+        data, particles, preparation = self.data, self.laid.particles, self.laid.preparation
+        n, own = len(particles), found.alignments
         averages = restore(
-            self.particles.read, self.preparation, data.ctf, own, np.arange(len(own)) % 2, self.classes,
-            threads=self.threads, progress=lambda done, of: self.on_progress(done, of, "averages"),
+            particles.read, preparation, data.ctf, own, np.arange(len(own)) % 2, self.classes,
+            threads=self.laid.threads, progress=lambda done, of: self.on_progress(done, of, "averages"),
         )  # fmt: skip
         error, stable = np.full(n, np.nan), np.zeros(n, bool)
         error[own.particle], stable[own.particle] = found.member_error_A, found.mirror_stable
         return StabilityResult(
-            pixel_size_A=self.particles.pixel_size_A,
-            particle_diameter_A=self.preparation.particle_diameter_A,
+            pixel_size_A=particles.pixel_size_A,
+            particle_diameter_A=preparation.particle_diameter_A,
             resolution_A=data.basis.window_px * data.pixel_size_A / state.rings,
             population=np.bincount(self.given.reference[self.given.reference >= 0], minlength=self.classes),
             tested=np.bincount(own.reference, minlength=self.classes),
             error_A=found.error_A,
             mirror_share=found.mirror_share,
-            stable=found.stable(self.settings.threshold_px * self.particles.pixel_size_A),
+            stable=found.stable(self.settings.threshold_px * particles.pixel_size_A),
             averages=averages.full.cpu().numpy(),
             particle_error_A=error,
             mirror_stable=stable,
@@ -189,7 +172,8 @@ def prepare_stability(
     alignments: of all particles to their classes; None: those of the particle table. Raises ValueError for particles
     without classes, and where no class has enough members.
     """
-    found = judged(particles, ctf=settings.ctf, poses=alignments is None)
+    laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads, poses=alignments is None)
+    found = laid.particles
     given = Alignments.from_particles(found) if alignments is None else alignments
     sizes = np.bincount(given.reference[given.known & ~found.bad], minlength=1)
     if not given.known.any():
@@ -200,19 +184,9 @@ def prepare_stability(
         raise ValueError(
             f"{found.path}: the largest class has {sizes.max()} usable particles; expected at least {FEWEST_MEMBERS}"
         )
-    preparation = preparation_for(found, settings)
     small = int(((sizes > 0) & (sizes < FEWEST_MEMBERS)).sum())
     notes = (f"{small} classes with fewer than {FEWEST_MEMBERS} particles are not tested",) if small else ()
-    return StabilityRun(
-        particles=found,
-        settings=settings,
-        preparation=preparation,
-        offset_range_A=offset_within_box(settings.offset_range_A, preparation),
-        given=given,
-        memory_bytes=memory_bytes,
-        threads=torch.get_num_threads() if threads is None else threads,
-        notes=notes,
-    )
+    return StabilityRun(laid=laid, settings=settings, given=given, notes=notes)
 
 
 def stability(
@@ -229,8 +203,6 @@ def stability(
     alignments: of all particles to their classes, as a classification returns them; None: those of the particle table.
     ``on_step`` receives what is worth knowing of every pass. Raises ValueError for settings that do not fit.
     """
-    chosen = replace(settings or StabilityTest(), **overrides)
+    chosen = settings_with(StabilityTest, settings, overrides)
     prepared = prepare_stability(particles, chosen, alignments=alignments, memory_bytes=memory_bytes)
-    with torch.no_grad(), one_thread():
-        result, _ = run(prepared.algorithm, seed=chosen.seed, on_step=on_step)
-    return result
+    return to_the_end(prepared.algorithm, chosen.seed, on_step)

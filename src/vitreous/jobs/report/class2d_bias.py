@@ -16,8 +16,8 @@ import torch
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.class2d_content import ReportContent
-from vitreous.jobs.report.images import fourier_crop
 from vitreous.jobs.report.page import Drawing
+from vitreous.pictures import fourier_crop
 from vitreous.quality import aligned_noise, ring_correlation, soft_disc
 
 __all__ = ["NoiseAlone", "noise_alone", "noise_alone_chart", "noise_alone_words"]

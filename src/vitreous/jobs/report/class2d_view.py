@@ -10,8 +10,8 @@ from vitreous.jobs.progress import describe_duration
 from vitreous.jobs.report.axes import Axis, axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram, scatter, stacked
 from vitreous.jobs.report.class2d_content import ReportContent
-from vitreous.jobs.report.images import low_pass
 from vitreous.jobs.report.page import Drawing, KeyFigure, Picture, picture
+from vitreous.pictures import low_pass
 
 __all__ = [
     "ClassView",

@@ -9,9 +9,10 @@ __all__ = ["methods_section"]
 
 HEAD = ("method", "score", "beyond chance", "correlation", "restarts share", "CPU s", "memory (MB)", "")
 HINT = (
-    "Score: how well averages that were left out agree with the model, between what scrambled averages reach (0) and "
-    "full agreement (1). Beyond chance: the difference in standard errors. Restarts share: poses that other restarts "
-    "have in common with the best one, beyond chance. Memory: the most that the job had taken by then."
+    "Score: how well averages that were left out agree with the model, between chance (0: the same averages in random "
+    "orientations, or scrambled ones, whichever reach more) and full agreement (1). Beyond chance: the difference in "
+    "standard errors. Restarts share: poses that other restarts have in common with the best one, beyond chance. "
+    "Memory: the most that the process took meanwhile."
 )
 STRIP = ("xy slice", "xz slice", "yz slice", "average", "average", "average", "projection", "projection", "projection")
 

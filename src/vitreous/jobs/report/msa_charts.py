@@ -8,8 +8,8 @@ from scipy.cluster.hierarchy import dendrogram
 from vitreous.averages.msa import FactorMap
 from vitreous.jobs.report.axes import BOTTOM, GAP, TOP, WIDTH, Axis, Frame, axis, drawing
 from vitreous.jobs.report.charts import Curve, curves
-from vitreous.jobs.report.images import data_address, show
 from vitreous.jobs.results.msa import MSAFolder
+from vitreous.pictures import data_address, show
 
 __all__ = ["eigenvalue_chart", "map_chart", "score_chart", "tree_chart"]
 

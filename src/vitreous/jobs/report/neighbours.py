@@ -9,11 +9,11 @@ from vitreous.averages.neighbours import NeighbourExamples
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.progress import describe_duration
-from vitreous.jobs.report.images import low_pass
 from vitreous.jobs.report.neighbours_charts import class_charts, convergence, neighbour_charts, spectra
 from vitreous.jobs.report.page import Charts, Gallery, KeyFigure, Page, Picture, Section, Tile, TileRows, picture
 from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.jobs.results.neighbours import NeighboursFolder, open_neighbours_folder
+from vitreous.pictures import low_pass
 
 __all__ = ["neighbours_page"]
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from vitreous.jobs.report.images import data_address, show
+from vitreous.pictures import data_address, show
 
 __all__ = [
     "Charts",
@@ -13,13 +13,14 @@ __all__ = [
     "Drawing",
     "Gallery",
     "KeyFigure",
-    "Links",
     "Page",
     "Panel",
     "Picture",
     "Rows",
     "Section",
     "Slices",
+    "Stage",
+    "StageRows",
     "Surface",
     "Text",
     "Tile",
@@ -47,7 +48,7 @@ class Picture:
 
 
 def picture(image: np.ndarray, alt: str, *, largest: int = 192, fade: bool = False) -> Picture:
-    """An image (L, L) ready for the page; see :func:`vitreous.jobs.report.images.show`."""
+    """An image (L, L) ready for the page; see :func:`vitreous.pictures.show`."""
     return Picture(address=data_address(show(image, largest=largest, fade=fade)), alt=alt)
 
 
@@ -127,12 +128,23 @@ class Surface:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Links:
-    """Links to other pages, relative to this one: (words, address, remark)."""
+class Stage:
+    """A job within the job: a link to its report relative to this one, what it says, and pictures of it."""
 
-    template: ClassVar[str] = "links.html.j2"
+    title: str
+    address: str
+    remark: str
+    headline: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRows:
+    """Stages, one under the other."""
+
+    template: ClassVar[str] = "stage_rows.html.j2"
     assets: ClassVar[tuple[str, ...]] = ()
-    links: tuple[tuple[str, str, str], ...]
+    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,15 @@ import numpy as np
 
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
-from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
-from vitreous.jobs.report.page import Gallery, KeyFigure, Links, Page, Section, Tile, picture
+from vitreous.jobs.report.maps import TURN_HINT, slices
+from vitreous.jobs.report.page import Columns, Gallery, KeyFigure, Page, Panel, Section, Slices, Tile, picture
 from vitreous.jobs.report.pick import micrographs_section
 from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.refine import refined_key_figures
 from vitreous.jobs.report.selection import selection_section
+from vitreous.jobs.report.stages import stages_section
+from vitreous.jobs.report.surface import surface
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import open_class2d_folder
 from vitreous.jobs.results.initial import read_initial
@@ -50,7 +52,7 @@ def pipeline_page(folder: Path) -> Page:
         key_figures=figures,
         notes=(HAND,),
         sections=(
-            _stages(folder, done),
+            stages_section(folder, dict(zip((*ROUND, *STAGES), (*OF_ROUND, *TITLES), strict=True))),
             *refined,
             reference_section(folder, REFINED_NAMES),
             *((models,) if models else ()),
@@ -114,25 +116,18 @@ def _models(folder: Path, done: list[str]) -> Section | None:
         found.append(("From averages", read_initial(folder / "initial").mean))
     if not found:
         return None
-    (title, first), *others = found
-    views = tuple(slices(what, volume.data) for what, volume in others)
+    left, *right = [_model(what, volume) for what, volume in found]
     return Section(
         name="models",
         title="First models",
         hint=f"{TURN_HINT} Models of different origin lie in different frames, and may be of either hand.",
-        panels=(map_panel(first, *views, title=f"Surface: {title.lower()}", what=title),),
+        panels=(Columns(left=left, right=tuple(panel for panels in right for panel in panels)),),
     )
 
 
-def _stages(folder: Path, done: list[str]) -> Section:
-    titles = dict(zip((*ROUND, *STAGES), (*OF_ROUND, *TITLES), strict=True))
-    links = tuple(
-        (titles[name], f"{name}/report.html", _remark(stage))
-        for name in done
-        if (stage := read_manifest(folder / name)) is not None
-    )
-    hint = "Every stage has its own report, in its sub-folder."
-    return Section(name="stages", title="Stages", hint=hint, panels=(Links(links=links),))
+def _model(what: str, volume: Volume) -> tuple[Panel, ...]:
+    surface_of = surface(volume.data, volume.pixel_size_A, title=f"Surface: {what.lower()}")
+    return surface_of, Slices(maps=(slices(what, volume.data),))
 
 
 def _averages(averages: np.ndarray, population: np.ndarray, chosen: set[int]) -> Section:
@@ -147,8 +142,3 @@ def _averages(averages: np.ndarray, population: np.ndarray, chosen: set[int]) ->
     )
     hint = "Those that were not used are pale."
     return Section(name="averages", title="Class averages", hint=hint, panels=(Gallery(tiles=tiles, small=True),))
-
-
-def _remark(manifest: Manifest) -> str:
-    seconds = manifest.summary.get("seconds")
-    return manifest.status if seconds is None else f"{manifest.status}, {seconds:.0f} s"

@@ -187,10 +187,12 @@ def _local_chart(found: PostProcessFolder) -> str:
     assert found.local is not None  # asked for by _local_section only
     values = np.sort(found.local.data[found.mask.data > 0.5])
     share = np.linspace(0.0, 1.0, len(values))
-    some = np.unique(np.linspace(0, len(values) - 1, 200).astype(int))
+    horizontal = axis(float(values[0]), float(np.quantile(values, 0.99)), "resolution (Å)")
+    within = int(np.searchsorted(values, horizontal.high, side="right"))
+    some = np.unique(np.linspace(0, within - 1, 200).astype(int))
     return curves(
         [Curve(x=values[some], y=share[some])],
-        x=axis(float(values[0]), float(np.quantile(values, 0.99)), "resolution (Å)"),
+        x=horizontal,
         y=axis(0.0, 1.0, "share at least as fine"),
         title="Share of the voxels in the mask by local resolution",
     )

@@ -40,7 +40,7 @@ def render(folder: str | Path, page: Page) -> str:
         scripts=[_file(name) for name in assets if name.endswith(".js")],
         messages=[*page.notes, *(_with_unit(message) for message in (manifest.messages if manifest else ()))],
         commands=[run.command for run in manifest.runs] if manifest else [],
-        tables=_provenance(manifest),
+        tables=_provenance(manifest, _stages_of(path)),
         version=__version__,
         written=_clock(now()),
     )
@@ -69,8 +69,13 @@ def _assets(panels: Iterable[Panel]) -> Iterator[str]:
             yield from _assets((*panel.left, *panel.right))
 
 
-def _provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """(heading, rows) of settings and provenance."""
+def _stages_of(path: Path) -> tuple[str, ...]:
+    """The jobs within a job, by their folders."""
+    return tuple(sorted(folder.parent.name for folder in path.glob("*/job.json")))
+
+
+def _provenance(manifest: Manifest | None, stages: tuple[str, ...]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """(heading, rows) of settings and provenance. Figures of stages are in their own reports."""
     if manifest is None:
         return []
     runs = [
@@ -78,9 +83,11 @@ def _provenance(manifest: Manifest | None) -> list[tuple[str, list[tuple[str, An
         for i, run in enumerate(manifest.runs, start=1)
     ]
     origin = [("input", ", ".join(manifest.inputs)), ("seed", manifest.seed), *runs]
+    of_stages = tuple(f"{stage}_" for stage in stages)
+    own = {name: value for name, value in manifest.summary.items() if not name.startswith(of_stages)}
     groups = [
         ("Settings", [(_named(name), _shown(value)) for name, value in manifest.settings.items()]),
-        ("Data and result", [(_named(name), _shown(value, none="none")) for name, value in manifest.summary.items()]),
+        ("Data and result", [(_named(name), _shown(value, none="none")) for name, value in own.items()]),
         ("Run", [*origin, *manifest.machine.items()]),
         ("Versions", list(manifest.versions.items())),
     ]

@@ -9,7 +9,7 @@ from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS, NO_RESOLUTION_A, open_class2d_folder
 from vitreous.jobs.results.isac import open_isac_folder
-from vitreous.jobs.results.stability import classes_in
+from vitreous.jobs.results.stability import classes_in, passthrough_in
 from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
 
 __all__ = ["ClassifiedFolder", "open_classified"]
@@ -22,7 +22,8 @@ class ClassifiedFolder:
     """K classes, n particles.
 
     data: the particle file; label: (n,) class numbers from 1, 0 for none; table: a row for every class that names its
-    average, None where the folder has none that we made; manifest: None for folders of other programs.
+    average, None where the folder has none that we made; manifest: None for folders of other programs;
+    passthrough: files that were found or given with those of cryoSPARC.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class ClassifiedFolder:
     count: int
     table: Table | None
     manifest: Manifest | None
+    passthrough: tuple[Path, ...] = ()
 
     @property
     def ours(self) -> bool:
@@ -59,9 +61,9 @@ class ClassifiedFolder:
         """The particle file as it is, with all its blocks; None for one that is no STAR file."""
         return read_star(self.data) if self.data.suffix.lower() == ".star" else None
 
-    def particles(self, project: Path | None, passthrough: tuple[Path, ...] = ()) -> ParticleSet:
+    def particles(self, project: Path | None) -> ParticleSet:
         """The particles with their images."""
-        return read_particles(self.data, project=project, passthrough=passthrough, alignment="2D")
+        return read_particles(self.data, project=project, passthrough=self.passthrough, alignment="2D")
 
 
 def open_classified(
@@ -91,12 +93,19 @@ def open_classified(
     if (path / ALIGNED).is_file():
         return _read(path, path / ALIGNED, manifest, None, 1)
     data = classes_in(path)
+    passthrough = passthrough or passthrough_in(path, data)
     number = read_particles(data, project=project, passthrough=passthrough, alignment="2D").table
     if "rlnClassNumber" not in number:
         raise JobFolderError(f"{data}: no particle has a class (rlnClassNumber); expected those of a 2D classification")
     label = np.maximum(np.nan_to_num(number.numbers("rlnClassNumber")), 0).astype(np.int64)
     return ClassifiedFolder(
-        path=path, data=data, label=label, count=int(label.max(initial=0)), table=None, manifest=manifest
+        path=path,
+        data=data,
+        label=label,
+        count=int(label.max(initial=0)),
+        table=None,
+        manifest=manifest,
+        passthrough=passthrough,
     )
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.report.images import png
 from vitreous.micrographs import CTFState, EstimatedMicrograph, ListedMicrograph, Microscope
 from vitreous.micrographs.ctf_many import FIGURES, FOUND, NO_RINGS
 from vitreous.particles import Table, read_star, write_bytes_atomic, write_star
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import StarFile
+from vitreous.pictures import png
 
 __all__ = [
     "CTF",

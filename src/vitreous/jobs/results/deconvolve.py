@@ -24,5 +24,11 @@ def write_deconvolved(folder: Path, result: DeconvolveResult) -> None:
     stacks = {"": result.averages, "_unmasked": result.unmasked, "_masks": result.masks, "_plain": result.plain}
     for name, images in stacks.items():
         write_mrc_stack(folder / f"deconvolved{name}.mrcs", images, pixel)
-    columns = {"rlnClassNumber": result.class_number, "vtrPopulation": result.population}
+    columns = {
+        "rlnClassNumber": result.class_number,
+        "vtrPopulation": result.population,
+        "vtrIterations": result.iterations,
+        "vtrResidual": result.residual,
+        "vtrConverged": result.converged.astype(int),
+    }
     write_stack_table(folder / DECONVOLVED, "deconvolved.mrcs", result.averages.shape, pixel, columns)

@@ -45,7 +45,13 @@ def write_isac(folder: Path, result: ISACResult, particles: ParticleSet) -> None
         "vtrPixelErrorAngst": result.error_A,
         "vtrMirrorStableShare": result.mirror_share,
     }
-    write_star(folder / CLASSES, {"classes": Table.from_arrays(table)})
+    shells = result.frc.shape[1] if count else 0
+    curves = {
+        "rlnClassNumber": np.repeat(np.arange(1, count + 1), shells),
+        "rlnSpectralIndex": np.tile(np.arange(shells), count),
+        "rlnFourierShellCorrelation": result.frc.ravel().astype(np.float64),
+    }
+    write_star(folder / CLASSES, {"classes": Table.from_arrays(table), "frc": Table.from_arrays(curves)})
     columns = result.alignments.columns() | {
         "vtrPixelErrorAngst": result.particle_error_A,
         "vtrOutlier": result.outlier.astype(int),

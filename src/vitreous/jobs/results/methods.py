@@ -1,8 +1,10 @@
 """The table of methods that made a model from the same averages, their maps and pictures: written and read back.
 
 ``initial_methods.star`` has a row per method, and in its second table the resolution at which the maps of two methods
-agree (FSC 0.5), over both hands. ``initial_method_NAME.mrc`` are the maps where there are several, and
-``initial_strips.mrcs`` has nine pictures per method: three slices, three averages, the projections beside them.
+agree (FSC 0.5), over both hands; they are brought together by the poses of the averages, which all methods share.
+``initial_method_NAME.mrc`` are the maps where there are several, and
+``initial_strips.mrcs`` has nine pictures per method: three slices (in the frame and hand of the model that was chosen),
+three averages, the projections beside them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,20 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from vitreous.conventions import centre_index
 from vitreous.particles import Table, Volume, read_stack, read_star, write_mrc_stack, write_star, write_volume
-from vitreous.quality import compare_maps
+from vitreous.quality import MapAlignment, resample_aligned, resolution_at, shell_correlation
+from vitreous.rotations import compare_poses
 from vitreous.structures.from_averages import MethodModel
 from vitreous.volumes import project_map, resample
 
-__all__ = ["METHOD_FILES", "MethodRows", "costs_of", "read_methods", "write_methods"]
+__all__ = ["METHOD_FILES", "MethodRows", "costs_of", "frame_of", "read_methods", "write_methods"]
 
 TABLE, STRIPS = "initial_methods.star", "initial_strips.mrcs"
 METHOD_FILES = (TABLE, STRIPS, "initial_method_*.mrc")
 SHOWN = 3  # averages per method, those in the middle of the order of agreement and at its ends
 PICTURES = 9
 COMPARED_PX = 48  # voxels along maps that are compared with each other
+AGREE, WITHIN_DEG = 0.5, 20.0  # FSC at which maps agree; poses that agree
+FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +44,7 @@ class MethodRows:
 
 
 def costs_of(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-    """(CPU seconds of all starts, the most memory in MB that the process had taken by their end) of every method."""
+    """(CPU seconds of all starts, the most memory in MB that the process took meanwhile) of every method."""
     found: dict[str, tuple[float, float]] = {}
     for entry in history:
         if "method" in entry and "cpu_s" in entry:
@@ -54,8 +60,9 @@ def write_methods(
     images: np.ndarray,
     pixel_size_A: float,
     costs: Mapping[str, tuple[float, float]],
+    group: np.ndarray,
 ) -> None:
-    """Write the table, and maps and pictures; images (n, L, L) are the averages."""
+    """Write the table, and maps and pictures; images (n, L, L) are the averages, group (g, 3, 3) the particle's."""
     names = [one.method for one in methods]
     rows: dict[str, Any] = {
         "vtrMethod": names,
@@ -69,11 +76,12 @@ def write_methods(
     }
     tables = {"methods": Table.from_arrays(rows)}
     if len(methods) > 1:
-        tables["pairs"] = _pairs(methods)
+        tables["pairs"] = _pairs(methods, group)
         for one in methods:
             write_volume(folder / f"initial_method_{one.method}.mrc", one.map)
     write_star(folder / TABLE, tables)
-    strips = np.concatenate([_strip(one, images, pixel_size_A) for one in methods])
+    chosen = methods[best]
+    strips = np.concatenate([_strip(one, frame_of(chosen, one, group), images, pixel_size_A) for one in methods])
     write_mrc_stack(folder / STRIPS, strips, pixel_size_A)
 
 
@@ -90,16 +98,36 @@ def read_methods(folder: Path) -> MethodRows | None:
     return MethodRows(rows=tables["methods"], pairs=pairs, strips=strips.reshape(-1, PICTURES, *strips.shape[1:]))
 
 
-def _pairs(methods: Sequence[MethodModel]) -> Table:
+def _pairs(methods: Sequence[MethodModel], group: np.ndarray) -> Table:
     small = [_small(one.map) for one in methods]
     found = []
     for a, b in combinations(range(len(methods)), 2):
-        agreement, _ = compare_maps(small[a], small[b])
-        resolution = f"{agreement.resolution_A:.1f}" if np.isfinite(agreement.resolution_A) else "none"
-        hand = "other" if agreement.other_hand else "same"
-        found.append((methods[a].method, methods[b].method, resolution, hand))
+        where, side, pixel = frame_of(methods[a], methods[b], group), len(small[a].data), small[a].pixel_size_A
+        turned = resample_aligned(small[b].data, small[b].pixel_size_A, where, side, pixel)
+        curve = shell_correlation(torch.from_numpy(turned), torch.from_numpy(small[a].data))
+        resolution = float(resolution_at(curve, AGREE, side, pixel))
+        text = f"{resolution:.1f}" if np.isfinite(resolution) else "none"
+        found.append((methods[a].method, methods[b].method, text, "other" if where.other_hand else "same"))
     names = ("vtrMethod", "vtrOtherMethod", "vtrResolution", "vtrHand")
     return Table.from_arrays(dict(zip(names, map(list, zip(*found, strict=True)), strict=True)))
+
+
+def frame_of(one: MethodModel, other: MethodModel, group: np.ndarray) -> MapAlignment:
+    """How the map of ``other`` lies in that of ``one``, from the poses of the same averages in both.
+
+    Rotation M and hand are those of most poses, ``G_1 = M G_2``. Where ``V_1(y) = V_2(M^T y + t)``, origins differ by
+    ``o_2 - o_1 = (G_2^T t)_xy``, which gives t by least squares over the averages that agree.
+    """
+    both = compare_poses(other.rotation, one.rotation, group=group, within_deg=WITHIN_DEG)
+    turned = FLIP @ other.rotation @ FLIP if both.other_hand else other.rotation
+    across = np.swapaxes(turned, 1, 2)[both.agrees, :2].reshape(-1, 3)
+    shift = np.linalg.lstsq(across, (other.origin_A - one.origin_A)[both.agrees].ravel(), rcond=None)[0]
+    return MapAlignment(
+        rotation=both.rotation,
+        shift_A=-both.rotation @ shift,
+        other_hand=both.other_hand,
+        correlation=both.fraction,
+    )
 
 
 def _small(volume: Volume) -> Volume:
@@ -109,9 +137,10 @@ def _small(volume: Volume) -> Volume:
     return resample(volume, COMPARED_PX, volume.pixel_size_A * side / COMPARED_PX)
 
 
-def _strip(one: MethodModel, images: np.ndarray, pixel_size_A: float) -> np.ndarray:
-    """(9, L, L), every picture with a standard deviation of 1."""
-    side, data = images.shape[1], one.map.data
+def _strip(one: MethodModel, frame: MapAlignment, images: np.ndarray, pixel_size_A: float) -> np.ndarray:
+    """(9, L, L), every picture with a standard deviation of 1; slices in the frame and hand of another model."""
+    side = images.shape[1]
+    data = resample_aligned(one.map.data, one.map.pixel_size_A, frame, side, pixel_size_A)
     shown = np.linspace(0, len(images) - 1, SHOWN).round().astype(int)
     projections = project_map(one.map, one.rotation[shown], one.origin_A[shown], side, pixel_size_A)
     z, y, x = (centre_index(length) for length in data.shape)

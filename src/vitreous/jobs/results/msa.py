@@ -10,6 +10,7 @@ from vitreous.averages.msa import FactorMap, MSAResult
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.results.class2d import NO_RESOLUTION_A
 from vitreous.particles import (
+    Given,
     ParticleSet,
     Table,
     image_name,
@@ -52,10 +53,15 @@ class MSAFolder:
     kept: dict[str, np.ndarray]  # those of KEPT
     figures: dict[str, float]  # those of KEPT_AS_ONE
 
+    @property
+    def significant(self) -> int:
+        """Factors above the limit."""
+        return int(self.figures["significant"])
 
-def aligned_file(path: Path) -> Path:
+
+def aligned_file(path: Given) -> Given | Path:
     """A file as it is; of the folder of a 2D job its particle file. JobFolderError where there is none."""
-    if not path.is_dir():
+    if isinstance(path, ParticleSet) or not path.is_dir():
         return path
     found = next((path / name for name in ALIGNED if (path / name).is_file()), None)
     if found is None:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.report.images import png
 from vitreous.micrographs import ListedMicrograph, PickedMicrograph, Picks, PickState
 from vitreous.particles import Table, read_star, write_bytes_atomic, write_star, write_text_atomic
 from vitreous.particles.cryosparc import write_locations
+from vitreous.pictures import png
 
 __all__ = ["FILES", "PickFolder", "Shown", "read_picks", "write_micrograph", "write_tables"]
 

@@ -7,13 +7,17 @@ import numpy as np
 
 from vitreous.averages.stability import StabilityResult
 from vitreous.jobs.folder import JobFolderError
-from vitreous.particles import ParticleSet, Table, open_stack, read_star, write_mrc_stack, write_star
+from vitreous.particles import Given, ParticleSet, Table, open_stack, read_star, write_mrc_stack, write_star
 
-__all__ = ["FILES", "StabilityFolder", "classes_in", "open_stability_folder", "write_stability"]
+__all__ = ["FILES", "StabilityFolder", "classes_in", "open_stability_folder", "passthrough_in", "write_stability"]
 
 CLASSES, DATA, AVERAGES = "stability.star", "stability_data.star", "stability_averages.mrcs"
 FILES = (CLASSES, DATA, AVERAGES)
-CANDIDATES = ("run_data.star", "isac_data.star", "run_it[0-9][0-9][0-9]_data.star", "*_particles.cs", "*.cs")
+CANDIDATES = (
+    "run_data.star", "isac_data.star", "run_ct*_it[0-9][0-9][0-9]_data.star", "run_it[0-9][0-9][0-9]_data.star",
+    "*_particles.cs", "*particles*.cs", "*.cs",
+)  # fmt: skip
+OTHER_CS = ("passthrough", "class_averages", "excluded", "templates")  # in names of files that hold no classes
 NOT_TESTED = -1.0
 
 
@@ -29,21 +33,32 @@ class StabilityFolder:
     tested: np.ndarray  # (K,)
 
 
-def classes_in(path: Path) -> Path:
+def classes_in(path: Given) -> Given | Path:
     """The particle file of a 2D classification: of ours, RELION's (the last iteration) or cryoSPARC's folder.
 
     A file is taken as it is. Raises JobFolderError for a folder without one.
     """
-    if not path.is_dir():
+    if isinstance(path, ParticleSet) or not path.is_dir():
         return path
     for pattern in CANDIDATES:
-        found = sorted(path.glob(pattern))
+        found = sorted(p for p in path.glob(pattern) if p.suffix != ".cs" or not any(w in p.name for w in OTHER_CS))
         if found:
             return found[-1]
     raise JobFolderError(
         f"{path} has none of run_data.star, isac_data.star, run_it###_data.star, *.cs: it is not the folder of a 2D "
         "classification; give the particle file itself"
     )
+
+
+def passthrough_in(path: Path, data: Path) -> tuple[Path, ...]:
+    """Passthrough files that cryoSPARC has put beside the particle file ``data`` of a folder.
+
+    A file that was named itself comes with those that are given for it.
+    """
+    if not path.is_dir() or data.suffix != ".cs":
+        return ()
+    group = data.stem.rsplit("_particles", 1)[-1]  # "" or "_selected", of a selection
+    return tuple(sorted(path.glob(f"*passthrough_particles{group}.cs")))
 
 
 def write_stability(folder: Path, result: StabilityResult, particles: ParticleSet) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from vitreous.averages.align import Align, AlignResult, AlignRun, AlignState, prepare_alignment
 from vitreous.jobs.function import function_of
+from vitreous.jobs.laid_out import about_layout, data_words, search_words
 from vitreous.jobs.report.align import align_page
 from vitreous.jobs.results.align import FILES, write_aligned, write_aligned_stack
-from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import open_stack
 
@@ -64,43 +65,31 @@ def _prepare(source: ParticlesToAlign, settings: Align, resources: Resources) ->
     )
     run.on_progress = resources.progress
     return Prepared(
-        settings=settings,
-        inputs=(found.path, *(() if source.reference is None else (source.reference,))),
-        pixels=found.digest,
+        **about_layout(run.laid, settings, *(() if source.reference is None else (source.reference,))),
         algorithm=run.algorithm,
         state=AlignState,
         steps=settings.iterations,
         write=partial(_write, run, source.aligned_stack),
         screen=_screen(run, resources.store.parent),
-        notes=run.notes,
-        warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
-        summary={
-            "particles": len(found),
-            "box_px": found.box_px,
-            "pixel_size_A": found.pixel_size_A,
-            "particle_diameter_used_A": run.preparation.particle_diameter_A,
-            "offset_range_used_A": run.offset_range_A,
-        },
     )
 
 
 def _screen(run: AlignRun, output: Path) -> tuple[str, ...]:
-    particles, settings = run.particles, run.settings
+    settings = run.settings
     begun = f"{settings.begun} start{'s' if settings.begun > 1 else ''}"
     mirror = ", mirror images too" if settings.mirror else ""
     return (
-        f"data     {particles.path}: {len(particles):,} particles, {particles.box_px} x {particles.box_px} pixels, "
-        f"{particles.pixel_size_A:g} Å/pixel",
-        f"settings {settings.method}, {begun}, particle diameter {run.preparation.particle_diameter_A:.0f} Å, shifts "
-        f"within {run.offset_range_A:.1f} Å{mirror}, at most {settings.iterations} passes, seed {settings.seed}",
+        data_words(run.laid),
+        f"settings {settings.method}, {begun}, {search_words(run.laid)}{mirror}, at most {settings.iterations} passes, "
+        f"seed {settings.seed}",
         f"output   {output}",
     )
 
 
 def _write(run: AlignRun, stack: bool, folder: Path, result: AlignResult, state: AlignState) -> Outcome:
-    write_aligned(folder, result, run.particles)
+    write_aligned(folder, result, run.laid.particles)
     if stack:
-        write_aligned_stack(folder, result, run.particles.read, run.preparation, run.threads)
+        write_aligned_stack(folder, result, run.laid.particles.read, run.laid.preparation, run.laid.threads)
     return Outcome(
         words=_words(result, state),
         verdict="done" if result.found_signal else "nothing was found",

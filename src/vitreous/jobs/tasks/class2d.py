@@ -14,6 +14,7 @@ from vitreous.averages.result import Class2DResult
 from vitreous.jobs.forecasts import forecast_class2d
 from vitreous.jobs.function import function_of
 from vitreous.jobs.history import read_history
+from vitreous.jobs.laid_out import about_layout
 from vitreous.jobs.progress import describe_bytes, describe_duration
 from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.results.class2d import FILES, Examples, write_examples
@@ -24,7 +25,7 @@ from vitreous.jobs.results.class2d_relion import (
     write_final,
     write_iteration,
 )
-from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, require_within_box
 from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
 from vitreous.matching import FIRST_RINGS
 
@@ -84,7 +85,6 @@ def _prepare(
     require_within_box(settings, found)
     if source.offset_range_px is not None:
         settings = replace(settings, offset_range_A=source.offset_range_px * found.pixel_size_A)
-    warnings = warnings_before(found, invert_contrast=settings.invert_contrast)
     run = prepare_run(
         found,
         settings,
@@ -95,10 +95,11 @@ def _prepare(
         processes=resources.processes,
     )
     run.on_progress = resources.progress
+    about = about_layout(run.laid, settings)
+    about["notes"] = tuple(run.plan.notes)
+    about["summary"] |= _chosen_values(run)
     return Prepared(
-        settings=settings,
-        inputs=(found.path,),
-        pixels=found.digest,
+        **about,
         algorithm=run.algorithm,
         state=Class2DState,
         steps=settings.iterations,
@@ -112,10 +113,7 @@ def _prepare(
         iteration=partial(_write_iteration, run),
         forget=remove_iteration,
         screen=_screen(run, resources.store.parent),
-        notes=tuple(run.plan.notes),
-        warnings=warnings,
         plan=asdict(run.plan),
-        summary=_chosen_values(run),
     )
 
 
@@ -158,15 +156,9 @@ def _screen(run: Class2DRun, output: Path) -> tuple[str, ...]:
 
 
 def _chosen_values(run: Class2DRun) -> dict[str, Any]:
-    """What "automatic" settings came to."""
-    plan = run.plan
+    """What "automatic" settings came to, beyond the layout."""
     return {
-        "particles": plan.n_particles,
-        "box_px": plan.box_px,
-        "pixel_size_A": plan.pixel_size_A,
-        "particle_diameter_used_A": plan.particle_diameter_A,
-        "offset_range_used_A": plan.offset_range_A,
-        "ctf_corrected": plan.has_ctf,
+        "ctf_corrected": run.plan.has_ctf,
         "device": run.device,
         "threads": run.threads,
         "processes": run.processes.size,

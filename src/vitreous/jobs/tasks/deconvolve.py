@@ -67,7 +67,7 @@ def _prepare(
     run = prepare_deconvolution(found, chosen, device=resources.device, threads=resources.threads)
     return Prepared(
         settings=chosen,
-        inputs=(path,),
+        inputs=(found.path,),
         pixels=found.digest,
         algorithm=run.algorithm,
         state=DeconvolveState,

@@ -315,8 +315,8 @@ TASK = Task(
     },
     about_methods="gmm: Gaussian mixture with counts (Poisson) as data, by Gibbs sampling; averages with negative "
     "pixels go to gmm-gaussian. gmm-gaussian: Gaussian mixture with Gaussian noise, by Hamiltonian Monte Carlo. "
-    "common-lines, projection-matching, significant, stochastic, ransac: the methods that came before. all: each of "
-    "them, ranked by one score.",
+    "common-lines, projection-matching, significant, stochastic, ransac, clustered-lines, quasi-newton: the methods "
+    "that came before. all: each of them, ranked by one score.",
     prepare=_prepare,
     files=(*FILES, *METHOD_FILES, INITIAL_NAMES.aligned),
     results="initial*.mrc, initial*.cif, initial_data.star",

@@ -7,9 +7,10 @@ import numpy as np
 
 from vitreous.averages.isac import ISAC, ISACResult, ISACRun, ISACState, prepare_isac
 from vitreous.jobs.function import function_of
+from vitreous.jobs.laid_out import about_layout, data_words, search_words
 from vitreous.jobs.report.isac import isac_page
 from vitreous.jobs.results.isac import FILES, write_isac
-from vitreous.jobs.sources import Particles, warnings_before
+from vitreous.jobs.sources import Particles
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "run_isac"]
@@ -20,40 +21,27 @@ def _prepare(source: Particles, settings: ISAC, resources: Resources) -> Prepare
     run = prepare_isac(found, settings, memory_bytes=resources.memory_bytes, threads=resources.threads)
     run.on_progress = resources.progress
     return Prepared(
-        settings=settings,
-        inputs=(found.path,),
-        pixels=found.digest,
+        **about_layout(run.laid, settings),
         algorithm=run.algorithm,
         state=ISACState,
         steps=run.steps,
         write=partial(_write, run),
         screen=(
-            f"data     {found.path}: {len(found):,} particles, {found.box_px} x {found.box_px} pixels, "
-            f"{found.pixel_size_A:g} Å/pixel",
+            data_words(run.laid),
             f"settings {settings.img_per_grp} images per group, {settings.runs} runs, {settings.starts} starts, "
-            f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, shifts within {run.offset_range_A:.1f} Å, "
-            f"at most {settings.generations} generations, seed {settings.seed}",
+            f"{search_words(run.laid)}, at most {settings.generations} generations, seed {settings.seed}",
             f"output   {resources.store.parent}",
         ),
-        notes=run.notes,
-        warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
-        summary={
-            "particles": len(found),
-            "box_px": found.box_px,
-            "pixel_size_A": found.pixel_size_A,
-            "particle_diameter_used_A": run.preparation.particle_diameter_A,
-            "offset_range_used_A": run.offset_range_A,
-        },
     )
 
 
 def _write(run: ISACRun, folder: Path, result: ISACResult, state: ISACState) -> Outcome:
-    write_isac(folder, result, run.particles)
+    write_isac(folder, result, run.laid.particles)
     count, accounted = len(result.population), int(result.accounted.sum())
     figures = {
         "classes": count,
         "accounted_particles": accounted,
-        "accounted_share": round(accounted / len(run.particles), 4),
+        "accounted_share": round(accounted / len(run.laid.particles), 4),
         "generations": int(result.generation.max(initial=0)),
         "median_pixel_error_px": round(float(np.median(result.error_A)) / result.pixel_size_A, 3) if count else None,
     }
@@ -62,9 +50,9 @@ def _write(run: ISACRun, folder: Path, result: ISACResult, state: ISACState) -> 
             words="no class was reproducible and stable", summary=figures, messages=result.messages,
             verdict="nothing was found",
         )  # fmt: skip
-    share = 100 * accounted / len(run.particles)
+    share = 100 * accounted / len(run.laid.particles)
     return Outcome(
-        words=f"{count} classes account for {accounted:,} of {len(run.particles):,} particles ({share:.0f} %)",
+        words=f"{count} classes account for {accounted:,} of {len(run.laid.particles):,} particles ({share:.0f} %)",
         summary=figures,
     )
 

@@ -10,10 +10,11 @@ from vitreous.averages.mra import MRA, MRARun, MRAState, prepare_mra
 from vitreous.averages.result import Class2DResult
 from vitreous.jobs.function import function_of
 from vitreous.jobs.history import read_history
+from vitreous.jobs.laid_out import about_layout, data_words, search_words
 from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.results.class2d import FILES
 from vitreous.jobs.results.class2d_relion import SearchSettings, write_final
-from vitreous.jobs.sources import Particles, require_within_box, warnings_before
+from vitreous.jobs.sources import Particles, require_within_box
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "run_mra"]
@@ -29,30 +30,17 @@ def _prepare(source: Particles, settings: MRA, resources: Resources) -> Prepared
     groups = "equal groups" if settings.equal_groups else "free groups"
     against = "others" if settings.leave_out else "all images"
     return Prepared(
-        settings=settings,
-        inputs=(found.path,),
-        pixels=found.digest,
+        **about_layout(run.laid, settings),
         algorithm=run.algorithm,
         state=MRAState,
         steps=settings.iterations,
         write=partial(_write, run),
         screen=(
-            f"data     {found.path}: {len(found):,} particles, {found.box_px} x {found.box_px} pixels, "
-            f"{found.pixel_size_A:g} Å/pixel",
+            data_words(run.laid),
             f"settings {settings.classes} classes, {groups}, score {settings.score} with averages of {against}, "
-            f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, shifts within "
-            f"{run.offset_range_A:.1f} Å, at most {settings.iterations} passes, seed {settings.seed}",
+            f"{search_words(run.laid)}, at most {settings.iterations} passes, seed {settings.seed}",
             f"output   {resources.store.parent}",
         ),
-        notes=run.notes,
-        warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
-        summary={
-            "particles": len(found),
-            "box_px": found.box_px,
-            "pixel_size_A": found.pixel_size_A,
-            "particle_diameter_used_A": run.preparation.particle_diameter_A,
-            "offset_range_used_A": run.offset_range_A,
-        },
     )
 
 
@@ -63,10 +51,10 @@ def _write(run: MRARun, folder: Path, result: Class2DResult, state: MRAState) ->
         seed=run.settings.seed,
         regularisation=1.0,
         psi_step_deg=last["psi_step_deg"],
-        offset_range_A=run.offset_range_A,
-        offset_step_A=run.offset_range_A * float(np.sqrt(np.pi / last["shifts"])),
+        offset_range_A=run.laid.offset_range_A,
+        offset_step_A=run.laid.offset_range_A * float(np.sqrt(np.pi / last["shifts"])),
     )
-    write_final(folder, result, run.particles, search=search)
+    write_final(folder, result, run.laid.particles, search=search)
     filled, best = int((result.population > 0).sum()), float(result.resolution_A.min())
     largest = float(result.population.max() / result.population.sum())
     figures = {

@@ -10,25 +10,23 @@ import numpy as np
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.forecasts import forecast_refine
 from vitreous.jobs.function import function_of
-from vitreous.jobs.given_maps import read_beside, require_mask
+from vitreous.jobs.given_maps import require_mask
+from vitreous.jobs.given_references import read_reference
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
 from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
 from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_doubts, postprocess_figures
-from vitreous.particles import ParticleSet, Volume
+from vitreous.particles import Given, ParticleSet, Volume
 from vitreous.quality import along_one_axis
-from vitreous.rotations import symmetry_matrices
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
 from vitreous.structures.refine.state import RefineState
-from vitreous.volumes import high_pass, symmetrise
 
 __all__ = ["TASK", "ParticlesToRefine", "run_refine"]
 
 WITH_POSES = ("abinitio_data.star", DATA)  # in the folders of jobs
-HAS_SYMMETRY, DETAIL = 0.5, 4  # correlation with the copies, of what is finer than a quarter of the box
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
     "mask": ("--solvent_mask",),
@@ -96,10 +94,9 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
         warnings.append("all particles are seen along one axis: one view does not determine a map")
     reference = mask = None
     if source.reference is not None:
-        reference, said = _read_reference(source.reference, found)
+        reference, said, doubts = read_reference(source.reference, found, settings.symmetry)
         notes += said
-        notes += _on_another_grid(source.reference, reference, found)
-        warnings += _without_symmetry(source.reference, reference, settings.symmetry)
+        warnings += doubts
     if source.mask is not None:
         box = np.zeros((found.box_px,) * 3, np.float32)
         mask, said = require_mask(source.mask, Volume(data=box, pixel_size_A=found.pixel_size_A))
@@ -142,9 +139,9 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
     )
 
 
-def _file(path: Path) -> Path:
+def _file(path: Given) -> Given | Path:
     """The particle file; of the folder of a job the one with poses."""
-    if not path.is_dir():
+    if isinstance(path, ParticleSet) or not path.is_dir():
         return path
     for name in WITH_POSES:
         if (path / name).is_file():
@@ -169,49 +166,6 @@ def _start(particles: ParticleSet, source: ParticlesToRefine) -> tuple[Poses | N
     poses = Poses.from_particles(particles)
     unknown = int((~poses.known).sum())
     return poses, [f"{unknown:,} particles without a pose look at all views in the first pass"] if unknown else []
-
-
-def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> list[str]:
-    box, pixel = particles.box_px, particles.pixel_size_A
-    if reference.data.shape == (box,) * 3 and abs(reference.pixel_size_A - pixel) < 1e-3 * pixel:
-        return []
-    return [
-        f"{path} has {' x '.join(str(n) for n in reference.data.shape[::-1])} voxels of {reference.pixel_size_A:g} Å "
-        f"and was resampled to the grid of the particles ({box} pixels of {pixel:g} Å) about its centre"
-    ]
-
-
-def _without_symmetry(path: Path, reference: Volume, symmetry: str) -> list[str]:
-    """Whether a reference is far from having the point group that is imposed."""
-    if symmetry.upper() == "C1" or len(set(reference.data.shape)) > 1:
-        return []
-    order = len(symmetry_matrices(symmetry))
-    detail = high_pass(reference, reference.box_px * reference.pixel_size_A / DETAIL)
-    mean = symmetrise(detail, symmetry)
-    with_mean = float(np.corrcoef(detail.data.ravel(), mean.data.ravel())[0, 1])
-    agreement = (order * with_mean**2 - 1) / (order - 1)  # of the map with a copy of itself
-    if agreement >= HAS_SYMMETRY:
-        return []
-    return [
-        f"{path} does not have the symmetry {symmetry}: its details correlate with its copies' by {agreement:.2f}; "
-        "turn it so that its axes are where the group has them, or refine in C1"
-    ]
-
-
-def _read_reference(path: Path, particles: ParticleSet) -> tuple[Volume, list[str]]:
-    """A cube with something in it, of images there is no reference; and what is said about its voxel size."""
-    volume, said = read_beside(path, particles.box_px, particles.pixel_size_A)
-    nz, ny, nx = volume.data.shape
-    if len({nz, ny, nx}) > 1:
-        raise ValueError(
-            f"{path}: {nx} x {ny} x {nz} voxels are no cube; a reference is a cubic map, and a stack of images is none"
-        )
-    wrong = np.count_nonzero(~np.isfinite(volume.data))
-    if wrong:
-        raise ValueError(f"{path} holds {wrong} values that are NaN or infinite; a reference is a map of numbers")
-    if volume.data.min() == volume.data.max():
-        raise ValueError(f"{path} has the same value everywhere: there is nothing in it to refine against")
-    return volume, said
 
 
 def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from vitreous.averages.stability import (
     prepare_stability,
 )
 from vitreous.jobs.function import function_of
+from vitreous.jobs.laid_out import about_layout, search_words
 from vitreous.jobs.report.stability import stability_page
-from vitreous.jobs.results.stability import FILES, classes_in, write_stability
-from vitreous.jobs.sources import CTFApplied, Particles, inherited, warnings_before
+from vitreous.jobs.results.stability import FILES, classes_in, passthrough_in, write_stability
+from vitreous.jobs.sources import CTFApplied, Particles, inherited
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 
 __all__ = ["TASK", "ClassesToTest", "run_stability"]
@@ -57,34 +58,32 @@ def _prepare(
     found = Particles(
         particles=path,
         project=source.project,
-        passthrough=source.passthrough,
+        passthrough=source.passthrough or passthrough_in(source.classes, path),
         pixel_size_A=source.pixel_size_A,
         ctf_applied=source.ctf_applied,
     ).open(ctf=settings.ctf, alignment="2D")
     run = prepare_stability(found, settings, memory_bytes=resources.memory_bytes, threads=resources.threads)
     run.on_progress = resources.progress
+    about = about_layout(run.laid, settings)
+    about["notes"] = (*notes, *run.notes)
+    about["summary"]["classes"] = run.classes
     return Prepared(
-        settings=settings,
-        inputs=(found.path,),
-        pixels=found.digest,
+        **about,
         algorithm=run.algorithm,
         state=StabilityRunState,
         steps=settings.iterations,
         write=partial(_write, run),
         screen=(
             f"data     {found.path}: {len(found):,} particles in {run.classes} classes, {found.pixel_size_A:g} Å/pixel",
-            f"settings {settings.starts} starts, particle diameter {run.preparation.particle_diameter_A:.0f} Å, shifts "
-            f"within {run.offset_range_A:.1f} Å, stable below {settings.threshold_px:g} px, seed {settings.seed}",
+            f"settings {settings.starts} starts, {search_words(run.laid)}, stable below {settings.threshold_px:g} px, "
+            f"seed {settings.seed}",
             f"output   {resources.store.parent}",
         ),
-        notes=(*notes, *run.notes),
-        warnings=warnings_before(found, invert_contrast=settings.invert_contrast),
-        summary={"particles": len(found), "classes": run.classes, "pixel_size_A": found.pixel_size_A},
     )
 
 
 def _write(run: StabilityRun, folder: Path, result: StabilityResult, state: StabilityRunState) -> Outcome:
-    write_stability(folder, result, run.particles)
+    write_stability(folder, result, run.laid.particles)
     tested = int((result.tested > 0).sum())
     stable, unstable = int(result.stable.sum()), tested - int(result.stable.sum())
     errors = result.error_A[result.stable] / result.pixel_size_A

@@ -92,6 +92,10 @@ TASKS = {
         module="vitreous.jobs.tasks.refine",
         help="Refinement: particles and a reference or poses in; half maps, a map and its resolution out.",
     ),
+    "class3d": Entry(
+        module="vitreous.jobs.tasks.class3d",
+        help="3D classification: particles with poses in; K maps, and which particle shows which, out.",
+    ),
     "postprocess": Entry(
         module="vitreous.jobs.tasks.postprocess",
         help="Resolution, mask, sharpened map and local resolution from two half maps.",

@@ -15,6 +15,7 @@ from vitreous.mixtures.model import Mixture, log_density
 from vitreous.mixtures.posterior_maps import DensitySums, add_sample, no_samples, posterior_variance
 from vitreous.mixtures.priors import sample_prior
 from vitreous.randomness import generator
+from vitreous.words import brief
 
 __all__ = ["MixtureSamples", "SamplingState", "sampling_algorithm"]
 
@@ -36,6 +37,8 @@ class SamplingState:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MixtureSamples:
     """Posterior mean and variance of the density (per A^d) on the grid, and the last sample, whose weights sum to 1."""
+
+    __repr__ = brief
 
     mean: np.ndarray
     variance: np.ndarray

@@ -22,6 +22,7 @@ from vitreous.mixtures.posterior_maps import (
 from vitreous.mixtures.priors import MixturePrior
 from vitreous.particles import Volume
 from vitreous.rotations import symmetry_matrices
+from vitreous.words import brief
 
 __all__ = ["KnownPosesResult", "KnownPosesState", "known_poses_algorithm"]
 
@@ -44,6 +45,8 @@ class KnownPosesResult:
 
     ``mixture`` is the last sample with all copies of the asymmetric unit.
     """
+
+    __repr__ = brief
 
     mean: Volume
     variance: Volume

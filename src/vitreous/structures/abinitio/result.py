@@ -8,6 +8,7 @@ from vitreous.particles import Volume
 from vitreous.rotations import Agreement
 from vitreous.structures.abinitio.relaxed import FoundGroup
 from vitreous.structures.poses import Poses
+from vitreous.words import brief
 
 __all__ = ["AbinitioResult", "StartSummary"]
 
@@ -23,6 +24,8 @@ class StartSummary:
     pass; settled: it has ended by itself; agreement: of its poses of these particles with those of the best start;
     symmetry: the point group that it ended with; group: what its map without symmetry had, None where nobody looked.
     """
+
+    __repr__ = brief
 
     evidence: float
     error: float
@@ -49,6 +52,8 @@ class AbinitioResult:
     resolution of the map; symmetry: the point group that they have; starts and best: the random starts, and which of
     them this is; found_signal: whether unseen particles match better than noise does.
     """
+
+    __repr__ = brief
 
     volumes: tuple[Volume, ...]
     symmetry: str

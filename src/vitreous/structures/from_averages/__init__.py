@@ -1,6 +1,7 @@
 """Initial models from class averages by the methods that came before the Bayesian ones, on shared parts."""
 
 from vitreous.structures.from_averages.algorithm import (
+    CONTROLS,
     FromAveragesResult,
     FromAveragesState,
     Method,
@@ -12,9 +13,11 @@ from vitreous.structures.from_averages.methods import METHODS, method_of, model_
 from vitreous.structures.from_averages.score import CLAIMED, Score
 from vitreous.structures.from_averages.settings import (
     AllMethods,
+    ClusteredLines,
     CommonLines,
     FromAverages,
     ProjectionMatching,
+    QuasiNewton,
     Ransac,
     Significant,
     Stochastic,
@@ -23,8 +26,10 @@ from vitreous.structures.from_averages.views import Views, prepare_views
 
 __all__ = [
     "CLAIMED",
+    "CONTROLS",
     "METHODS",
     "AllMethods",
+    "ClusteredLines",
     "CommonLines",
     "Fit",
     "FromAverages",
@@ -33,6 +38,7 @@ __all__ = [
     "Method",
     "MethodModel",
     "ProjectionMatching",
+    "QuasiNewton",
     "Ransac",
     "Score",
     "Significant",

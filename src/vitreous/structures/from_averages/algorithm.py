@@ -2,7 +2,8 @@
 
 A method is a function from averages, a seed and the number of a start to poses. What comes before and after it is the
 same for all: the averages are prepared once, poses are polished, and the score is that of :mod:`.score`. Every method
-starts from the averages, ``restarts`` times, and once from scrambled averages, which is its chance.
+starts from the averages, ``restarts`` times, and once from scrambled averages. Before them all, the averages themselves
+are polished from random orientations, ``CONTROLS`` times: no method at all. The best of both kinds is chance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +18,14 @@ from vitreous.particles import Volume
 from vitreous.rotations import Agreement, compare_poses
 from vitreous.structures.abinitio.maps import at_particle_size
 from vitreous.structures.from_averages.fitting import Fit, map_of, polish
-from vitreous.structures.from_averages.projection_matching import SEARCH_RINGS
+from vitreous.structures.from_averages.projection_matching import SEARCH_RINGS, random_orientations
 from vitreous.structures.from_averages.score import Score, held_out, score_of
 from vitreous.structures.from_averages.settings import FromAverages
 from vitreous.structures.from_averages.views import Views
 
 __all__ = [
+    "CONTROLS",
+    "RANDOM",
     "SCRAMBLED",
     "FromAveragesResult",
     "FromAveragesState",
@@ -33,6 +36,7 @@ __all__ = [
 ]
 
 SCRAMBLED = -1  # the number of the start from scrambled averages
+RANDOM, CONTROLS = "random orientations", 2  # what is no method, and its starts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,8 @@ def from_averages_algorithm(
     views: Views, methods: Sequence[Method], settings: FromAverages
 ) -> Algorithm[FromAveragesState, FromAveragesResult]:
     """One step per start, method after method; of each method the scrambled start is the first one."""
-    plan = [
+    plan = [(Method(name=RANDOM, start=random_orientations), start) for start in range(CONTROLS)]
+    plan += [
         (method, start)
         for method in methods
         for start in ((SCRAMBLED,) if method.by_chance else ()) + tuple(range(settings.restarts))
@@ -147,7 +152,8 @@ def _start(views: Views, method: Method, settings: FromAverages, seed: int, star
 def _result(
     views: Views, methods: Sequence[Method], settings: FromAverages, state: FromAveragesState
 ) -> FromAveragesResult:
-    chance = max((one.held_out for one in state.fits if one.start == SCRAMBLED), key=lambda h: float(h.mean()))
+    by_chance = [one.held_out for one in state.fits if one.start == SCRAMBLED or one.method == RANDOM]
+    chance = max(by_chance, key=lambda h: float(h.mean()))
     models = tuple(_model(views, method.name, settings, state, chance) for method in methods)
     best = int(np.argmax([one.score.score for one in models]))
     chosen = models[best]

@@ -12,23 +12,28 @@ from vitreous.structures.from_averages.algorithm import (
     Method,
     from_averages_algorithm,
 )
+from vitreous.structures.from_averages.clustered_lines import clustered_lines
 from vitreous.structures.from_averages.common_lines import common_lines
 from vitreous.structures.from_averages.projection_matching import projection_matching
+from vitreous.structures.from_averages.quasi_newton import quasi_newton
 from vitreous.structures.from_averages.ransac import ransac
 from vitreous.structures.from_averages.settings import (
     AllMethods,
+    ClusteredLines,
     CommonLines,
     FromAverages,
     ProjectionMatching,
+    QuasiNewton,
     Ransac,
     Significant,
     Stochastic,
+    shared_settings,
 )
 from vitreous.structures.from_averages.significant import significant
 from vitreous.structures.from_averages.stochastic import stochastic
 from vitreous.structures.from_averages.views import Views, prepare_views
 
-__all__ = ["FEWEST", "METHODS", "method_of", "methods_for", "model_from_averages", "prepare_algorithm", "shared_by"]
+__all__ = ["FEWEST", "METHODS", "method_of", "methods_for", "model_from_averages", "prepare_algorithm"]
 
 FEWEST = 5  # averages: fewer leave nothing to hold out, and no third image for a pair
 METHODS: dict[str, tuple[type[Any], Callable[[Views, Any, int, int], Any]]] = {
@@ -37,6 +42,8 @@ METHODS: dict[str, tuple[type[Any], Callable[[Views, Any, int, int], Any]]] = {
     "significant": (Significant, significant),
     "stochastic": (Stochastic, stochastic),
     "ransac": (Ransac, ransac),
+    "clustered-lines": (ClusteredLines, clustered_lines),
+    "quasi-newton": (QuasiNewton, quasi_newton),
 }
 
 
@@ -46,16 +53,10 @@ def method_of(name: str, settings: FromAverages) -> Method:
     return Method(name=name, start=lambda views, seed, number: start(views, settings, seed, number))
 
 
-def shared_by(kind: type[FromAverages], settings: FromAverages) -> FromAverages:
-    """Settings of another method of this room with all that both have."""
-    names = FromAverages.__dataclass_fields__
-    return kind(**{name: getattr(settings, name) for name in names})
-
-
 def methods_for(settings: FromAverages) -> list[Method]:
     """The method that settings are of; of :class:`AllMethods` all that there are, each with its usual settings."""
     if isinstance(settings, AllMethods):
-        return [method_of(name, shared_by(kind, settings)) for name, (kind, _) in METHODS.items()]
+        return [method_of(name, shared_settings(kind, settings)) for name, (kind, _) in METHODS.items()]
     name = next(name for name, (kind, _) in METHODS.items() if kind is type(settings))
     return [method_of(name, settings)]
 

@@ -1,20 +1,25 @@
 """What a user can say about a model from class averages: what all methods share, and what each has of its own."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 from vitreous.rotations import symmetry_matrices
 
 __all__ = [
     "AllMethods",
+    "ClusteredLines",
     "CommonLines",
     "FromAverages",
     "ProjectionMatching",
+    "QuasiNewton",
     "Ransac",
     "Significant",
     "Stochastic",
+    "shared_settings",
 ]
+
+Kind = TypeVar("Kind", bound="FromAverages")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,11 @@ class FromAverages:
         symmetry_matrices(self.symmetry)
 
 
+def shared_settings(kind: type[Kind], settings: FromAverages, **own: Any) -> Kind:
+    """Settings of another method of this room with all that both have, and some of its own."""
+    return kind(**{name: getattr(settings, name) for name in FromAverages.__dataclass_fields__}, **own)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProjectionMatching(FromAverages):
     """Projection matching from random models (Penczek 1994; Sanz-Garcia 2010; EMAN2); see :class:`FromAverages`.
@@ -65,17 +75,20 @@ class ProjectionMatching(FromAverages):
     ----------
     start_from
         blobs: a cloud of random Gaussians (EMAN2's way). orientations: the averages in random orientations.
+    tries
+        Random maps in each start, of which the one goes on that the averages agree with best in the end (EMAN2's way).
     passes
         Passes over all averages; rings grow evenly from the first to the last one.
     """
 
     start_from: Literal["blobs", "orientations"] = "blobs"
-    passes: int = 16
+    tries: int = 2
+    passes: int = 40
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_one_of(self, "start_from", ("blobs", "orientations"))
-        require_at_least(self, {"passes": 1})
+        require_at_least(self, {"tries": 1, "passes": 1})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +192,57 @@ class Ransac(FromAverages):
         super().__post_init__()
         require_at_least(self, {"subsets": 1, "fewest": 2, "refined": 1, "passes": 1})
         require(self, "most", self.most >= self.fewest, f"at least fewest ({self.fewest})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusteredLines(FromAverages):
+    """Models from common lines of subsets, clustered and averaged (Lyumkis et al. 2013); see :class:`FromAverages`.
+
+    Parameters
+    ----------
+    models
+        Models from common lines in all starts together, each of a random subset of the averages.
+    share
+        Part of the averages in a subset.
+    refined
+        Clusters of models, the largest ones, whose means are refined in each start.
+    passes
+        Passes of projection matching.
+    """
+
+    models: int = 60
+    share: float = 0.7
+    refined: int = 2
+    passes: int = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, {"models": 1, "refined": 1, "passes": 1})
+        require(self, "share", 0 < self.share <= 1, "a number above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuasiNewton(FromAverages):
+    """Density and poses together by L-BFGS (Yang, Ng and Penczek 2005); see :class:`FromAverages`.
+
+    Parameters
+    ----------
+    start_from
+        lines: poses from common lines. orientations: random ones.
+    attempts
+        Of random orientations: how many the first stage is tried from; the one of least cost goes on.
+    steps
+        Most steps of a stage; a stage has one ring more than the one before.
+    """
+
+    start_from: Literal["lines", "orientations"] = "lines"
+    attempts: int = 8
+    steps: int = 40
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_one_of(self, "start_from", ("lines", "orientations"))
+        require_at_least(self, {"attempts": 1, "steps": 1})
 
 
 @dataclass(frozen=True, kw_only=True)

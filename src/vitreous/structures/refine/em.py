@@ -5,7 +5,7 @@ cross power of the halves). The particles are dealt into folds, even ones of the
 One pass visits the folds; the particles of a fold climb to the next maximum of their posterior (:mod:`.local`) in the
 volume of the *other folds of their own half*, and what they give then replaces the sums of their fold (incremental EM,
 Neal and Hinton 1998). So no particle meets its own noise, and halves are independent beyond the resolution of the map
-that both start from ("gold standard", Scheres and Chen 2012).
+that both start from ("gold standard", Scheres and Chen 2012), which is never finer than 20 A (:mod:`.start`).
 
 A pass uses the rings on which the halves agree (FSC 0.143) and a few more. When poses stand still, particles that may
 be lost are sought for in all views (:mod:`.search`), if a sample of them shows that this helps; at last the particles
@@ -92,8 +92,7 @@ def one_pass(
 
     def match(others: VolumeSums, _: tuple[VolumeSums, ...], index: np.ndarray) -> tuple[VolumeSums, Found]:
         if blind:
-            assert work.initial is not None
-            return _matched(work, state, points, work.initial, index)
+            return _matched(work, state, points, work.initial_of(index), index)
         map_of_others = work.method.reference(symmetrised(others, work.group), points.basis, tau2, state.resolved)
         if work.mask is not None:
             map_of_others = map_of_others * work.mask(len(map_of_others))

@@ -12,7 +12,8 @@ with it: real particles match that better than noise does, and better than the s
 views are not theirs. Where they are, a particle finds in the map of the other half the view that it has in its own, or
 one that is no better than it: on simulated ribosomes 97 to 100 % do so; started from random poses or from GroEL, 2 to
 12 % do. Views that a particle cannot tell apart, such as those of a symmetry that was not imposed, do not count against
-a map.
+a map. Where there are no views to be found, in noise or in images of a hollow ball, 40 to 53 % do so by that and by
+what both halves began with, and 60 % where the halves were refined from a wrong cage of apoferritin.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ __all__ = ["DOUBTFUL_SHARE", "Evidence", "evidence"]
 SAMPLE = 200  # particles, and images of noise
 SAME_DEG = 15.0
 SAME_NATS = 2.0  # a view that is better by less is not told from the one that a particle has
-LEAST_SHARE, DOUBTFUL_SHARE = 1 / 3, 2 / 3  # of particles that find their view again
+LEAST_SHARE, DOUBTFUL_SHARE = 2 / 3, 0.8  # of particles that find their view again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def evidence(work: Pass, state: RefineState, parts: tuple[VolumeSums, ...]) -> E
 
     parts: sums of the folds at the poses of the state. Cost: a search of all views for 400 images.
     """
-    data, rings = work.data, state.inserted_rings
+    data, rings = work.data, state.inserted_rings or state.rings  # 0: more rings were prepared after the last pass
     halves = half_sums(parts, work.group)
     tau2 = cross_power(*halves, rings).clamp_min(0)
     noise_data = replace(data, packed=NoiseRows(data, state.seed))

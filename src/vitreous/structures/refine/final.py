@@ -24,6 +24,7 @@ from vitreous.structures.poses import Poses
 from vitreous.structures.refine.evidence import DOUBTFUL_SHARE, Evidence, evidence
 from vitreous.structures.refine.insertion import covariance, posterior_points
 from vitreous.structures.refine.result import RefineResult
+from vitreous.structures.refine.start import SHARED_A
 from vitreous.structures.refine.state import Pass, RefineState
 from vitreous.volumes import (
     Gridding,
@@ -48,10 +49,9 @@ from vitreous.volumes.reconstruction.solve import prior_of, sphere
 if TYPE_CHECKING:
     from vitreous.structures.refine.task import RefineRun
 
-__all__ = ["finish"]
+__all__ = ["best_map", "finish", "noise_curves"]
 
 UNDERSTATED = 1.5  # variance of true errors over the inverse of the information: 1.1 at SNR 0.1, 1.2 to 1.7 at 0.02
-FINE_START_A = 20.0  # of cages of 13 A a wrong one was refined to 10 A, and explained the particles as well
 NO_FINER = 0.9  # of the resolution of the first map: the edge of the mask carries its rings a little further
 
 
@@ -73,11 +73,11 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         origin_A=state.origin_A,
     )
     run.on_progress(1, 4, "maps from the original pixels")
-    noise = _noise_curves(state, work.data)
+    noise = noise_curves(state.noise_power, work.data)
     found = _reconstructed(run, state, half, noise)
     run.on_progress(2, 4, "mask and resolution")
     halves = tuple(_named(volume, run.settings.symmetry) for volume in found.halves)
-    full = _named(_best_map(found, run.preparation.radius_px), run.settings.symmetry)
+    full = _named(best_map(found, run.preparation.radius_px), run.settings.symmetry)
     finest_A = run.preparation.finest_A
     ball = spherical_mask(halves[0], run.preparation.particle_diameter_A)
     post, of_mask = _postprocessed(halves, run.mask, ball, finest_A, state.seed)
@@ -137,7 +137,7 @@ def _ctf(run: "RefineRun", state: RefineState) -> CTFParameters | None:
     return replace(run.ctf, defocus_u_A=run.ctf.defocus_u_A + change, defocus_v_A=run.ctf.defocus_v_A + change)
 
 
-def _best_map(found: Reconstruction, radius_px: float) -> Volume:
+def best_map(found: Reconstruction, radius_px: float) -> Volume:
     """Of all particles, by least squares inside the particle's sphere, under the prior that the halves imply."""
     whole = add_sums(*found.sums)
     mask = sphere(found.full.box_px, radius_px)
@@ -187,11 +187,11 @@ def _sigmas(state: RefineState, used: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.where(used, psi, 0.0), np.where(used, direction, 0.0), np.where(used, origin, 0.0)
 
 
-def _noise_curves(state: RefineState, data: PreparedParticles) -> np.ndarray:
-    """(groups, L // 2 + 1) of normalised images."""
+def noise_curves(noise_power: torch.Tensor, data: PreparedParticles) -> np.ndarray:
+    """Noise power (groups, rings) as (groups, L // 2 + 1) of normalised images."""
     shells = np.arange(data.preparation.box_px // 2 + 1, dtype=np.float64)
     at = data.basis.k_per_px * data.basis.box_px
-    curves = state.noise_power.numpy() / data.white_noise_power
+    curves = noise_power.numpy() / data.white_noise_power
     return np.stack([np.interp(shells, at, curve) for curve in curves])
 
 
@@ -207,7 +207,8 @@ def _messages(
     run: "RefineRun", state: RefineState, in_sphere: HalfMapFSC, said: Evidence, used: np.ndarray
 ) -> list[str]:
     lines = []
-    resolution, first = in_sphere.certain_resolution_A, run.settings.initial_lowpass_A
+    resolution = in_sphere.certain_resolution_A
+    shared = max(run.settings.initial_lowpass_A, SHARED_A)
     if not said.beyond_noise:
         lines.append(
             "No resolution is claimed: the particles match the map of the other half no better than pure noise does "
@@ -223,15 +224,10 @@ def _messages(
     elif not np.isfinite(resolution):
         lines.append("No resolution is claimed: the half maps agree no better than chance.")
     else:
-        if resolution > NO_FINER * first:
+        if resolution > NO_FINER * shared:
             lines.append(
                 f"The half maps agree to {resolution:.1f} A, no finer than the map that both started from "
-                f"({first:g} A): nothing has been found that this map did not hold."
-            )
-        if first < FINE_START_A:
-            lines.append(
-                f"Both halves began from the same map at {first:g} A: they agree on the detail that they were given, "
-                "and a wrong reference can lead as far as the right one. Start coarser, or compare with another start."
+                f"({shared:g} A): nothing has been found that this map did not hold."
             )
         if said.same_view < DOUBTFUL_SHARE:
             lines.append(

@@ -9,6 +9,7 @@ from vitreous.particles import Volume
 from vitreous.structures.poses import Poses
 from vitreous.structures.refine.imaging import Imaging
 from vitreous.volumes import AngularDistribution, HalfMapFSC, PostProcessed, ViewSampling
+from vitreous.words import brief
 
 __all__ = ["RefineResult"]
 
@@ -21,6 +22,8 @@ class RefineResult:
     of a pose: of the in-plane rotation, of the viewing direction and of the origin, each per axis; log_likelihood: (n,)
     in nats above an empty image.
     """
+
+    __repr__ = brief
 
     poses: Poses
     half: np.ndarray

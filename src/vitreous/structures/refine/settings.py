@@ -23,7 +23,7 @@ class Refine:
     particle_diameter_A
         Diameter of the sphere that holds the particle, in Angstrom. None: 7/8 of the box.
     initial_lowpass_A
-        Resolution of the map that both halves of the particles start from, in Angstrom.
+        Resolution of the map that the halves of the particles start from, in Angstrom; the second never finer than 20.
     resolution_limit_A
         Finest resolution that particles are compared at, in Angstrom. None: as far as the halves agree.
     offset_range_A

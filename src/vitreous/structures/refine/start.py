@@ -1,4 +1,9 @@
-"""What both halves start from: a low-pass map in the units of the images, and the noise that goes with it."""
+"""What both halves start from: a low-pass map in the units of the images, and the noise that goes with it.
+
+Halves that were given the same detail agree on it, whether the particles have it or not, and poses that followed it
+carry it on to finer rings. So they are never given the same finer than :data:`SHARED_A`: of a finer map the second half
+gets what is coarser than that.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,6 +20,7 @@ from vitreous.structures.refine.images import PointImages, point_images, window_
 from vitreous.structures.refine.insertion import insert
 from vitreous.structures.refine.search import best_of, prepare_search, starts
 from vitreous.volumes import (
+    PADDING,
     RingPoints,
     cross_power,
     density,
@@ -26,8 +32,9 @@ from vitreous.volumes import (
     zero_volume_sums,
 )
 
-__all__ = ["Start", "from_poses", "from_reference", "initial_rings"]
+__all__ = ["SHARED_A", "Start", "for_halves", "from_poses", "from_reference", "initial_rings"]
 
+SHARED_A = 20.0  # finest detail that both halves begin with: of cages of 13 A a wrong one was refined to 10 A
 SAMPLE = 256  # particles that tell the scale of a reference
 TILE = 256
 ROUNDS = 2
@@ -46,6 +53,22 @@ class Start:
 def initial_rings(data: PreparedParticles, lowpass_A: float) -> int:
     """Rings up to a resolution: at least four."""
     return max(4, min(math.floor(window_A(data) / lowpass_A + 1e-6), data.basis.rings))
+
+
+def for_halves(start: Start, data: PreparedParticles, lowpass_A: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The prepared volume that each half starts from; the second is cut where the halves would share too much."""
+    if lowpass_A >= SHARED_A:
+        return start.volume, start.volume
+    return start.volume, _cut(start.volume, initial_rings(data, SHARED_A))
+
+
+def _cut(volume_ft: torch.Tensor, rings: int) -> torch.Tensor:
+    """A prepared volume without the samples beyond a ring: those that the ring itself does not touch."""
+    h = volume_ft.shape[-1] - 2
+    across = torch.arange(-h - 1, h + 2, device=volume_ft.device).square()
+    along = torch.arange(h + 2, device=volume_ft.device).square()
+    near = across[:, None, None] + across[:, None] + along <= (PADDING * rings + 1) ** 2
+    return volume_ft * near
 
 
 def from_poses(

@@ -78,16 +78,16 @@ class Found:
 class Pass:
     """What a pass needs beside its state.
 
-    initial: the prepared volume that the first pass compares with; group: (g, 3, 3); mask: (side,) -> mask of a map of
-    so many voxels, or None; searchers: (n,) bool, particles that look at all views; unknown: there are no poses yet;
-    method: how poses are found, and maps made; defocus, scale: "none", "groups" or "particles": whose are refined in
-    this pass; imaging_group: (n,) from 0, whose defoci and contrasts are alike.
+    initial: the prepared volumes that the two halves are compared with in the first pass; group: (g, 3, 3); mask:
+    (side,) -> mask of a map of so many voxels, or None; searchers: (n,) bool, particles that look at all views;
+    unknown: there are no poses yet; method: how poses are found, and maps made; defocus, scale: "none", "groups" or
+    "particles": whose are refined in this pass; imaging_group: (n,) from 0, whose defoci and contrasts are alike.
     """
 
     data: PreparedParticles
     folds: tuple[np.ndarray, ...]
     group: torch.Tensor
-    initial: torch.Tensor | None
+    initial: tuple[torch.Tensor, torch.Tensor] | None
     mask: Callable[[int], torch.Tensor] | None
     searchers: np.ndarray
     unknown: bool
@@ -97,6 +97,11 @@ class Pass:
     scale: str
     imaging_group: np.ndarray
     processes: Processes = ALONE
+
+    def initial_of(self, fold: np.ndarray) -> torch.Tensor:
+        """What particles of a fold are compared with in the first pass."""
+        assert self.initial is not None
+        return self.initial[int(np.isin(fold[:1], np.concatenate(self.folds[1::2])).any())]
 
     @property
     def mine(self) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ from vitreous.structures.refine.imaging import Imaging
 from vitreous.structures.refine.methods import method_of
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
-from vitreous.structures.refine.start import Start, from_poses, from_reference, initial_rings
+from vitreous.structures.refine.start import Start, for_halves, from_poses, from_reference, initial_rings
 from vitreous.structures.refine.state import Pass, RefineState
 from vitreous.volumes import PADDING, VolumeSums, resample
 
@@ -165,7 +165,7 @@ class RefineRun:
         return deal(self.used(data), self.fold_count, seed).folds
 
     def start(self, data: PreparedParticles, seed: int) -> Start:
-        """The map that both halves start from."""
+        """The map that the halves start from."""
         if self._start is None:
             rings = initial_rings(data, self.settings.initial_lowpass_A)
             index = self.used(data)
@@ -241,11 +241,12 @@ class RefineRun:
         """What a pass from a state needs."""
         data = self.data(state.room)
         first, imaged = state.iteration == 0, state.iteration >= IMAGED_FROM
+        lowpass_A = self.settings.initial_lowpass_A
         return Pass(
             data=data,
             folds=self.folds(data, state.seed),
             group=self.group,
-            initial=self.start(data, state.seed).volume if first else None,
+            initial=for_halves(self.start(data, state.seed), data, lowpass_A) if first else None,
             mask=None if self.mask is None else self._window_mask,
             searchers=self._searchers(state, data),
             unknown=first and self.poses is None,

@@ -27,6 +27,7 @@ from vitreous.volumes.reconstruction.statistics import (
     empty_sums,
     full_circle,
 )
+from vitreous.words import brief
 
 __all__ = ["Reconstruction", "ReconstructionState", "reconstruct", "reconstruction_algorithm", "step_count"]
 
@@ -55,6 +56,8 @@ class Reconstruction:
     of the halves within the particle's sphere, signal-to-noise ratio of the whole; sums: of the halves, all particles
     and copies in (:func:`full_circle`); bad: numbers of images that could not be used; particles: in each half.
     """
+
+    __repr__ = brief
 
     full: Volume
     halves: tuple[Volume, Volume]

@@ -1,0 +1,101 @@
+"""Jobs as functions: what they take, and what they say to what they do not."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vitreous as vt
+from vitreous.face import tasks
+from vitreous.face.given import as_source
+from vitreous.face.load import READERS
+from vitreous.face.views import VIEWS
+from vitreous.jobs.tasks.table import TASKS
+
+
+def test_every_job_that_can_has_a_function_and_the_stub_names_it():
+    stub = ast.parse(Path(tasks.__file__).with_suffix(".pyi").read_text())
+    typed = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
+    names = {name: task for task in TASKS if task != "run" for name in (task.replace("-", "_"),)}
+    expected = {"initial_model" if task == "initial" else name for name, task in names.items()}
+    assert typed == expected
+    assert typed | {"neighbors"} <= set(vt.__all__)
+    assert set(READERS) == set(VIEWS) == set(names.values())
+    assert all("Parameters" in getattr(vt, name).__doc__ for name in typed)
+
+
+def test_a_keyword_that_is_none_is_answered_with_the_nearest(particles):
+    with pytest.raises(TypeError, match=r"class2d\(\) has no keyword 'klasses'; did you mean 'classes'"):
+        vt.class2d(particles, klasses=3)
+    with pytest.raises(TypeError, match="no keyword 'thread'; did you mean 'threads'"):
+        vt.denoise(particles, thread=3)
+    with pytest.raises(ValueError, match="method: expected one of gridding"):
+        vt.reconstruct(particles, method="griding")
+    with pytest.raises(TypeError, match="settings of denoise: expected Denoise, found Class2D"):
+        vt.denoise(particles, vt.Class2D())
+    with pytest.raises(TypeError, match="expected a ParticleSet, an array, a result or the name of a file, found int"):
+        vt.isac(3)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        vt.class2d("nowhere.star")
+
+
+def test_settings_keywords_and_both_mean_the_same(particles):
+    whole = vt.denoise(particles, vt.Denoise(components=5, normalise=False))
+    mixed = vt.denoise(particles, vt.Denoise(components=5), normalize=False, threads=1, quiet=True)
+    assert np.array_equal(whole.images, mixed.images)
+    assert whole.settings == mixed.settings
+
+
+def test_a_file_an_array_and_a_set_give_the_same(particles, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = vt.particles(particles.read(slice(None)), particles.pixel_size_A)
+    plain.write("plain.star")
+    results = [
+        vt.denoise(given, components=4, **pixel)
+        for given, pixel in (
+            ("plain.star", {}),
+            (plain, {}),
+            (plain.read(slice(None)), {"pixel_size_A": plain.pixel_size_A}),
+        )
+    ]
+    assert np.array_equal(results[0].images, results[1].images)
+    assert np.array_equal(results[0].images, results[2].images)
+    with pytest.raises(ValueError, match="an array has no pixel size"):
+        vt.denoise(plain.read(slice(None)))
+
+
+def test_a_result_hands_on_its_classes_and_what_it_knows_of_the_images(particles, classes):
+    narrow = vt.class2d(particles, classes=2, iterations=1, particle_diameter_A=200.0)
+    after = vt.deconvolve(particles, classes=narrow)
+    assert after.settings.particle_diameter_A == 200.0  # as the command takes it from the folder
+    assert set(after.class_number) <= {1, 2}
+    part = particles.subset(np.flatnonzero(classes.class_number == 1))
+    of_part = vt.deconvolve(part, classes=classes)
+    assert of_part.population.tolist() == [len(part)]
+    assert np.array_equal(vt.deconvolve(classes).averages, vt.deconvolve(particles, classes=classes).averages)
+
+
+def test_neighbours_in_both_spellings(particles, near):
+    assert near.neighbours.shape == (len(particles), 3)
+    assert vt.Neighbors is vt.Neighbours
+    assert vt.run_neighbors is vt.run_neighbours
+
+
+def test_maps_and_images_become_files_where_a_job_reads_them():
+    volume = vt.Volume(data=np.ones((5, 5, 5)), pixel_size_A=2.0)
+    assert vt.read_volume(as_source("reference", volume, pixel_size_A=None)).pixel_size_A == 2.0
+    halves = as_source("half_maps", (volume, volume), pixel_size_A=None)
+    assert [path.suffix for path in halves] == [".mrc", ".mrc"]
+    with pytest.raises(ValueError, match="no voxel size"):
+        as_source("map", np.ones((5, 5, 5)), pixel_size_A=None)
+
+
+def test_what_else_takes_particles_takes_files_and_results(particles, classes, tmp_path):
+    particles.write(tmp_path / "p.star")
+    assert (
+        vt.check_particles(tmp_path / "p.star").particles == len(particles) == vt.check_particles(particles).particles
+    )
+    least = int(np.sort(classes.population)[-2])
+    chosen = vt.select_particles(classes, min_size=least)
+    assert (classes.population[np.array(chosen.classes) - 1] >= least).all()
