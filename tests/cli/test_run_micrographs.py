@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
@@ -12,7 +13,6 @@ from scenes_of_micrographs import DIAMETER_A, PIXEL_A, micrograph
 
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, SelectionError, job_status, read_manifest
-from vitreous.jobs.folder import Job
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.tasks import from_micrographs, pipeline
 from vitreous.jobs.tasks.from_micrographs import are_micrographs, fewer_classes
@@ -95,7 +95,7 @@ def test_boxes_hold_the_particle_where_averages_look_smaller_than_it(tmp_path, m
     )  # fmt: skip
     for picks in ("pick_first", "pick"):
         with pytest.raises(ValueError, match="a box of 90 pixels"):
-            from_micrographs._extract(given, Job(tmp_path), picks, "extract", 64, RunOptions(), "")
+            from_micrographs._extract(given, SimpleNamespace(path=tmp_path), picks, "extract", 64, RunOptions(), "")
     assert [(boxes.box_px, boxes.downsample_to_px) for boxes in asked] == 2 * [(90, 64)]
 
 
