@@ -108,6 +108,7 @@ def test_the_group_that_the_model_has_is_refined_with(tmp_path, monkeypatch):
     job = SimpleNamespace(path=tmp_path)
     assert pipeline._refine(Pipeline(symmetry="auto"), job).symmetry == "D3"
     assert pipeline._refine(Pipeline(symmetry="C4"), job).symmetry == "C4"
+    assert pipeline._refine(Pipeline(offset_range_A=30.0), job).offset_range_A == 30.0
     assert pipeline._model_settings(Pipeline(symmetry="auto")).symmetry == "C1"
     assert pipeline._model_settings(Pipeline(symmetry="C4")).symmetry == "C4"
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
@@ -13,9 +14,10 @@ from scenes_of_micrographs import DIAMETER_A, PIXEL_A, micrograph
 from vitreous.iterate import Interrupted
 from vitreous.jobs import JobFolderError, SelectionError, job_status, read_manifest
 from vitreous.jobs.options import RunOptions
-from vitreous.jobs.tasks import pipeline
+from vitreous.jobs.tasks import from_micrographs, pipeline
 from vitreous.jobs.tasks.from_micrographs import are_micrographs, fewer_classes
 from vitreous.jobs.tasks.pipeline import Pipeline, run_pipeline
+from vitreous.micrographs import MicroscopeGiven
 from vitreous.particles import Table, read_star, write_mrc_stack, write_star
 
 SETTINGS = Pipeline(particle_diameter_A=DIAMETER_A, classes=3)
@@ -78,6 +80,23 @@ def test_a_folder_goes_by_picks_of_a_ball_and_of_averages_to_boxes(folder, tmp_p
     write_micrograph_again(folder / "m1.mrc")
     with pytest.raises(ValueError, match="what the images show has changed"):
         run_pipeline(folder, out, SETTINGS, RunOptions(threads=1, resume=True))
+
+
+def test_boxes_hold_the_particle_where_averages_look_smaller_than_it(tmp_path, monkeypatch):
+    """Averages of 45 pixels, of particles that a ball of 60 found: boxes of one and a half times 60 pixels."""
+    asked = []
+    monkeypatch.setattr(
+        from_micrographs, "_diameter_px", lambda folder: {"pick_first": 60.0, "pick": 45.0}[folder.name]
+    )
+    monkeypatch.setattr(from_micrographs, "run_task", lambda *arguments, **_: asked.append(arguments[3]))
+    given = from_micrographs.FromMicrographs(
+        micrographs=(), project=None, pixel_size_A=None, diameter_A=None, invert_contrast=False, seed=0,
+        microscope=MicroscopeGiven(),
+    )  # fmt: skip
+    for picks in ("pick_first", "pick"):
+        with pytest.raises(ValueError, match="a box of 90 pixels"):
+            from_micrographs._extract(given, SimpleNamespace(path=tmp_path), picks, "extract", 64, RunOptions(), "")
+    assert [(boxes.box_px, boxes.downsample_to_px) for boxes in asked] == 2 * [(90, 64)]
 
 
 def write_micrograph_again(path):

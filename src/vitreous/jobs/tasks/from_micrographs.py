@@ -188,10 +188,12 @@ def _nothing(folder: Path) -> str:
 def _extract(
     given: FromMicrographs, job: Job, picks: str, stage: str, most_px: int, options: RunOptions, command: str
 ) -> Path:
-    """Boxes of one and a half diameters, not larger than ``most_px``; the table of them."""
-    state = read_picks(job.path / picks).micrographs
-    diameter_px = float(np.median(state.numbers("vtrDiameter")[state.text("vtrFailure") == "none"]))
-    box = 2 * round(0.5 * DIAMETERS * diameter_px)
+    """Boxes of one and a half diameters, not larger than ``most_px``; the table of them.
+
+    The diameter is the larger one of ball and averages: averages of misplaced particles fade at the rim, and look
+    smaller than what they show.
+    """
+    box = 2 * round(0.5 * DIAMETERS * max(_diameter_px(job.path / name) for name in {PICK_1, picks}))
     settings = Extract(
         box_px=box,
         downsample_to_px=most_px if box > most_px else None,
@@ -210,6 +212,12 @@ def _extract(
         messages=manifest.messages,
     )
     return job.path / stage / "particles.star"
+
+
+def _diameter_px(folder: Path) -> float:
+    """That particles were picked with, in pixels of the micrographs."""
+    state = read_picks(folder).micrographs
+    return float(np.median(state.numbers("vtrDiameter")[state.text("vtrFailure") == "none"]))
 
 
 def _averages(given: FromMicrographs, job: Job, particles: Path, options: RunOptions, command: str) -> Path:

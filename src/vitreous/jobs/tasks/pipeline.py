@@ -228,6 +228,7 @@ def _refine(settings: Pipeline, job: Job) -> Refine:
     model = read_manifest(job.path / ABINITIO) if settings.symmetry == AUTO else None
     return Refine(
         symmetry=settings.symmetry if model is None else model.summary["symmetry"],
+        offset_range_A=settings.offset_range_A,
         particle_diameter_A=settings.particle_diameter_A,
         invert_contrast=settings.invert_contrast,
         seed=settings.seed,
