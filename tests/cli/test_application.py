@@ -33,8 +33,8 @@ def test_public_names_are_there_and_documented(name):
 
 
 def test_other_names_are_not():
-    with pytest.raises(AttributeError, match="class3d"):
-        _ = vt.class3d
+    with pytest.raises(AttributeError, match="class4d"):
+        _ = vt.class4d
 
 
 def test_importing_and_help_leave_heavy_packages_alone():

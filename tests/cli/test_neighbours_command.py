@@ -268,6 +268,6 @@ def test_what_cannot_be_used_is_said_before_the_folder_is_made(vitreous, tmp_pat
 
 
 def test_the_package_has_the_names():
-    assert vt.neighbours.__module__ == "vitreous.averages.neighbours.task"
+    assert vt.neighbours.__name__ == "neighbours"
     assert vt.run_neighbours is run_neighbours
     assert vt.Neighbours is Neighbours
