@@ -9,6 +9,7 @@ QUIET = 0.3  # share of the patches that is taken
 SHORTEST_PX = 32
 BAND = (1.5, 0.3)  # of frequencies by which patches are called quiet: waves per patch, and per pixel
 COARSEST = 3  # ring; waves longer than a third of a patch are those of particles and of what is left of the background
+OUTLYING = 4.0  # times the median over patches, at most: an edge of carbon has a hundred in the longest waves, noise 4.5
 LEAST = 1e-6  # of the largest power: filters have taken what is below
 
 
@@ -26,7 +27,8 @@ def quiet_noise(data: np.ndarray, diameter_px: float) -> np.ndarray:
     rings = np.arange(spectra.shape[1])
     seen = (rings > BAND[0]) & (rings < max(BAND[1] * side, BAND[0] + 2))
     loud = np.log(np.maximum(spectra[:, seen], np.finfo(float).tiny)) @ (rings[seen] / rings[seen].sum())
-    power = spectra[loud <= np.quantile(loud, QUIET)].mean(axis=0)
+    quiet = spectra[loud <= np.quantile(loud, QUIET)]
+    power = np.minimum(quiet, OUTLYING * np.median(quiet, axis=0)).mean(axis=0)
     return np.maximum(power, LEAST * power.max())
 
 

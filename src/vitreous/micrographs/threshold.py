@@ -13,8 +13,8 @@ ice are louder: by the lower quantiles of the highest response, which lie betwee
 picture. Where they are much farther apart than in noise, as about an edge of carbon, their distance is the measure. A
 copy of the micrograph with random phases would spread carbon over the whole picture, and hide it. A window holds few
 independent responses, and the error of its standard deviation makes the tail fatter, as that of Student's t: an error
-of 6 % makes five times as many peaks above 5.6. So the windows are wide, of two the louder one counts, and the tail is
-the mean over what the same windows say about the picture of noise, where the standard deviation is 1 everywhere.
+of 6 % makes five times as many peaks above 5.6. So windows are wide where they measure the level, and the tail is the
+mean over what the same windows say about the picture of noise, where the standard deviation is 1 everywhere.
 """
 
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ SURE = 4.0  # standard deviations of the number of false ones: then there are pa
 DOUBT = 0.25  # share of noise among what particles are learned from
 LOW = (0.05, 0.2, 0.35)  # quantiles of the highest response that lie between particles
 ALLOWED = 0.3  # by which particles widen the distance of these quantiles, relative to that in noise
-WINDOWS, STEP = (5.0, 8.0), 0.75  # diameters: widths of the windows whose quantiles are taken, and their distance
+LEVEL, SPREAD, STEP = 5.0, (3.0, 5.0), 0.75  # diameters: widths of windows for either measure, and their distance
 EVERY = 2  # pixels: responses have no finer detail
 
 
@@ -118,26 +118,28 @@ def calibrated(
 
 
 def local_noise(highest: np.ndarray, calibration: Calibration, diameter_px: float) -> np.ndarray:
-    """Standard deviation of the response in noise at every pixel, (rows, columns); of two windows the louder one."""
+    """Standard deviation of the response in noise at every pixel, (rows, columns)."""
     rows, columns = (np.arange(0.0, n + STEP * diameter_px, STEP * diameter_px) for n in highest.shape)
+    expected = np.array(calibration.low)
     scale = np.empty((len(rows), len(columns)))
     for i, y in enumerate(rows):
         for j, x in enumerate(columns):
-            scale[i, j] = max(_scale_in(_window(highest, y, x, w * diameter_px), calibration) for w in WINDOWS)
+            level = _low(highest, y, x, LEVEL * diameter_px, whole=True) @ expected / (expected @ expected)
+            around = (_low(highest, y, x, width * diameter_px, whole=False) for width in SPREAD)
+            spread = max((low[-1] - low[0]) / (expected[-1] - expected[0]) for low in around)
+            scale[i, j] = max(level, spread - ALLOWED, 1e-3)
     at = np.meshgrid(*(np.arange(n) / (STEP * diameter_px) for n in highest.shape), indexing="ij")
     return map_coordinates(scale, at, order=1, mode="nearest")
 
 
-def _window(highest: np.ndarray, y: float, x: float, width: float) -> np.ndarray:
-    """A square about a place, moved into the picture, so that as much is in it at an edge."""
-    first = [int(np.clip(at - 0.5 * width, 0, max(0, n - width))) for at, n in zip((y, x), highest.shape, strict=True)]
-    return highest[tuple(slice(start, start + int(width) + 1, EVERY) for start in first)]
-
-
-def _scale_in(window: np.ndarray, calibration: Calibration) -> float:
-    low, expected = np.quantile(window, LOW), np.array(calibration.low)
-    spread = (low[-1] - low[0]) / (expected[-1] - expected[0])
-    return float(max(low @ expected / (expected @ expected), spread - ALLOWED, 1e-3))
+def _low(highest: np.ndarray, y: float, x: float, width: float, *, whole: bool) -> np.ndarray:
+    """The quantiles LOW in a square about a place; it is moved to be ``whole``, or cut off at the edge."""
+    square = []
+    for at, n in zip((y, x), highest.shape, strict=True):
+        first = at - 0.5 * width
+        moved = np.clip(first, 0.0, max(0.0, n - width)) if whole else first
+        square.append(slice(max(0, int(moved)), int(moved + width) + 1, EVERY))
+    return np.quantile(highest[tuple(square)], LOW)
 
 
 def _tail(x: float, dimensions: int) -> float:
