@@ -9,7 +9,9 @@ QUIET = 0.3  # share of the patches that is taken
 SHORTEST_PX = 32
 BAND = (1.5, 0.3)  # of frequencies by which patches are called quiet: waves per patch, and per pixel
 COARSEST = 3  # ring; waves longer than a third of a patch are those of particles and of what is left of the background
-OUTLYING = 4.0  # times the median over patches, at most: an edge of carbon has a hundred in the longest waves, noise 4.5
+OUTLYING = (
+    4.0  # times the median over patches, at most: an edge of carbon has a hundred in the longest waves, noise 4.5
+)
 LEAST = 1e-6  # of the largest power: filters have taken what is below
 
 

@@ -64,7 +64,9 @@ class Calibration:
 
     def expected(self, x: float, area: float) -> float:
         """Number of peaks above x in an area that is given in squares of the diameter."""
-        return self.rate * area * float(np.mean([_tail(max(x * s, self.least_x), self.dimensions) for s in self.scales]))
+        return (
+            self.rate * area * float(np.mean([_tail(max(x * s, self.least_x), self.dimensions) for s in self.scales]))
+        )
 
     def threshold(self, count: float, area: float) -> float:
         """The x that ``count`` peaks exceed; ``least_x`` where the formula has fewer than that from there on."""
