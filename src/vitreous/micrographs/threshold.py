@@ -13,8 +13,9 @@ ice are louder: by the lower quantiles of the highest response, which lie betwee
 picture. Where they are much farther apart than in noise, as about an edge of carbon, their distance is the measure. A
 copy of the micrograph with random phases would spread carbon over the whole picture, and hide it. A window holds few
 independent responses, and the error of its standard deviation makes the tail fatter, as that of Student's t: an error
-of 6 % makes five times as many peaks above 5.6. So windows are wide where they measure the level, and the tail is the
-mean over what the same windows say about the picture of noise, where the standard deviation is 1 everywhere.
+of 6 % makes five times as many peaks above 5.6. So the tail is the mean over what the same windows say about the picture
+of noise, where the standard deviation is 1 everywhere. Level and distance come from windows of three diameters, the
+distance also from those of five, since the response to an edge is wide.
 """
 
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ SURE = 4.0  # standard deviations of the number of false ones: then there are pa
 DOUBT = 0.25  # share of noise among what particles are learned from
 LOW = (0.05, 0.2, 0.35)  # quantiles of the highest response that lie between particles
 ALLOWED = 0.3  # by which particles widen the distance of these quantiles, relative to that in noise
-LEVEL, SPREAD, STEP = 5.0, (3.0, 5.0), 0.75  # diameters: widths of windows for either measure, and their distance
+LEVEL, SPREAD, STEP = 3.0, (3.0, 5.0), 0.75  # diameters: widths of windows for either measure, and their distance
 EVERY = 2  # pixels: responses have no finer detail
 
 
