@@ -13,7 +13,7 @@ ice are louder: by the lower quantiles of the highest response, which lie betwee
 picture. Where they are much farther apart than in noise, as about an edge of carbon, their distance is the measure. A
 copy of the micrograph with random phases would spread carbon over the whole picture, and hide it. A window holds few
 independent responses, and the error of its standard deviation makes the tail fatter, as that of Student's t: an error
-of 6 % makes five times as many peaks above 5.6. So the tail is the mean over what the same windows say about the picture
+of 6 % makes five times as many peaks above 5.6. So the tail is the mean of what these windows say about the picture
 of noise, where the standard deviation is 1 everywhere. Level and distance come from windows of three diameters, the
 distance also from those of five, since the response to an edge is wide.
 """
