@@ -20,7 +20,7 @@ from vitreous.micrographs._kernels.median import median_of_nine
 from vitreous.micrographs.cleaning import flattened, without_hot_pixels
 from vitreous.micrographs.detection import filtered, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
-from vitreous.micrographs.spectra import quiet_noise
+from vitreous.micrographs.spectra import power_at, quiet_noise, without_long_waves
 from vitreous.micrographs.threshold import Calibration, calibrated
 
 WORKING_A = working_pixel_A(PIXEL_A, DIAMETER_A)
@@ -170,8 +170,9 @@ def test_the_threshold_that_is_chosen_makes_the_most_of_what_is_found():
 
 def test_more_filters_make_more_peaks_of_noise():
     flat = np.ones(11)
-    rates = [calibrated(bank(angles=n), flat, None, detail=5.0, whiten=True).rate for n in (1, ANGLES)]
-    assert rates[1] > 1.5 * rates[0]
+    few, many = (calibrated(bank(angles=n), flat, None, detail=5.0, whiten=True) for n in (1, ANGLES))
+    assert many.expected(4.0, 100.0) > 1.5 * few.expected(4.0, 100.0)
+    assert (few.dimensions, many.dimensions) == (2, 3)
 
 
 def test_noise_is_measured_where_it_is_quiet_and_has_its_spectrum():
@@ -184,7 +185,61 @@ def test_noise_is_measured_where_it_is_quiet_and_has_its_spectrum():
     expected = np.exp(-np.square(2.0 * np.pi * k))  # of a Gaussian of one pixel, squared
     found = quiet_noise(smooth, 20.0)
     assert found[3:10] == pytest.approx(expected[3:10], rel=0.35)
-    assert (found[:3] <= found[3]).all()  # what is longer is particles', if it is more
+    assert (without_long_waves(found)[:3] <= found[3]).all()  # what is longer is particles', if it is more
+    assert np.array_equal(without_long_waves(found)[3:], found[3:])
+
+
+def test_choosing_quiet_patches_makes_no_ring_lower_than_the_others():
+    """White noise: coarse rings scatter more than fine ones, and would be chosen low, by 30 % here."""
+    rng = np.random.default_rng(7)
+    power = np.mean([quiet_noise(rng.normal(size=(384, 384)), 20.0) for _ in range(3)], axis=0)
+    assert power[2:4].mean() == pytest.approx(power[5:10].mean(), rel=0.12)
+
+
+def test_an_edge_in_some_quiet_patches_is_not_taken_for_noise():
+    data = np.random.default_rng(8).normal(size=(256, 256))
+    flat = quiet_noise(data, 20.0)
+    step = np.where(np.arange(256) < 128, 0.0, 4.0) * np.ones((256, 1))
+    assert quiet_noise(data + gaussian_filter(step, 6.0), 20.0)[1] < 3.0 * flat[1]  # the mean over patches: 7.5
+
+
+def test_every_filter_has_the_variance_one_in_the_noise_that_is_there():
+    """Long waves and colours that the filter does not divide by count in its variance."""
+    power = 1.0 + 8.0 * np.exp(-np.arange(17.0))
+    k = np.hypot(np.fft.fftfreq(400)[:, None], np.fft.rfftfreq(400))
+    white = np.fft.rfft2(np.random.default_rng(9).normal(size=(400, 400)))
+    noise = np.fft.irfft2(white * np.sqrt(power_at(k, power)), s=(400, 400)).astype(np.float32)
+    one = bank(angles=1)
+    for whiten in (True, False):
+        ready = filtered(noise, one, power, None, detail=5.0, whiten=whiten)
+        assert scan(ready, one).highest.std() == pytest.approx(1.0, abs=0.06)  # some 600 independent values
+
+
+def test_the_error_of_the_standard_deviation_makes_the_tail_fatter():
+    """Against drawn numbers: responses with the tail of two dimensions, each divided by what a window says."""
+    scales = tuple(np.linspace(0.85, 1.15, 8))
+    exact = Calibration(rate=1.0, low=(1.0,), dimensions=2)
+    erring = Calibration(rate=1.0, low=(1.0,), dimensions=2, scales=scales)
+    rng = np.random.default_rng(10)
+    x = np.linspace(2.0, 9.0, 7001)
+    survival = np.array([exact.expected(float(v), 1.0) for v in x])
+    drawn = np.interp(-rng.uniform(0, survival[0], 400_000), -survival, x) / rng.choice(scales, 400_000)
+    above = (drawn > 4.5).mean() * survival[0]
+    assert erring.expected(4.5, 1.0) == pytest.approx(above, rel=0.2)
+    assert erring.expected(4.5, 1.0) > 1.8 * exact.expected(4.5, 1.0)
+
+
+def test_maxima_of_a_smooth_field_in_the_plane_follow_the_formula_with_its_curvature():
+    """Rice in two dimensions: ``lambda (2 pi)^-3/2 u exp(-u^2 / 2)`` per pixel, lambda the variance of a slope."""
+    size, sigma = 1200, 3.0
+    field = gaussian_filter(np.random.default_rng(11).normal(size=(size, size)), sigma, mode="wrap")
+    field /= field.std()
+    slope = 1.0 / (2.0 * sigma**2)
+    heights = np.sort(field[tuple(find_peaks(field, 2.0, 2.0).T)])
+    for u in (2.75, 3.25):
+        rate = slope * (2.0 * np.pi) ** -1.5
+        expected = Calibration(rate=rate, low=(1.0,), dimensions=2).expected(u, float(size**2))
+        assert (heights > u).sum() == pytest.approx(expected, rel=0.2)  # 290 and 70
 
 
 def test_gradients_go_and_contrast_follows_the_dose():

@@ -2,7 +2,9 @@
 
 With a micrograph ``G = sum C T + N``, N of power P_N, the filter of template T is ``c = F^-1[conj(C T) G / P_N]``.
 Divided by the root of ``sum |C T|^2 / P_N`` it has variance 1 in noise, and its height is the amplitude
-signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004).
+signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004). What a filter divides by is
+P_N without its longest waves, or a constant P; its variance is then ``sum |C T|^2 P_N / P^2``, and this is what it is
+divided by, so that every filter has variance 1 in the noise that is there.
 
 Two more factors are in the weights. Templates are multiplied by ``2^-(k D / detail)^2``: a particle differs from the
 nearest template of a few dozen, and the best filter for one that is only known to be near T is the mean over what it
@@ -20,6 +22,7 @@ import torch
 from scipy.fft import next_fast_len
 from scipy.ndimage import gaussian_filter
 
+from vitreous.micrographs.spectra import power_at, without_long_waves
 from vitreous.micrographs.templates import Bank
 from vitreous.optics import CTFParameters, ctf_at
 
@@ -35,9 +38,7 @@ class Filtered:
     shape: tuple[int, int]  # of the micrograph
     padded: tuple[int, int]
     weighted: torch.Tensor  # G C / P_N, rfft layout
-    energy: (
-        torch.Tensor
-    )  # of a filter per power of its template, with the number of Fourier coefficients that stand for it
+    energy: torch.Tensor  # variance in noise per power of a template, times the coefficients that one stands for
     smooth: np.ndarray  # (rows, columns), the image within the resolution of the templates
 
 
@@ -55,15 +56,16 @@ def filtered(
 ) -> Filtered:
     """Prepare a clean image (rows, columns) at the pixel size of the bank.
 
-    noise: power on evenly spaced rings from 0 to the Nyquist frequency. Without ``whiten`` its mean takes its place.
+    noise: power on evenly spaced rings from 0 to the Nyquist frequency. The filter divides by it without its long
+    waves, and by its mean where ``whiten`` is off.
     """
     rows, columns = data.shape
     m, diameter, pixel = bank.filters.shape[1], bank.diameter_A, bank.pixel_size_A
     tall, wide = (int(next_fast_len(n + m, real=True)) for n in data.shape)
     ky, kx = np.fft.fftfreq(tall, pixel)[:, None], np.fft.rfftfreq(wide, pixel)[None, :]
     k = np.hypot(ky, kx)
-    rings = np.arange(len(noise)) * (0.5 / pixel / (len(noise) - 1))
-    power = np.exp(np.interp(k, rings[1:], np.log(noise[1:]))) if whiten else np.full(k.shape, noise[1:].mean())
+    even = without_long_waves(noise) if whiten else np.full(len(noise), noise[1:].mean())
+    power, divisor = power_at(k * pixel, noise), power_at(k * pixel, even)
     transfer: np.ndarray | float = 1.0
     if ctf is not None:
         transfer = ctf_at(ctf, *(torch.from_numpy(np.ascontiguousarray(axis)) for axis in (kx, ky)))[0].numpy()
@@ -72,13 +74,13 @@ def filtered(
     padded[:rows, :columns] = data
     ft = torch.fft.rfft2(torch.from_numpy(padded))
     twice = np.where((np.arange(k.shape[1]) == 0) | (2 * np.arange(k.shape[1]) == wide), 1.0, 2.0)
-    weight = (transfer * seen / power).astype(np.float32)
+    weight = (transfer * seen / divisor).astype(np.float32)
     smooth = torch.fft.irfft2(ft * torch.from_numpy(seen.astype(np.float32)), s=(tall, wide))
     return Filtered(
         shape=(rows, columns),
         padded=(tall, wide),
         weighted=ft * torch.from_numpy(weight),
-        energy=torch.from_numpy((transfer * weight * seen * twice).astype(np.float32)),
+        energy=torch.from_numpy((np.square(weight) * power * twice).astype(np.float32)),
         smooth=smooth[:rows, :columns].numpy(),
     )
 
