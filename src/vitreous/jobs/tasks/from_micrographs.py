@@ -35,6 +35,7 @@ DETAILS = 8.0  # per diameter, that averages are made with which become template
 FIRST_CLASSES = 20
 OFF_CENTRE = 0.125  # of the diameter: nine of ten picks of ribosomes at a signal-to-noise ratio of 0.1 are nearer
 EACH = 30  # particles per class, at least
+FEWEST = 16  # particles that can be classified: two classes, eight folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +159,9 @@ def _pick(
     settings = Pick(diameter_A=diameter_A, invert_contrast=not given.invert_contrast)
     run_task(pick.TASK, source, job.path / stage, settings, options, command=command)
     manifest = read_manifest(job.path / stage)
-    if manifest is None or not manifest.summary.get("picks"):
-        raise ValueError(_nothing(job.path / stage))
+    count = 0 if manifest is None else int(manifest.summary["picks"])
+    if manifest is None or count < FEWEST:
+        raise ValueError(_too_few(job.path / stage, count))
     text = (
         f"{manifest.summary['picks']:,} particles picked with {'a ball' if templates is None else 'the averages'} of "
         f"{manifest.summary['diameter_A']:g} Å"
@@ -172,14 +174,15 @@ def _pick(
     )
 
 
-def _nothing(folder: Path) -> str:
-    """Why a run ends without picks."""
+def _too_few(folder: Path, count: int) -> str:
+    """Why a run ends without picks, or with too few to go on."""
     state = read_picks(folder).micrographs
     failed = state.text("vtrFailure") != "none"
     if failed.all():
         return f"none of {len(failed):,} micrographs can be used; the first: {state.text('vtrFailure')[0]}"
+    what = f"no more than {count} particles stand" if count else "nothing stands"
     return (
-        f"nothing stands out from noise in {int((~failed).sum()):,} micrographs; {folder / 'report.html'} shows them. "
+        f"{what} out from noise in {int((~failed).sum()):,} micrographs; {folder / 'report.html'} shows them. "
         "Are pixel size and diameter right (--pixel-size-A, --particle-diameter-A), and are particles dark in the "
         "micrographs (--invert-contrast if not)?"
     )
