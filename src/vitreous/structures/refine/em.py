@@ -82,7 +82,10 @@ def _ahead(work: Pass, index: np.ndarray, function: Callable[[np.ndarray], Any])
 def one_pass(
     work: Pass, state: RefineState, parts: tuple[VolumeSums, ...] | None, progress: Callable[[int], None] | None = None
 ) -> tuple[RefineState, tuple[VolumeSums, ...], dict[str, Any]]:
-    """Visit every fold once; parts: sums of the folds at the poses of the state, None where it has none yet."""
+    """Visit every fold once; parts: sums of the folds at the poses of the state, None where it has none yet.
+
+    The new sums take the place of ``parts`` in memory: those of all folds are by far the most that a pass needs.
+    """
     rings = state.rings
     points = RingPoints(basis=work.data.basis.truncated(rings))
     blind = parts is None
@@ -98,7 +101,9 @@ def one_pass(
             map_of_others = map_of_others * work.mask(len(map_of_others))
         return _matched(work, state, points, prepared(map_of_others), index)
 
-    parts, index, found = visit(work.folds, parts, match, against=own_half, processes=work.processes, progress=progress)
+    parts, index, found = visit(
+        work.folds, parts, match, against=own_half, processes=work.processes, progress=progress, overwrite=True
+    )
     following, info = following_state(work, state, half_sums(parts, work.group), index, found)
     return following, parts, info
 

@@ -22,6 +22,7 @@ from vitreous.matching import (
 from vitreous.matching.workers import one_thread
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, Volume, require_particles
+from vitreous.particles.scratch import release_free
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 from vitreous.rotations import symmetry_matrices
@@ -132,6 +133,7 @@ class RefineRun:
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for so many rings."""
         if self._data is None or self._data.basis.rings != min(rings, self.most_rings):
+            self._data = None  # those on fewer rings are not there beside them
             self._data = prepare_particles(
                 self.particles.read,
                 len(self.particles),
@@ -275,9 +277,16 @@ class RefineRun:
         """Sums of the folds at the poses of a state, with room for the rings that it uses next."""
         if state.iteration == 0:
             return None
-        if self._parts is not None and self._parts[0] is state and state.inserted_rings == state.rings:
-            return self._parts[1]
+        kept, self._parts = self._parts, None  # a pass overwrites them; others are of no use, and are not there twice
+        if kept is not None and kept[0] is state and state.inserted_rings == state.rings:
+            return kept[1]
+        del kept
         return inserted(work, state, state.rings)
+
+    def forget(self) -> None:
+        """Images and sums that are kept between steps; they are made again where they are needed."""
+        self._data = self._parts = self._start = None
+        release_free()
 
     def _step(self, state: RefineState) -> tuple[RefineState, dict[str, Any]]:
         work = self.work(state)
@@ -285,8 +294,10 @@ class RefineRun:
         following, parts, info = one_pass(
             work, state, self.parts(work, state), lambda done: self.on_progress(done, of, "poses")
         )
+        del work
         following = self._with_room(self._with_search(following))
         self._parts = following, parts
+        release_free()
         return following, info
 
     def _with_search(self, state: RefineState) -> RefineState:
