@@ -14,7 +14,7 @@ import torch
 
 from vitreous.randomness import uniforms
 
-__all__ = ["Against", "Dealt", "deal", "left_out", "own_half", "overwritten", "padded", "replaced", "stacked", "total"]
+__all__ = ["Against", "Dealt", "deal", "left_out", "overwritten", "own_half", "padded", "replaced", "stacked", "total"]
 
 S = TypeVar("S")
 Against = Callable[[Sequence[S], int | None], S]

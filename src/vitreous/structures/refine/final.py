@@ -143,8 +143,10 @@ def _ctf(run: "RefineRun", state: RefineState) -> CTFParameters | None:
 
 
 def best_map(found: Reconstruction, radius_px: float) -> Volume:
-    """Of all particles, by least squares inside the sphere, under the prior that the halves imply: its power by shell,
-    and where in the sphere it is (:func:`vitreous.volumes.reconstruction.signal_envelope`)."""
+    """Of all particles, by least squares inside the sphere, under the prior that the halves imply.
+
+    That is the power of every shell, and where in the sphere it is (:mod:`vitreous.volumes.reconstruction.envelope`).
+    """
     whole, ball = add_sums(*found.sums), sphere(found.full.box_px, radius_px)
     halves = (torch.from_numpy(found.halves[0].data), torch.from_numpy(found.halves[1].data))
     where = signal_envelope(halves, found.fsc, radius_px)

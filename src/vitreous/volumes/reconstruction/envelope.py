@@ -4,9 +4,9 @@ Model: ``V(x) = s(x) u(x)``, with u stationary, of power tau^2 on every shell, a
 into the sphere of a particle no more noise than belongs to the particle, and shrinks a rim that errors of poses have
 blurred more than the centre. With s a soft sphere it is what :func:`least_squares` has always assumed.
 
-s^2 is estimated from two maps of independent noise n1, n2: where shells are scaled to signals of equal power and
-weighed by the correlation c of the maps, the product ``(V + n1) (V + n2)`` has the mean ``c s^2`` everywhere, and the
-noise adds nothing to it but variance, which a Gaussian of some resolution elements averages out.
+s^2 is estimated from two maps of independent noise n1, n2: where all shells are scaled to one power and weighed by the
+correlation c of the maps, the product ``(V + n1) (V + n2)`` has a mean in proportion to s^2, and the noise adds nothing
+to it but variance, which a Gaussian of some resolution elements averages out.
 """
 
 import torch
@@ -41,7 +41,6 @@ def signal_envelope(halves: tuple[torch.Tensor, torch.Tensor], fsc: torch.Tensor
         return ball
     a, b = (torch.fft.rfftn(half * ball) for half in halves)
     _, power_a, power_b = shell_products(a, b)
-    # Of shells that are scaled to a mean power of 1, the part c of the power is signal: c / power is what is left of it.
     weight = fsc.double() / (power_a * power_b).sqrt().clamp_min(1e-30) * _sizes(n)
     weight[0] = weight[1]
     weight[shells + 1 :] = 0
