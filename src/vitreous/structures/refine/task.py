@@ -22,6 +22,7 @@ from vitreous.matching import (
 from vitreous.matching.workers import one_thread
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, Volume, require_particles
+from vitreous.particles.scratch import release_free
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 from vitreous.rotations import symmetry_matrices
@@ -29,12 +30,13 @@ from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.imaging import Imaging
+from vitreous.structures.refine.memory import FEWEST_FOLDS, IMAGES_SHARE, folds_in_memory, peak_bytes
 from vitreous.structures.refine.methods import method_of
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, for_halves, from_poses, from_reference, initial_rings
 from vitreous.structures.refine.state import Pass, RefineState
-from vitreous.volumes import PADDING, VolumeSums, resample
+from vitreous.volumes import VolumeSums, resample
 
 __all__ = ["RefineRun", "prepare_refinement", "refine"]
 
@@ -43,9 +45,7 @@ RINGS_AT_START = 24
 RING_GROWTH = 1.5
 IMAGED_FROM = 2  # passes, before which the map says little about how particles were imaged
 SAMPLE = 400  # particles that try whether a search of all views is worth its time
-FEWEST_PER_FOLD, FEWEST_FOLDS = 5, 4
-BYTES_PER_SAMPLE = 12  # of the sums of a fold: a complex and a real number
-SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds
+FEWEST_PER_FOLD = 5
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -93,24 +93,26 @@ class RefineRun:
         return self.preparation.working_basis(1 << 20).rings
 
     def _folds_in_memory(self) -> int:
-        """As many folds as the user wants, or as the memory holds the sums of; ValueError where it does not hold four.
+        """As many folds as the user wants, or as the memory holds; ValueError where it does not hold four.
 
-        At the most rings that a run may come to; a part of the memory is left for maps and images.
+        At the most rings that a run may come to.
         """
-        limit = self.settings.resolution_limit_A
-        rings = self.most_rings
-        if limit is not None:
-            rings = max(1, min(rings, int(self.window_A / limit)))
-        samples = 2 * PADDING * (rings + 1)
-        one = BYTES_PER_SAMPLE * (samples + 3) ** 2 * (samples // 2 + 2)
-        fitting = int(SUMS_SHARE * self.memory_bytes) // one
-        if fitting < FEWEST_FOLDS:
+        rings = self.rings_of_limit
+        images = self.prepared_bytes(rings) if self.in_memory(rings) else 0
+        folds = folds_in_memory(self.settings.folds, rings, images, self.memory_bytes)
+        if folds == 0:
+            needed = peak_bytes(FEWEST_FOLDS, rings, images, self.memory_bytes)
             raise ValueError(
-                f"memory: four folds at {self.window_A / rings:.1f} A need "
-                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.memory_bytes / 2**30:.1f} are allowed; "
-                "allow more, or give a resolution limit"
+                f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
+                f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
             )
-        return min(self.settings.folds, fitting - fitting % 2)
+        return folds
+
+    @property
+    def rings_of_limit(self) -> int:
+        """The most rings that a run may come to."""
+        limit = self.settings.resolution_limit_A
+        return self.most_rings if limit is None else max(1, min(self.most_rings, int(self.window_A / limit)))
 
     @property
     def window_A(self) -> float:
@@ -118,20 +120,18 @@ class RefineRun:
         basis = self.preparation.working_basis(1)
         return basis.window_px * self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
 
-    @cached_property
-    def prepared_bytes(self) -> int:
-        """Of the images on the rings that it begins with."""
-        basis = self.preparation.working_basis(RINGS_AT_START)
-        return len(self.particles) * basis.packed_size * 4
+    def prepared_bytes(self, rings: int = RINGS_AT_START) -> int:
+        """Of the images on so many rings; without a number, on those that it begins with."""
+        return len(self.particles) * self.preparation.working_basis(rings).packed_size * 4
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether prepared images are in memory."""
-        return self.store is None or self.prepared_bytes < self.memory_bytes // 4
+    def in_memory(self, rings: int = RINGS_AT_START) -> bool:
+        """Whether images on so many rings are in memory."""
+        return self.store is None or self.prepared_bytes(rings) < IMAGES_SHARE * self.memory_bytes
 
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for so many rings."""
         if self._data is None or self._data.basis.rings != min(rings, self.most_rings):
+            self._data = None  # those on fewer rings are not there beside them
             self._data = prepare_particles(
                 self.particles.read,
                 len(self.particles),
@@ -139,7 +139,7 @@ class RefineRun:
                 rings=rings,
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
-                store=None if self.in_memory else self._file(rings),
+                store=None if self.in_memory(rings) else self._file(rings),
                 threads=self.threads,
                 memory_bytes=self.memory_bytes,
                 processes=self.processes,
@@ -275,9 +275,16 @@ class RefineRun:
         """Sums of the folds at the poses of a state, with room for the rings that it uses next."""
         if state.iteration == 0:
             return None
-        if self._parts is not None and self._parts[0] is state and state.inserted_rings == state.rings:
-            return self._parts[1]
+        kept, self._parts = self._parts, None  # a pass overwrites them; others are of no use, and are not there twice
+        if kept is not None and kept[0] is state and state.inserted_rings == state.rings:
+            return kept[1]
+        del kept
         return inserted(work, state, state.rings)
+
+    def forget(self) -> None:
+        """Images and sums that are kept between steps; they are made again where they are needed."""
+        self._data = self._parts = self._start = None
+        release_free()
 
     def _step(self, state: RefineState) -> tuple[RefineState, dict[str, Any]]:
         work = self.work(state)
@@ -285,8 +292,10 @@ class RefineRun:
         following, parts, info = one_pass(
             work, state, self.parts(work, state), lambda done: self.on_progress(done, of, "poses")
         )
+        del work
         following = self._with_room(self._with_search(following))
         self._parts = following, parts
+        release_free()
         return following, info
 
     def _with_search(self, state: RefineState) -> RefineState:
