@@ -78,7 +78,7 @@ def _cooled(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def flattened(data: np.ndarray, carbon: np.ndarray | None = None) -> np.ndarray:
     """The image less a quadratic surface fitted to means of blocks, robustly; contrast divided by its relative height.
 
-    carbon: bool, of any shape, the part of the picture that may have a level of its own, which stays.
+    carbon: bool, of any shape, the part of the picture that may have a level and a slope of its own, which stay.
 
     Dose and ice change slowly, and contrast follows the dose: ``D (1 + contrast)`` has the contrast of D = 1 after
     division. Where the surface comes near zero it is no dose, and nothing is divided.
@@ -89,13 +89,9 @@ def flattened(data: np.ndarray, carbon: np.ndarray | None = None) -> np.ndarray:
     means = data[: down * side, : across * side].reshape(down, side, across, side).mean(axis=(1, 3)).astype(np.float64)
     v, u = ((np.arange(n) + 0.5) * side / whole - 0.5 for n, whole in ((down, rows), (across, columns)))
     basis = _quadratic(v[:, None], u[None, :]).reshape(6, -1).T
-    if carbon is not None:
-        row, column = (
-            ((at[:, None] + 0.5 + POINTS * side / whole) * n).astype(int).ravel()
-            for at, n, whole in zip((v, u), carbon.shape, (rows, columns), strict=True)
-        )
-        share = carbon[np.ix_(row, column)].reshape(down, len(POINTS), across, len(POINTS)).mean(axis=(1, 3))
-        basis = np.column_stack([basis, share.ravel()])
+    if carbon is not None:  # its step follows the dose, so that it has a slope
+        share = _share(carbon, v + 0.5, u + 0.5, (side / rows, side / columns)).ravel()
+        basis = np.column_stack([basis, basis[:, :3] * share[:, None]])
     weight, y = np.ones(means.size), means.ravel()
     for _ in range(PASSES):
         fit = np.linalg.lstsq(basis * weight[:, None], y * weight, rcond=None)[0]
@@ -109,6 +105,17 @@ def flattened(data: np.ndarray, carbon: np.ndarray | None = None) -> np.ndarray:
     if ground.min() > max(DEEPEST * ground.max(), flat.std()):
         flat *= ground.mean() / ground
     return (flat - flat.mean()).astype(np.float32)
+
+
+def _share(carbon: np.ndarray, v: np.ndarray, u: np.ndarray, width: tuple[float, float]) -> np.ndarray:
+    """Of blocks with centres at v, u from 0 to 1, how much of each is carbon, (v, u)."""
+    row, column = (
+        ((at[:, None] + POINTS * side) * n).astype(int).ravel()
+        for at, side, n in zip((v, u), width, carbon.shape, strict=True)
+    )
+    points = carbon[np.ix_(row, column)].reshape(len(v), len(POINTS), len(u), len(POINTS))
+    share: np.ndarray = points.mean(axis=(1, 3))
+    return share
 
 
 def _quadratic(v: np.ndarray, u: np.ndarray) -> np.ndarray:
