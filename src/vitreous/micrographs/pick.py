@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitreous.micrographs.carbon import carbon_area
 from vitreous.micrographs.cleaning import CleanImage, clean
 from vitreous.micrographs.contaminants import disc_sum, hot_spots, oddness
 from vitreous.micrographs.detection import Scan, filtered, local_score, scan
@@ -58,7 +57,7 @@ def pick_micrograph(
     smaller than a template.
     """
     settings = settings.chosen(ball=len(bank.filters) == 1)
-    image = clean(data, pixel_size_A, bank.pixel_size_A, invert=settings.invert_contrast)
+    image = clean(data, pixel_size_A, bank.pixel_size_A, invert=settings.invert_contrast, diameter_A=bank.diameter_A)
     if min(image.data.shape) < bank.filters.shape[1]:
         rows, columns = data.shape
         raise ValueError(
@@ -121,7 +120,7 @@ def _judged(
     diameter_px = bank.diameter_A / pixel_A
     if settings.contaminants:
         words[hot_spots(xy_px, image.hot_px, diameter_px, shape[0] * shape[1])] = "hot"
-    carbon = carbon_area(image.data, bank.diameter_px)[at][order]
+    carbon = image.carbon[at][order]
     if not settings.carbon:
         words[carbon] = "carbon"
     if settings.false_picks is None:

@@ -327,6 +327,7 @@ TASK = Task(
     results="particles.star, extracted/",
     page=extract_page,
     uses=frozenset({"threads"}),
+    useless=lambda summary: summary["failed"] == summary["micrographs"],
     aliases={
         "box_px": ("--box",),
         "downsample_to_px": ("--downsample-to",),
