@@ -64,6 +64,7 @@ SPLIT_EVERY = 2  # passes
 LAST_PASSES = 6  # with as many groups as are wanted
 MOST_RINGS = 8  # in the runs: about 7 cycles across the particle, at a cost that grows with their fourth power
 AHEAD = 2  # rings beyond what the averages resolve
+TEST_AHEAD = 4  # rings beyond those of the runs in the test of members: mixtures that align at few rings do not at more
 LEAST_SHARE = 0.2  # of a group: common members that a match has to have
 ENOUGH = 0.02  # of the particles in a generation: with fewer accepted it is the last one
 
@@ -237,9 +238,6 @@ def _near(
 
 def _most_rings(data: PreparedParticles, settings: ISAC) -> int:
     return min(ring_limit(data, settings.resolution_limit_A), data.basis.rings, MOST_RINGS)
-
-
-TEST_AHEAD = 0
 
 
 def _test_rings(state: ISACState, data: PreparedParticles, settings: ISAC) -> int:
