@@ -14,6 +14,7 @@ from vitreous.jobs.selection_report import report_selection
 
 __all__ = ["select"]
 
+DIAMETER = ("--particle-diameter-A", "--particle-diameter-a", "--particle_diameter")
 WORST = ("--worst-resolution-A", "--max-resolution", "--max-resolution-A")  # what it is, and earlier names
 
 
@@ -29,7 +30,7 @@ def select(
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     project: Path | None = None,
     passthrough: tuple[Path, ...] = (),
-    particle_diameter_A: float | None = None,
+    particle_diameter_A: Annotated[float | None, Parameter(name=DIAMETER)] = None,
     threads: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
