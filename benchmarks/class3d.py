@@ -3,8 +3,8 @@
 Particles are projections of the 70S ribosome with and without EF-Tu (two atomic models at 15 A, 64 px of 5 A, CTF,
 SNR 0.1, `mixed.py`), 50:50 and 90:10. *true*: `class3d` with the true poses. *reference*: `class3d` of particles
 without poses and a map of the first conformation at 40 A, as a user would: poses are found in it and refined in one
-map, then classes are made. *RELION*: Class3D without alignment, true poses, one reference at 40 A, for as many
-iterations as fit the budget. The index is the adjusted Rand index of classes against conformations. *Ceiling*: that of
+map, then classes are made. *RELION*: Class3D without alignment, true poses, from the map of all particles in these poses at
+60 A, for as many iterations as fit the budget. The index is the adjusted Rand index of classes against conformations. *Ceiling*: that of
 the more likely of the two true maps at the true poses, which no method can do better than.
 """
 
@@ -137,10 +137,13 @@ def _relion(options: argparse.Namespace, data: Path, maps: tuple[Path, Path]) ->
     """Class3D without alignment; the last iteration that was completed is scored."""
     if shutil.which("relion_refine") is None:
         return None
-    out = data / "relion"
+    out, consensus = data / "relion", data / "consensus.mrc"
+    if not consensus.is_file() and not options.done:
+        make = ("relion_reconstruct", "--i", "truth.star", "--o", consensus.name, "--ctf")
+        run_child(make, data / "consensus.log", cwd=data, threads=1)
     words = (
-        *("relion_refine", "--i", "truth.star", "--o", out.resolve() / "run", "--ref", maps[0].resolve()),
-        *("--ini_high", 40, "--K", 2, "--iter", 25, "--tau2_fudge", 4, "--particle_diameter", 280, "--skip_align"),
+        *("relion_refine", "--i", "truth.star", "--o", out.resolve() / "run", "--ref", consensus.resolve()),
+        *("--ini_high", 60, "--K", 2, "--iter", 25, "--tau2_fudge", 4, "--particle_diameter", 280, "--skip_align"),
         *("--ctf", "--zero_mask", "--flatten_solvent", "--norm", "--scale", "--oversampling", 1, "--healpix_order", 2),
         *("--pad", 2, "--random_seed", 1, "--j", 1, "--dont_check_norm"),
     )

@@ -25,7 +25,7 @@ from vitreous.volumes import masked
 
 __all__ = ["SEARCH_RINGS", "blobs", "passes_over", "projection_matching", "random_orientations", "rings_of_pass"]
 
-SEARCH_RINGS = 9  # that averages are searched on at most: more are for the ascent, which is exact and cheaper
+SEARCH_RINGS = 6  # that averages are searched on at most: more are for the ascent, which is exact and cheaper
 BLOBS, BLOB_SIZE = 12, 0.12  # their number, and their sigma in parts of the particle's diameter
 
 
