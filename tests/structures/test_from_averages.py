@@ -330,11 +330,38 @@ def test_averages_that_cannot_be_used_are_refused_in_words(images, words):
         model_from_averages(images.astype(np.float32), PIXEL_A, CommonLines())
 
 
+FEW_STEPS = {  # of every method: enough to go through all of its parts
+    "common-lines": {},
+    "projection-matching": {"tries": 1, "passes": 2},
+    "significant": {"passes": 2},
+    "stochastic": {"passes": 2},
+    "ransac": {"subsets": 2, "refined": 1, "passes": 2},
+    "clustered-lines": {"models": 2, "refined": 1, "passes": 2},
+    "quasi-newton": {"steps": 2},
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("bad", ["one view again and again", "noise"])
+def test_every_method_ends_on_averages_that_have_no_model(name, bad):
+    images = noise(6) if bad == "noise" else np.repeat(averages(1)[0], 6, axis=0)
+    kind, start = METHODS[name]
+    fit = start(prepare_views(images, PIXEL_A), kind(restarts=1, **FEW_STEPS[name]), 0, 0)
+    np.testing.assert_allclose(fit.rotation @ fit.rotation.swapaxes(1, 2), np.tile(np.eye(3), (6, 1, 1)), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(fit.rotation), 1.0, atol=1e-5)
+    assert np.isfinite(fit.origin_A).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_refuses_fewer_averages_than_can_be_held_out(name):
+    with pytest.raises(ValueError, match=r"4 average.*at least 5 are needed"):
+        prepare_algorithm(averages(4)[0], PIXEL_A, METHODS[name][0]())
+
+
 def test_identical_views_end_without_a_hang():
     images = np.repeat(averages(1)[0], 6, axis=0)
-    for kind in (CommonLines, ProjectionMatching):
-        found = model_from_averages(images, PIXEL_A, kind(restarts=1, polish_rounds=1)).chosen
-        assert np.isfinite(found.map.data).all()
+    found = model_from_averages(images, PIXEL_A, CommonLines(restarts=1, polish_rounds=1)).chosen
+    assert np.isfinite(found.map.data).all()
 
 
 def test_settings_refuse_what_cannot_work():
