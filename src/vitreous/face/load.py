@@ -49,6 +49,7 @@ READERS = {  # job -> module, function, and whether it gets job.json, too
     "project": ("face.read_2d", "read_projected", False),
     "reconstruct": ("face.read_3d", "read_map_with_poses", True),
     "refine": ("face.read_3d", "read_refinement", True),
+    "run": ("face.read_run", "read_run", False),
     "stability": ("face.read_2d", "read_stability", True),
 }
 
