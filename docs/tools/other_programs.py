@@ -3,8 +3,8 @@
 RELION's options are those of ``relion_refine --help`` and its companions (3.1 to 5). cryoSPARC's are the words in its
 public guide (4 and 5) and in programs that fill its job pages in, where the guide does not have them. EMAN2's and
 SPHIRE's are the options in the source of their programs (repository of June 2026). What could not be looked up is not
-here. A setting that is not named here has no counterpart, or one of another kind. Nothing has to be edited here when a command or a setting is new: the tables are made from the
-code.
+here, and neither is what has no counterpart, or one of another kind. Nothing has to be edited when a command or a
+setting is new: the tables are made from the code.
 """
 
 __all__ = ["COMMANDS", "EVERYWHERE", "PROGRAMS", "SETTINGS"]

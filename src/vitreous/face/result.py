@@ -6,12 +6,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from vitreous.face.load import DATA_FILES, Loaded, load_value
+from vitreous.face.load import Loaded, load_value
 from vitreous.face.views import heading, maps_of, pictures
 from vitreous.jobs.copied import copy_job
 from vitreous.jobs.history import read_history
 from vitreous.jobs.in_memory import Done, keep, session_folder
 from vitreous.jobs.manifest import read_manifest
+from vitreous.jobs.tasks.table import TASKS
 from vitreous.particles import ParticleSet, Table, Volume, hold, read_particles, read_stack, read_star
 from vitreous.pictures import Shown
 from vitreous.require import nearest
@@ -91,9 +92,11 @@ class Result(Generic[R]):
         """The table of particles, or of images, in the folder. TypeError for a job without one."""
         if self.task == "run":
             return self.value.last.data_file
-        if self.task not in DATA_FILES:
-            raise TypeError(f"the result of {self.task} has no particles; those of {', '.join(DATA_FILES)} have some")
-        return self.folder / DATA_FILES[self.task]
+        name = TASKS[self.task].particles
+        if not name:
+            having = ", ".join(task for task, entry in TASKS.items() if entry.particles)
+            raise TypeError(f"the result of {self.task} has no particles; those of {having} have some")
+        return self.folder / name
 
     @property
     def maps(self) -> dict[str, Volume]:
@@ -205,7 +208,7 @@ class Result(Generic[R]):
 
     @property
     def _first_table(self) -> str:
-        if self.task in DATA_FILES or self.task == "run":
+        if TASKS[self.task].particles or self.task == "run":
             return self._name_of(self.data_file)
         return next(iter(self._tables), "")
 

@@ -88,9 +88,12 @@ def _files(given: Any, folder: Path) -> tuple[Any, ...]:
 @contextmanager
 def _told(stages: int, *, quiet: bool) -> Iterator[None]:
     """While stages print their events, a bar moves instead; what they say to a human is in their logs."""
-    with watching("run", total=stages, quiet=quiet) as reporter:
-        with redirect_stdout(_Events(reporter)), redirect_stderr(StringIO()):
-            yield
+    with (
+        watching("run", total=stages, quiet=quiet) as reporter,
+        redirect_stdout(_Events(reporter)),
+        redirect_stderr(StringIO()),
+    ):
+        yield
 
 
 class _Events(StringIO):

@@ -109,7 +109,7 @@ def _docstring(task: Task[Any, Any, Any, Any]) -> str:
             *others,
             (
                 "keywords",
-                "Fields of the settings and of RunOptions, which they change; method, where there are several.",
+                "Fields of settings and options, which they change; method, where there are several.",
             ),
         ]
     )

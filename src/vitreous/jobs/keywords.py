@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from vitreous.jobs.options import memory_bytes
 from vitreous.jobs.task import Task
 from vitreous.require import nearest
 from vitreous.words import british
@@ -32,17 +33,18 @@ def sort_keywords(
     """The keywords of the function ``name`` of a job, in either spelling; ``method`` chooses the kind of settings.
 
     running: names of the options of running that the function takes; further: what else it takes, for the answer to a
-    wrong name. A name that settings and source both have belongs to the source. Raises TypeError for a keyword that is
-    none of them and for settings of another job, ValueError for an unknown method.
+    wrong name. A name that settings and source both have belongs to the source. ``memory`` may be text, as in the
+    command line. Raises TypeError for a keyword that is none of them and for settings of another job, ValueError for an
+    unknown method.
     """
     given = {british(word): value for word, value in keywords.items()}
     kind = _kind(task, settings, given)
-    known, of_source, running = (
-        [f.name for f in fields(kind)],
-        [f.name for f in fields(task.source)[1:]],
-        tuple(running),
-    )
+    known, of_source = [f.name for f in fields(kind)], [f.name for f in fields(task.source)[1:]]
+    running = tuple(running)
     for word in given:
+        if word in further and word not in (*known, *of_source):
+            found = type(given[word]).__name__
+            raise TypeError(f"{word}: expected a result, a folder or a file with classes or poses, found {found}")
         if word not in (*known, *of_source, *running):
             everything = tuple(dict.fromkeys((*known, *of_source, *running, *further)))
             raise TypeError(
@@ -53,8 +55,12 @@ def sort_keywords(
     return SortedKeywords(
         settings=replace(kind() if settings is None else settings, **changes),
         source={word: value for word, value in given.items() if word in of_source},
-        running={word: value for word, value in given.items() if word in running},
+        running={word: _plain(word, value) for word, value in given.items() if word in running},
     )
+
+
+def _plain(word: str, value: Any) -> Any:
+    return memory_bytes(value) if word == "memory" and isinstance(value, str) else value
 
 
 def _kind(task: Task[Any, Any, Any, Any], settings: Any, keywords: dict[str, Any]) -> type:

@@ -87,5 +87,7 @@ class _Callable(ModuleType):
     def __call__(self, images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[str, Any] | None = None) -> Any:
         return from_arrays(images, pixel_size_A, ctf)
 
+    __call__.__qualname__ = "particles"  # as Python names it where an argument is missing
+
 
 sys.modules[__name__].__class__ = _Callable
