@@ -91,7 +91,8 @@ class Result(Generic[R]):
     def data_file(self) -> Path:
         """The table of particles, or of images, in the folder. TypeError for a job without one."""
         if self.task == "run":
-            return self.value.last.data_file
+            last: Result[Any] = getattr(self.value, "last")  # noqa: B009
+            return last.data_file
         name = TASKS[self.task].particles
         if not name:
             having = ", ".join(task for task, entry in TASKS.items() if entry.particles)

@@ -49,7 +49,7 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
         frame = {key: given.pop(key) for key in ("output", "options", "command")}
         _require_frame(**frame)
         found = sort_keywords(task, name, settings, given.pop("keywords", {}), running=RUNNING)
-        source = task.source(**{key: _given(value, hints[key]) for key, value in (given | found.source).items()})
+        source = task.source(**{key: _given(value, hints[key]) for key, value in {**given, **found.source}.items()})
         require_types(source)
         frame["options"] = replace(frame["options"] or RunOptions(), **found.running)
         return run_task(task, source, settings=found.settings, **frame)

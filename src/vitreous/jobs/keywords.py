@@ -41,9 +41,9 @@ def sort_keywords(
     kind = _kind(task, settings, given)
     known, of_source = [f.name for f in fields(kind)], [f.name for f in fields(task.source)[1:]]
     running = tuple(running)
-    for word in given:
+    for word, value in given.items():
         if word in further and word not in (*known, *of_source):
-            found = type(given[word]).__name__
+            found = type(value).__name__
             raise TypeError(f"{word}: expected a result, a folder or a file with classes or poses, found {found}")
         if word not in (*known, *of_source, *running):
             everything = tuple(dict.fromkeys((*known, *of_source, *running, *further)))
