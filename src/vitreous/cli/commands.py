@@ -25,7 +25,7 @@ from vitreous.jobs.run_task import run_task
 from vitreous.jobs.task import Task, words_of
 from vitreous.jobs.tasks.table import TASKS, task_of
 
-__all__ = ["command_of", "running_options", "settings_options"]
+__all__ = ["command_of", "help_of", "running_options", "settings_options"]
 
 COMPUTED, RUN = Group("What is computed", sort_key=1), Group("How it is run", sort_key=2)
 MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
@@ -70,9 +70,15 @@ def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., int]:
         return int(manifest is not None and task.useless(manifest.summary))
 
     command.__name__ = task.name
-    command.__doc__ = f"{TASKS[task.name].help}\n\n{task.about}".strip()
+    command.__doc__ = help_of(task)
     command.__signature__ = signature  # type: ignore[attr-defined]
     return command
+
+
+def help_of(task: Task[Any, Any, Any, Any]) -> str:
+    """What the help of a command says above its options."""
+    entry = TASKS[task.name]
+    return "\n\n".join(filter(None, (entry.help, task.about, f"For example: vitreous {task.name} {entry.example}")))
 
 
 def settings_options(task: Task[Any, Any, Any, Any]) -> type:

@@ -14,7 +14,7 @@ from vitreous.jobs.selection_report import report_selection
 
 __all__ = ["select"]
 
-DIAMETER = ("--particle-diameter-A", "--particle-diameter-a", "--particle_diameter")
+DIAMETER = ("--particle-diameter-A", "--particle_diameter")
 WORST = ("--worst-resolution-A", "--max-resolution", "--max-resolution-A")  # what it is, and earlier names
 
 
@@ -29,7 +29,7 @@ def select(
     keep_outliers: Annotated[bool, Parameter(negative="")] = False,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     project: Path | None = None,
-    passthrough: tuple[Path, ...] = (),
+    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
     particle_diameter_A: Annotated[float | None, Parameter(name=DIAMETER)] = None,
     threads: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,

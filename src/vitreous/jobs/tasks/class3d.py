@@ -158,7 +158,7 @@ def _poses(
             reason = "the poses are to be ignored" if source.ignore_poses else f"no column {', '.join(missing)}"
             raise ValueError(
                 f"{particles.path}: {reason}, and no reference is given; give a map as --reference, or particles with "
-                "poses (`vitreous abinitio` finds them from nothing)"
+                "poses (`vitreous abinitio` finds them)"
             )
         return None, ["no poses to start from: they are refined in one map first"]
     poses = Poses.from_particles(particles)
