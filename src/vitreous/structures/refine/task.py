@@ -20,7 +20,6 @@ from vitreous.matching import (
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, Volume, require_particles
 from vitreous.particles.scratch import release_free
 from vitreous.processes import ALONE, Processes
@@ -32,6 +31,7 @@ from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.imaging import Imaging
 from vitreous.structures.refine.memory import FEWEST_FOLDS, IMAGES_SHARE, folds_in_memory, peak_bytes
 from vitreous.structures.refine.methods import method_of
+from vitreous.structures.refine.requirements import require_defocus, require_in_sphere
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, for_halves, from_poses, from_reference, initial_rings
@@ -78,7 +78,9 @@ class RefineRun:
         self.on_progress: Callable[[int, int, str], None] = _silent
         self.preparation = preparation_for(particles, settings)
         self.ctf = particles.ctf_for(settings.ctf)
-        _require_defocus(particles, self.ctf, settings)
+        require_defocus(particles, self.ctf, settings)
+        if mask is not None:
+            require_in_sphere(mask, self.preparation)
         self.group = symmetry_matrices(settings.symmetry).float()
         self.fold_count = self._folds_in_memory()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
@@ -333,20 +335,6 @@ class RefineRun:
 
     def _finalise(self, state: RefineState) -> RefineResult:
         return finish(self, state)
-
-
-def _require_defocus(particles: ParticleSet, ctf: CTFParameters | None, settings: Refine) -> None:
-    """ValueError where defoci are to be refined, and there are none that could be."""
-    if settings.refine_defocus == "none" and settings.refine_scale == "none":
-        return
-    name = "refine_defocus" if settings.refine_defocus != "none" else "refine_scale"
-    if ctf is None:
-        raise ValueError(f"{name}: {particles.path} has no CTF, or it is ignored; leave {name} out")
-    if np.any(ctf.phase_flipped):
-        raise ValueError(
-            f"{name}: the phases of the images of {particles.path} were flipped, with the defocus that they had; give "
-            "the images as they were, or leave it out"
-        )
 
 
 def prepare_refinement(
