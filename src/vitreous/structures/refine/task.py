@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,39 +81,41 @@ class RefineRun:
         if mask is not None:
             require_in_sphere(mask, self.preparation)
         self.group = symmetry_matrices(settings.symmetry).float()
-        self.fold_count = self._folds_in_memory()
+        self.most_rings, self.fold_count = self._planned()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
         self._parts: tuple[RefineState, tuple[VolumeSums, ...]] | None = None
         self._start: Start | None = None
 
-    @cached_property
-    def most_rings(self) -> int:
-        """Rings that the pixels and the user allow."""
-        return self.preparation.working_basis(1 << 20).rings
+    def _planned(self) -> tuple[int, int]:
+        """The most rings that are ever prepared, and the number of folds, that the memory holds.
 
-    def _folds_in_memory(self) -> int:
-        """As many folds as the user wants, or as the memory holds; ValueError where it does not hold four.
-
-        At the most rings that a run may come to.
+        As many folds as the user wants, or fewer; and where not even four fit at all rings, fewer rings. ValueError
+        where four do not fit at those that it begins with.
         """
-        rings = self.rings_of_limit
-        images = self.prepared_bytes(rings) if self.in_memory(rings) else 0
-        folds = folds_in_memory(self.settings.folds, rings, images, self.memory_bytes)
-        if folds == 0:
-            needed = peak_bytes(FEWEST_FOLDS, rings, images, self.memory_bytes)
-            raise ValueError(
-                f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
-                f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
-            )
-        return folds
+        of_pixels, limit = self.preparation.working_basis(1 << 20).rings, self.settings.resolution_limit_A
+        wanted = of_pixels if limit is None else max(1, min(of_pixels, int(self.window_A / limit)))
+        fewest = min(wanted, RINGS_AT_START)
+        for rings in range(wanted, fewest - 1, -1):
+            folds = folds_in_memory(self.settings.folds, rings, self._images_in_memory(rings), self.memory_bytes)
+            if folds:
+                return of_pixels if rings == wanted else rings, folds
+        needed = peak_bytes(FEWEST_FOLDS, fewest, self._images_in_memory(fewest), self.memory_bytes)
+        raise ValueError(
+            f"memory: four folds at {self.window_A / fewest:.1f} A need {needed / 2**30:.1f} GB, and "
+            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
+        )
+
+    def _images_in_memory(self, rings: int) -> int:
+        return self.prepared_bytes(rings) if self.in_memory(rings) else 0
 
     @property
-    def rings_of_limit(self) -> int:
-        """The most rings that a run may come to."""
-        limit = self.settings.resolution_limit_A
-        return self.most_rings if limit is None else max(1, min(self.most_rings, int(self.window_A / limit)))
+    def memory_limit_A(self) -> float | None:
+        """The resolution that the memory ends at; None where it does not."""
+        if self.most_rings == self.preparation.working_basis(1 << 20).rings:
+            return None
+        return self.window_A / self.most_rings
 
     @property
     def window_A(self) -> float:
