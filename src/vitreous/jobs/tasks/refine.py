@@ -115,6 +115,11 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
     run.on_progress = resources.progress
     if run.fold_count < settings.folds:
         notes.append(f"the memory holds {run.fold_count} folds in place of {settings.folds}")
+    if run.memory_limit_A is not None:
+        warnings.append(
+            f"the memory ({describe_bytes(resources.memory_bytes)}) ends the resolution of poses at "
+            f"{run.memory_limit_A:.1f} Å; allow more for finer detail (--memory)"
+        )
     return Prepared(
         settings=settings,
         pixels=found.digest,

@@ -152,7 +152,8 @@ def best_map(found: Reconstruction, radius_px: float) -> Volume:
     where = signal_envelope(halves, found.fsc, radius_px)
     # The signal-to-noise ratio is the mean over the sphere; where the signal is, it is higher.
     prior = prior_of(whole, found.ssnr) * (where.square().sum() / ball.square().sum())
-    return found.full.with_data(least_squares(whole, prior, where).numpy())
+    start = torch.where(where > 0, ball / where.clamp_min(1e-6), 0.0)  # with it m V begins as gridding in the sphere
+    return found.full.with_data(least_squares(whole, prior, where, start=start).numpy())
 
 
 def _with_map(post: PostProcessed, full: Volume) -> PostProcessed:

@@ -20,9 +20,9 @@ __all__ = [
     "tiles_in_memory",
 ]
 
-PROGRAM_BYTES = 400 << 20  # Python, PyTorch and compiled loops: 340 MB were measured
+PROGRAM_BYTES = 600 << 20  # Python, PyTorch, compiled loops, tables of samples: 340 MB at the start, 560 at 53 rings
 BYTES_PER_SAMPLE = 12  # of the sums of a fold: a complex and a real number
-GRIDS_AT_WORK = 8  # grids of that size while a volume is solved for and halves are compared
+GRIDS_AT_WORK = 8  # grids of that size while a volume is solved for and halves are compared, as was measured
 IMAGES_SHARE = 1 / 4  # of the memory, for prepared images
 SEARCH_SHARE = 1 / 8  # of the memory, for shifted references of a search of all views, of all threads together
 TILES_SHARE = 1 / 16  # of the memory, for tiles of particles

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from vitreous.matching import (
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, Volume, require_particles
 from vitreous.particles.scratch import release_free
 from vitreous.processes import ALONE, Processes
@@ -32,6 +30,7 @@ from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.imaging import Imaging
 from vitreous.structures.refine.memory import FEWEST_FOLDS, IMAGES_SHARE, folds_in_memory, peak_bytes
 from vitreous.structures.refine.methods import method_of
+from vitreous.structures.refine.requirements import require_defocus, require_in_sphere
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, for_halves, from_poses, from_reference, initial_rings
@@ -78,41 +77,45 @@ class RefineRun:
         self.on_progress: Callable[[int, int, str], None] = _silent
         self.preparation = preparation_for(particles, settings)
         self.ctf = particles.ctf_for(settings.ctf)
-        _require_defocus(particles, self.ctf, settings)
+        require_defocus(particles, self.ctf, settings)
+        if mask is not None:
+            require_in_sphere(mask, self.preparation)
         self.group = symmetry_matrices(settings.symmetry).float()
-        self.fold_count = self._folds_in_memory()
+        self.most_rings, self.fold_count = self._planned()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
         self._parts: tuple[RefineState, tuple[VolumeSums, ...]] | None = None
         self._start: Start | None = None
 
-    @cached_property
-    def most_rings(self) -> int:
-        """Rings that the pixels and the user allow."""
-        return self.preparation.working_basis(1 << 20).rings
+    def _planned(self) -> tuple[int, int]:
+        """The most rings that are ever prepared, and the number of folds, that the memory holds.
 
-    def _folds_in_memory(self) -> int:
-        """As many folds as the user wants, or as the memory holds; ValueError where it does not hold four.
-
-        At the most rings that a run may come to.
+        As many folds as the user wants, or fewer; and where not even four fit at all rings, fewer rings. ValueError
+        where four do not fit at those that it begins with.
         """
-        rings = self.rings_of_limit
-        images = self.prepared_bytes(rings) if self.in_memory(rings) else 0
-        folds = folds_in_memory(self.settings.folds, rings, images, self.memory_bytes)
-        if folds == 0:
-            needed = peak_bytes(FEWEST_FOLDS, rings, images, self.memory_bytes)
-            raise ValueError(
-                f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
-                f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
-            )
-        return folds
+        of_pixels, limit = self.preparation.working_basis(1 << 20).rings, self.settings.resolution_limit_A
+        wanted = of_pixels if limit is None else max(1, min(of_pixels, int(self.window_A / limit)))
+        fewest = min(wanted, RINGS_AT_START)
+        for rings in range(wanted, fewest - 1, -1):
+            folds = folds_in_memory(self.settings.folds, rings, self._images_in_memory(rings), self.memory_bytes)
+            if folds:
+                return of_pixels if rings == wanted else rings, folds
+        needed = peak_bytes(FEWEST_FOLDS, fewest, self._images_in_memory(fewest), self.memory_bytes)
+        raise ValueError(
+            f"memory: four folds at {self.window_A / fewest:.1f} A need {needed / 2**30:.1f} GB, and "
+            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
+        )
+
+    def _images_in_memory(self, rings: int) -> int:
+        return self.prepared_bytes(rings) if self.in_memory(rings) else 0
 
     @property
-    def rings_of_limit(self) -> int:
-        """The most rings that a run may come to."""
-        limit = self.settings.resolution_limit_A
-        return self.most_rings if limit is None else max(1, min(self.most_rings, int(self.window_A / limit)))
+    def memory_limit_A(self) -> float | None:
+        """The resolution that the memory ends at; None where it does not."""
+        if self.most_rings == self.preparation.working_basis(1 << 20).rings:
+            return None
+        return self.window_A / self.most_rings
 
     @property
     def window_A(self) -> float:
@@ -333,20 +336,6 @@ class RefineRun:
 
     def _finalise(self, state: RefineState) -> RefineResult:
         return finish(self, state)
-
-
-def _require_defocus(particles: ParticleSet, ctf: CTFParameters | None, settings: Refine) -> None:
-    """ValueError where defoci are to be refined, and there are none that could be."""
-    if settings.refine_defocus == "none" and settings.refine_scale == "none":
-        return
-    name = "refine_defocus" if settings.refine_defocus != "none" else "refine_scale"
-    if ctf is None:
-        raise ValueError(f"{name}: {particles.path} has no CTF, or it is ignored; leave {name} out")
-    if np.any(ctf.phase_flipped):
-        raise ValueError(
-            f"{name}: the phases of the images of {particles.path} were flipped, with the defocus that they had; give "
-            "the images as they were, or leave it out"
-        )
 
 
 def prepare_refinement(
