@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
@@ -93,7 +94,9 @@ def relion_picks(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for i, picture in enumerate(pictures):
-        write_mrc_stack(folder / f"m{i}.mrc", picture[None].astype(np.float32), pixel_size_A)
+        with mrcfile.new(folder / f"m{i}.mrc") as file:
+            file.set_data(picture.astype(np.float32))
+            file.voxel_size = pixel_size_A
     _write_list(folder, ctf, pixel_size_A)
     scaled = templates / templates.std() * grey
     write_mrc_stack(folder / "templates.mrcs", scaled.astype(np.float32), template_pixel_A)
