@@ -1,8 +1,8 @@
 """What other ways of picking find: RELION's templates, and plain normalised correlation with the bank of ours.
 
 RELION's picker is ``relion_autopick`` with the same templates, given at the pixel size that ours works at. Its scores
-depend on the greyscale of templates, which should be that of the signal in units of noise, and on a low-pass filter;
-both were chosen on micrographs of other seeds (:data:`GREY`, :data:`LOWPASS_A`), with the CTF where there is one. The
+depend on the greyscale of templates, which should be that of the signal in units of noise (:data:`GREYS` to choose
+from), and on a low-pass filter, chosen on a micrograph of another seed. It is given the CTF where there is one. The
 threshold is 0, so that the list is full, and the least distance is that of ours.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
@@ -25,10 +26,10 @@ from vitreous.micrographs.peaks import find_peaks
 from vitreous.optics import CTFParameters
 from vitreous.particles import Table, read_star, write_mrc_stack, write_star
 
-__all__ = ["correlated", "relion_picks", "relion_version"]
+__all__ = ["GREYS", "correlated", "relion_picks", "relion_version"]
 
 APART = 0.75  # diameters between picks
-GREY, LOWPASS_A = 1.2, 30.0
+GREYS, LOWPASS_A = (0.8, 1.6, 3.2), 30.0
 CTF_COLUMNS = {
     "rlnDefocusU": "defocus_u_A",
     "rlnDefocusV": "defocus_v_A",
@@ -85,15 +86,19 @@ def relion_picks(
     templates: np.ndarray,
     template_pixel_A: float,
     diameter_A: float,
+    *,
     angles: int,
+    grey: float,
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], float]:
     """((places (n, 2), scores (n,)) of every picture, CPU seconds each)."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for i, picture in enumerate(pictures):
-        write_mrc_stack(folder / f"m{i}.mrc", picture[None].astype(np.float32), pixel_size_A)
+        with mrcfile.new(folder / f"m{i}.mrc") as file:
+            file.set_data(picture.astype(np.float32))
+            file.voxel_size = pixel_size_A
     _write_list(folder, ctf, pixel_size_A)
-    scaled = templates / templates.std() * GREY
+    scaled = templates / templates.std() * grey
     write_mrc_stack(folder / "templates.mrcs", scaled.astype(np.float32), template_pixel_A)
     command = (
         *("relion_autopick", "--i", "micrographs.star", "--odir", "out/", "--pickname", "picks"),
