@@ -86,8 +86,6 @@ def test_members_seen_from_behind_are_not_accepted_and_a_mirror_image_of_itself_
     accepted, label, _ = accepted_of_one_group([front, front, behind], 31)
     assert accepted[label < 2].mean() > 0.8
     assert not accepted[label == 2].any()
-    accepted, _, _ = accepted_of_one_group([front], 33)  # noise leaves the states of some undecided
-    assert accepted.mean() > 0.8
     accepted, _, share = accepted_of_one_group([same], 32)
     assert accepted.mean() > 0.8
     assert share == 1.0  # of an alignment without reflections

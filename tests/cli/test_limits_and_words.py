@@ -8,7 +8,7 @@ import pytest
 
 from vitreous.averages.covariance import defocus_groups
 from vitreous.optics import CTFParameters
-from vitreous.particles import read_star
+from vitreous.particles import read_star, write_mrc_stack
 from vitreous.words import printable
 
 
@@ -128,3 +128,13 @@ def test_a_phase_shift_for_every_micrograph_makes_few_groups():
     error = np.deg2rad(np.abs(ctf.phase_shift_deg - groups.ctf.phase_shift_deg[groups.index]))
     assert error.max() <= groups.phase_error_rad
     assert groups.phase_error_rad < 1.0
+
+
+def test_too_few_usable_particles_are_explained(vitreous, tmp_path):
+    """Twelve times the same image is one particle, and the words say where the others went."""
+    image = np.random.default_rng(5).normal(size=(24, 24)).astype(np.float32)
+    write_mrc_stack(tmp_path / "same.mrcs", np.repeat(image[None], 12, 0), 5.0)
+    for job in (("align",), ("isac", "--img-per-grp", 24), ("mra", "--classes", 2), ("msa",)):
+        ended = vitreous(job[0], tmp_path / "same.mrcs", "-o", tmp_path / job[0], *job[1:])
+        assert ended.code == 1
+        assert "1 usable particles of 12 (11 particles" in ended.err

@@ -3,8 +3,8 @@
 A view and that from behind are mirror images of each other. Where a view nearly is its own mirror image, both align to
 one average, in any number of runs and starts, and classes mix views that are 180 degrees apart. The test of stability
 therefore lets images be reflected: then views from behind fall upon the others exactly, and their mirror state tells
-them apart. Members are kept whose state is that of the majority; the others are tried again, and those that change
-theirs from start to start are not stable.
+them apart. Members are kept whose state is that of the majority; the others are tried again. Groups of which many
+change theirs from start to start are not stable.
 
 Where the mirror state of most members is left to chance, an average and its mirror image are the same picture (as views
 along an axis of a dihedral particle are, and all that is too noisy to tell). Nothing is to be told apart there, and
@@ -58,13 +58,9 @@ class JudgedMembers:
     far: np.ndarray
 
     def accepted(self, threshold_A: float) -> np.ndarray:
-        """(n,) bool: stable members, seen from one side, of groups with a mean pixel error below the threshold.
-
-        How many members of a group are mirror-stable does not matter: in a view that nearly is its own mirror image
-        noise alone leaves some undecided.
-        """
+        """(n,) bool: stable members of stable groups, seen from one side."""
         found = self.stability
-        stable = (found.error_A < threshold_A)[self.alignments.reference] & (found.member_error_A < threshold_A)
+        stable = found.stable(threshold_A)[self.alignments.reference] & (found.member_error_A < threshold_A)
         return np.asarray(stable & found.mirror_stable & self.one_side)
 
 
