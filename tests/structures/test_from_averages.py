@@ -346,10 +346,13 @@ FEW_STEPS = {  # of every method: enough to go through all of its parts
 def test_every_method_ends_on_averages_that_have_no_model(name, bad):
     images = noise(6) if bad == "noise" else np.repeat(averages(1)[0], 6, axis=0)
     kind, start = METHODS[name]
-    fit = start(prepare_views(images, PIXEL_A), kind(restarts=1, **FEW_STEPS[name]), 0, 0)
+    views, settings = prepare_views(images, PIXEL_A), kind(restarts=1, **FEW_STEPS[name])
+    fit = start(views, settings, 0, 0)
     np.testing.assert_allclose(fit.rotation @ fit.rotation.swapaxes(1, 2), np.tile(np.eye(3), (6, 1, 1)), atol=1e-5)
     np.testing.assert_allclose(np.linalg.det(fit.rotation), 1.0, atol=1e-5)
     assert np.isfinite(fit.origin_A).all()
+    np.testing.assert_array_equal(start(views, settings, 0, 0).rotation, fit.rotation)  # random numbers have a name
+    assert bad != "noise" or not np.allclose(start(views, settings, 0, 1).rotation, fit.rotation, atol=0.1)
 
 
 @pytest.mark.parametrize("name", METHODS)
