@@ -39,6 +39,7 @@ from vitreous.jobs.tasks.pipeline_input import (
     ParticlesToModel,
     Pipeline,
 )
+from vitreous.jobs.tasks.table import task_of
 from vitreous.micrographs import MicroscopeGiven, same_micrographs
 from vitreous.particles import judge, read_star, read_volume
 from vitreous.quality import compare_maps
@@ -354,7 +355,7 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     prepare=_prepare,
     files=ALIGNED_FILES,
     results=f"{REFINE}/refined.mrc, {REFINE}/refined_half1_unfil.mrc",
-    page=pipeline_page,
+    page=partial(pipeline_page, page_of=lambda name: task_of(name).page),
     uses=frozenset({"device", "memory", "threads"}),
     in_python=frozenset({"initial"}),
     aliases={
