@@ -54,7 +54,7 @@ TASKS = {
         module="vitreous.jobs.tasks.pick",
         help="Particles in micrographs, by a matched filter: micrographs in, coordinates out.",
         group=MICROGRAPHS,
-        example="ctf -o picks --diameter-A 250",
+        example="ctf/micrographs_ctf.star -o picks --diameter-A 250",
         reader="vitreous.jobs.results.pick:read_picks",
     ),
     "extract": Entry(
