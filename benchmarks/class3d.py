@@ -101,7 +101,7 @@ def _mixture(
 ) -> Path:  # fmt: skip
     folder, script = work / f"{share:g}_{seed}_{options.particles}", REPOSITORY / options.sticks / "mixed.py"
     if not script.is_file():
-        raise sticks.NotAvailable(f"the measuring sticks are not at {options.sticks} (mixed.py); give --sticks")
+        raise sticks.NotAvailable(f"the scoring scripts are not at {options.sticks} (mixed.py); give --sticks")
     if not (folder / "truth.star").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         words = ("--shares", f"{share:g}", f"{1 - share:g}", "--junk", "0", "--snr", "0.1", "--seed", str(seed))

@@ -13,6 +13,7 @@ from benchmarks.tables import markdown_table
 
 __all__ = ["TABLES"]
 
+BOX_OF_REFINE = 64  # pixels, of its record, which has one size
 RECORDS = Path(__file__).resolve().parent.parent / "measurements"
 Row = dict[str, Any]
 
@@ -84,6 +85,18 @@ def boxes() -> str:
         for r in _figures("complexity3d")["rows"]
     ]
     return markdown_table(["command", "particles", "box (px)", "CPU s", "peak MB"], rows)
+
+
+def memory() -> str:
+    """What a model from particles and its refinement need at most, by box."""
+    rows = []
+    for name in ("refine", "fine-maps"):
+        figures = _figures(name)
+        measured = [r for r in figures["rows"] if r.get("abinitio_cpu_s")]
+        largest = max(r["particles"] for r in measured)
+        peak = max(r["peak_MB"] for r in measured)
+        rows.append((f"{largest:,}", figures.get("box_px", BOX_OF_REFINE), f"{peak:,}", _link(name)))
+    return markdown_table(["particles", "box (px)", "peak MB", "measured in"], rows)
 
 
 def averages() -> str:
@@ -223,6 +236,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "refinement": refinement,
     "boxes": boxes,
     "averages": averages,
+    "memory": memory,
     "summary": summary,
     "demo": demo,
 }
