@@ -95,7 +95,7 @@ def _headline(particles: int, manifest: Manifest, done: list[str]) -> str:
         start = f"From {said.get('pick_micrographs', 0):,} micrographs by {particles:,} particles to "
     if "refine" in done:
         claimed = said.get("refine_resolution_A")
-        return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of no resolution.")
+        return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of which no resolution is claimed.")
     agreeing = said.get("initial_restarts_agreeing", said.get("abinitio_starts_agreeing", "?"))
     return start + f"an initial model; {agreeing} random starts agree."
 
