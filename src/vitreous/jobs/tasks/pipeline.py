@@ -195,7 +195,9 @@ def _words(job: Job, settings: Pipeline) -> str:
     if not settings.refine or last is None:
         return "done: an initial model, of either hand"
     claimed = last.summary.get("resolution_A")
-    return f"done: a map of {claimed:.2f} Å, of either hand" if claimed else "done: a map of which no resolution is claimed"
+    if not claimed:
+        return "done: a map of which no resolution is claimed"
+    return f"done: a map of {claimed:.2f} Å, of either hand"
 
 
 def _from_averages(
