@@ -168,7 +168,8 @@ def _answers_2d() -> Iterable[tuple[str, str, tuple[str, ...]]]:
     kept = [r["good_share"] for r in isac]
     yield (
         f"ISAC on {_figures('isac')['particles']:,} particles, some of them junk: what is accepted?",
-        f"{min(kept):.0%} to {max(kept):.0%} of the good ones, with {max(r['junk_share'] for r in isac):.1%} junk at most",
+        f"{min(kept):.0%} to {max(kept):.0%} of the good ones, with "
+        f"{max(r['junk_share'] for r in isac):.1%} junk at most",
         ("isac",),
     )
     near = [r for r in _figures("neighbours")["rows"] if r["program"] == "vitreous"]
