@@ -181,7 +181,7 @@ def _data(
     name = "_".join(f"{share:g}" for share in shares) if len(shares) > 2 else f"{shares[0]:g}"
     folder, script = work / f"{name}_{seed}_{count}", REPOSITORY / options.sticks / "mixed.py"
     if not script.is_file():
-        raise sticks.NotAvailable(f"the measuring sticks are not at {options.sticks} (mixed.py); give --sticks")
+        raise sticks.NotAvailable(f"the scoring scripts are not at {options.sticks} (mixed.py); give --sticks")
     if not (folder / "truth.star").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         words = ("--shares", *map(str, shares), "--junk", "0", "--snr", "0.1", "--seed", str(seed))

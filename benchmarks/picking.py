@@ -1,7 +1,7 @@
 """Particles found in micrographs by our filters, by RELION's templates and by plain correlation; and in noise.
 
 AP is the area under the precision-recall curve of all candidates sorted by score, at a quarter of the diameter
-(`picks_score.py` of the measuring sticks). F1, precision and recall are those of the picks at the default threshold;
+(`picks_score.py` of the scoring scripts). F1, precision and recall are those of the picks at the default threshold;
 best F1 that at the threshold which the truth likes most. Others have no threshold that means the same, and are given
 the best one. The published picks of the real 80S micrographs are incomplete, so that no picker reaches 1 there.
 Templates of real sets are class averages of `vitreous class2d` from particles of these micrographs, those of simulated

@@ -78,7 +78,8 @@ def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., int]:
 def help_of(task: Task[Any, Any, Any, Any]) -> str:
     """What the help of a command says above its options."""
     entry = TASKS[task.name]
-    return "\n\n".join(filter(None, (entry.help, task.about, f"For example: vitreous {task.name} {entry.example}")))
+    example = f"For example: vitreous {task.name} {entry.example}" if entry.example else ""
+    return "\n\n".join(filter(None, (entry.help, task.about, example)))
 
 
 def settings_options(task: Task[Any, Any, Any, Any]) -> type:

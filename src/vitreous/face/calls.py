@@ -25,20 +25,19 @@ def call_of(task: Task[Any, Any, Any, Any], name: str) -> Callable[..., Result[A
     """``name(given, settings=None, *, method=None, quiet=False, **keywords)`` of a job."""
     first = fields(task.source)[0].name
 
-    signature = _signature(first)
-
-    def call(*args: Any, **kwargs: Any) -> Result[Any]:
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{name}(): {error}") from None
-        main, settings, quiet = given[first], given.get("settings"), given.get("quiet", False)
-        settings, source, running = _sorted(task, name, first, main, settings, given.get("keywords", {}))
-        return Result(done=compute(task, source, settings, RunOptions(**running), quiet=quiet))
+    def call(*args: Any, settings: Any = None, quiet: bool = False, **keywords: Any) -> Result[Any]:
+        if len(args) > 2 or (len(args) == 2 and settings is not None):
+            raise TypeError(
+                f"{name}() takes {first} and settings, and everything else by name; found {len(args)} values"
+            )
+        main = args[0] if args else keywords.pop(first, None)  # `classes` may be the name of both, the first and poses
+        chosen = args[1] if len(args) == 2 else settings
+        chosen, source, running = _sorted(task, name, first, main, chosen, keywords)
+        return Result(done=compute(task, source, chosen, RunOptions(**running), quiet=quiet))
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = _docstring(task, first)
-    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__signature__ = _signature(first)  # type: ignore[attr-defined]
     call.__module__ = __name__
     return call
 
@@ -50,7 +49,7 @@ def _sorted(
     of_source = {f.name for f in fields(task.source)[1:]}
     poses = {k: keywords.pop(k) for k in POSES if k in keywords and k not in of_source and _is_found(keywords[k])}
     if given is None:
-        raise TypeError(f"{name}(): expected {first}, found None")
+        raise TypeError(f"{name}(): expected {first}, found nothing")
     further = POSES if first in ("particles", "classes") else ()
     found = sort_keywords(task, name, settings, keywords, running=RUNNING, further=further)
     pixel = found.source.get("pixel_size_A")

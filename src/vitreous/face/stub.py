@@ -21,7 +21,7 @@ from vitreous.jobs.tasks.table import TASKS, task_of
 __all__ = ["stub_text"]
 
 AS_READ = (*IN_FILES, "denoise", "initial")  # of the last two, what the method returns is completed
-HEAD = '''"""What the functions of :mod:`vitreous.face.tasks` take and return. Made by ``python -m vitreous.face.stub``."""
+HEAD = '''"""What the functions of :mod:`vitreous.face.tasks` take and return, written by :mod:`vitreous.face.stub`."""
 
 '''
 GIVEN = "str | Path | ParticleSet | Volume | np.ndarray | Result[Any] | Sequence[str | Path | Volume | np.ndarray]"

@@ -1,4 +1,4 @@
-"""What the functions of :mod:`vitreous.face.tasks` take and return. Made by ``python -m vitreous.face.stub``."""
+"""What the functions of :mod:`vitreous.face.tasks` take and return, written by :mod:`vitreous.face.stub`."""
 
 from collections.abc import Sequence
 from pathlib import Path

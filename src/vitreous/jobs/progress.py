@@ -93,9 +93,9 @@ class _Clock:
         self.start = self.stepped = self.now()
 
     def step(self, info: Mapping[str, Any]) -> None:
-        now = self.now()
-        self.lasted.append(now - self.stepped)
-        self.done, self.stepped = int(info["iteration"]), now
+        now, reached = self.now(), int(info["iteration"])
+        self.lasted.append((now - self.stepped) / max(reached - self.done, 1))
+        self.done, self.stepped = reached, now
         self.steps.append(info)
         if self.forecast is not None:
             self.left = self.forecast(self.steps)

@@ -23,15 +23,15 @@ class Entry:
 
     module: where its ``TASK`` is; help: what it does, in a line; group: of the commands in the help; example: what may
     stand behind the name of the command; reader: ``module:function`` that reads the folder of a finished job, given the
-    folder, and the manifest where it takes a second argument; particles: the table of particles, or images, that it
-    leaves.
+    folder, and its manifest where it takes a second argument (none: it is not read back); particles: the table of
+    particles, or images, that it leaves.
     """
 
     module: str
     help: str
-    group: str
-    example: str
-    reader: str
+    group: str = IMAGES
+    example: str = ""
+    reader: str = ""
     particles: str = ""
 
 
@@ -54,7 +54,7 @@ TASKS = {
         module="vitreous.jobs.tasks.pick",
         help="Particles in micrographs, by a matched filter: micrographs in, coordinates out.",
         group=MICROGRAPHS,
-        example="ctf -o picks --diameter-A 250",
+        example="ctf/micrographs_ctf.star -o picks --diameter-A 250",
         reader="vitreous.jobs.results.pick:read_picks",
     ),
     "extract": Entry(
