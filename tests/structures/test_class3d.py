@@ -141,7 +141,7 @@ def test_what_cannot_be_done_is_said():
     with pytest.raises(ValueError, match="expected one reference, or one for each of the 2 classes; found 3"):
         prepare_class3d(made.particles, QUICK, poses=made.truth, references=three)
     with pytest.raises(ValueError, match=r"memory: 20 classes at 17\.1 A need"):
-        prepare_class3d(made.particles, replace(QUICK, classes=20), poses=made.truth, memory_bytes=550 << 20)
+        prepare_class3d(made.particles, replace(QUICK, classes=20), poses=made.truth, memory_bytes=840 << 20)
 
 
 def test_lost_particles_find_their_view():
