@@ -149,8 +149,8 @@ def test_what_cannot_be_done_is_said():
     three = (made.map,) * 3
     with pytest.raises(ValueError, match="expected one reference, or one for each of the 2 classes; found 3"):
         prepare_class3d(made.particles, QUICK, poses=made.truth, references=three)
-    with pytest.raises(ValueError, match=r"memory: 20 classes at 17\.1 A need"):
-        prepare_class3d(made.particles, replace(QUICK, classes=20), poses=made.truth, memory_bytes=550 << 20)
+    with pytest.raises(ValueError, match=r"memory: 90 classes at 17\.1 A need"):
+        prepare_class3d(made.particles, replace(QUICK, classes=90), poses=made.truth, memory_bytes=840 << 20)
 
 
 def test_lost_particles_find_their_view():

@@ -1,9 +1,13 @@
 """The memory of a refinement: what is planned fits, or is refused. Arithmetic alone."""
 
+import numpy as np
 import pytest
 
 from vitreous.matching import ImagePreparation
+from vitreous.structures import Poses
+from vitreous.structures.refine import Refine, prepare_refinement
 from vitreous.structures.refine.memory import folds_in_memory, peak_bytes, sums_bytes, tile_bytes, tiles_in_memory
+from vitreous.testing import ArrayParticles
 from vitreous.volumes import zero_volume_sums
 
 
@@ -28,3 +32,17 @@ def test_what_is_planned_to_be_in_memory_fits_or_is_refused(box_px, particles):
 def test_tiles_ahead_are_as_many_as_the_memory_holds():
     one = tile_bytes(256, 5757)  # 63 rings: 88 MB
     assert [tiles_in_memory(64, one, memory << 30) for memory in (1, 4, 64)] == [1, 3, 48]
+
+
+def test_where_four_folds_do_not_fit_at_all_rings_fewer_are_used():
+    """128 pixels have 63 rings of 105 MB a fold; 2 GB hold four folds on fewer, 32 GB twelve on all."""
+    particles = ArrayParticles(images=np.zeros((30, 128, 128), np.float32), pixel_size_A=2.5)
+    poses = Poses.unknown(30)
+    small = prepare_refinement(particles, Refine(), poses=poses, memory_bytes=2 << 30)
+    assert small.fold_count == 4
+    assert 24 <= small.most_rings < 63
+    assert small.memory_limit_A == pytest.approx(small.window_A / small.most_rings)
+    large = prepare_refinement(particles, Refine(), poses=poses, memory_bytes=32 << 30)
+    assert (large.fold_count, large.most_rings, large.memory_limit_A) == (12, 63, None)
+    coarse = prepare_refinement(particles, Refine(resolution_limit_A=10.0), poses=poses, memory_bytes=2 << 30)
+    assert (coarse.fold_count, coarse.memory_limit_A) == (12, None)
