@@ -9,9 +9,9 @@ from vitreous.particles import Volume
 from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
 from vitreous.structures.abinitio import Abinitio, abinitio, prepare_run
 from vitreous.structures.abinitio.directions import asymmetric_unit, directions_for, slice_matrices
-from vitreous.structures.abinitio.em import particles_of_pass
 from vitreous.structures.abinitio.maps import at_particle_size
-from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule
+from vitreous.structures.abinitio.origins import VIEWS_NATS, spherical
+from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule, particles_of_pass
 from vitreous.structures.abinitio.views import one_view_message, share_along_axis
 from vitreous.testing import ArrayParticles
 from vitreous.volumes import project_map
@@ -131,6 +131,22 @@ def test_the_prior_on_origins_keeps_a_third_of_the_range():
     widths: list[float] = []
     abinitio(particles, SETTINGS, starts=1, iterations=5, on_step=lambda info: widths.append(info["sigma_offset_A"]))
     assert widths[-1] == SETTINGS.offset_range_A / 3
+
+
+def test_a_ball_decides_no_views_and_no_width_of_origins():
+    """A ball is seen well, but its views are not: what an empty volume is worse by does not count."""
+    z, y, x = (np.indices((BOX, BOX, BOX)) - BOX // 2) * PIXEL_A
+    ball = Volume(data=np.exp(-(x**2 + y**2 + z**2) / (2 * 20.0**2)).astype(np.float32), pixel_size_A=PIXEL_A)
+    particles = images_of(ball, random_rotations(N, seed=5).numpy(), snr=0.5)
+    passes: list[dict[str, float]] = []
+    abinitio(particles, SETTINGS, starts=1, iterations=5, on_step=passes.append)
+    assert passes[-1]["log_likelihood"] > 2 * VIEWS_NATS
+    assert passes[-1]["sigma_offset_A"] == 0
+
+
+def test_a_spherical_average_keeps_the_mean_of_the_first_harmonic():
+    slices = torch.tensor([[[2.0, 5.0]], [[4.0, 7.0]], [[1.0, 1.0]], [[3.0, 1.0]]], dtype=torch.complex64)
+    assert spherical(slices, 2).tolist() == [[[3.0, 0.0]], [[2.0, 0.0]]]
 
 
 def test_more_particles_take_part_while_images_say_little_and_rings_march():

@@ -13,8 +13,8 @@ Four things lead away from the random start: the posterior is sharpened, to the 
 directions turns at random in every pass, so that no particle can rest on a grid point; passes see different particles
 where a part of them suffices, so that a wrong structure is not held by the poses that made it; and resolution marches
 ring by ring: what is found at few rings cannot be a detail. The width of the prior on origins is half of the range
-(particles may be anywhere within it), and is learnt at the last rings alone where images decide their poses: before,
-it would shrink with what it allows. It never falls below a third of the range, since too wide a prior does no harm.
+(particles may be anywhere within it), and is learnt at the last rings alone where images decide their views
+(:mod:`.origins`). It never falls below a third of the range, since too wide a prior does no harm.
 Symmetry is imposed on the sums when the structure has been found without it (:mod:`.relaxed`); directions are then
 searched within one asymmetric unit.
 """
@@ -38,6 +38,7 @@ from vitreous.matching import (
     residual_noise,
     soft,
     stacked,
+    total,
     visit,
 )
 from vitreous.processes import ALONE, Processes, by_process
@@ -45,8 +46,9 @@ from vitreous.randomness import uniforms
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.abinitio.ascent import Ascent
 from vitreous.structures.abinitio.directions import direction_step_deg, directions_for, slice_matrices
+from vitreous.structures.abinitio.origins import VIEWS_NATS, learnt_offset_sd_A, spherical_evidence
 from vitreous.structures.abinitio.relaxed import FoundGroup, group_of_maps, impose, is_clear, time_to_look
-from vitreous.structures.abinitio.schedule import Schedule, sharpness_of
+from vitreous.structures.abinitio.schedule import Schedule, particles_of_pass, sharpness_of
 from vitreous.structures.abinitio.settings import Abinitio
 from vitreous.structures.abinitio.statistics import (
     FoldSums,
@@ -67,7 +69,6 @@ __all__ = [
     "next_state",
     "offset_sd_px",
     "one_pass",
-    "particles_of_pass",
     "poses_of",
     "search_at",
     "start_references",
@@ -76,11 +77,10 @@ __all__ = [
 
 FIRST_STEP_DEG = 20.0  # of the directions that first poses are drawn from
 KEEP_NATS = 6.0  # below the best hypothesis, over the sharpness: what is dropped hardly adds to a sharpened posterior
-GOLDEN = (5**0.5 - 1) / 2
 MOVED_STEPS = 2.0  # a pose has moved when it turned by more than so many steps of the grid
 REACH_STEPS, REACH_SD = 1.2, 1.9  # shifts that are searched: the nearest ones, and those that particles have
 LEAST_STEP = 0.75  # working pixels, of the grid of shifts
-FIRST_SD, LEAST_SD = 1 / 2, 1 / 3  # of the range: width of the prior on origins at first, and the least that is learnt
+FIRST_SD = 1 / 2  # of the range: width of the prior on origins until it is learnt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +119,6 @@ class Search:
     offset_sd_px: float
     group: torch.Tensor
     room: int
-
-
-def particles_of_pass(folds: tuple[np.ndarray, ...], batch: int, passes: int) -> list[np.ndarray]:
-    """The particles of every fold that a pass of about ``batch`` particles sees, after so many passes.
-
-    Passes begin at steps of the golden section of a fold: all are seen alike often, and no set of them comes again.
-    """
-    share = min(1.0, batch / max(1, sum(len(fold) for fold in folds)))
-    sizes = [max(1, round(share * len(fold))) for fold in folds]
-    return [np.roll(fold, -round(passes * GOLDEN * len(fold)))[:size] for fold, size in zip(folds, sizes, strict=True)]
 
 
 def new_start(
@@ -210,15 +200,20 @@ def start_references(
     parts: tuple[FoldSums, ...],
 ) -> tuple[References | None, References]:
     """Slices of the volumes that the statistics ``others`` imply; spectra and priors are those of all folds."""
-    tau2 = settings.tau2_fudge * volume_power(parts, search.points.rings)
-    maps = densities(others, data.basis, tau2)
     return volume_references(
-        slices_of(maps, search.matrices.float().to(data.device), search.points),
+        _slices(data, settings, search, others, parts),
         stacked(parts, "members").sum(0),
         search.plan,
         ctf_harmonics=data.ctf_harmonics,
         offset_sd_px=search.offset_sd_px,
     )
+
+
+def _slices(
+    data: PreparedParticles, settings: Abinitio, search: Search, others: FoldSums, parts: tuple[FoldSums, ...]
+) -> torch.Tensor:
+    tau2 = settings.tau2_fudge * volume_power(parts, search.points.rings)
+    return slices_of(densities(others, data.basis, tau2), search.matrices.float().to(data.device), search.points)
 
 
 def match_fold(
@@ -285,8 +280,10 @@ def one_pass(
         processes=processes,
         progress=None if progress is None else lambda done: progress(done, batch),
     )
-    most_particles = sum(map(len, folds))
-    return next_state(state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, most_particles)
+    return next_state(
+        state, data, settings, search, parts, index, outcome, offset_range_A, most_rings, sum(map(len, folds)),
+        processes,
+    )  # fmt: skip
 
 
 def with_symmetry(state: StartState, data: PreparedParticles, settings: Abinitio, most_rings: int) -> StartState:
@@ -329,20 +326,22 @@ def next_state(
     offset_range_A: float,
     most_rings: int,
     most_particles: int,
+    processes: Processes = ALONE,
 ) -> tuple[StartState, dict[str, Any]]:
     """What follows from a visit, and what is worth knowing of it."""
     poses = poses_of(outcome, index, search, data, settings)
     moved = _moved(state.poses.take(index), poses, search)
     tau2, evidence = volume_power(parts, search.points.rings), float(outcome.log_evidence.mean())
     schedule = state.schedule.next(moved=moved, evidence=evidence, most_rings=most_rings, most_particles=most_particles)
-    known = schedule.decided and search.points.rings == most_rings
+    last = schedule.decided and search.points.rings == most_rings
+    known = last and _views_decide(state, data, settings, search, parts, index, outcome, processes)
     following = replace(
         state,
         passes=state.passes + 1,
         schedule=schedule,
         parts=parts,
         noise_power=residual_noise(state.noise_power, data, _mean_power(parts, tau2), search.points.rings),
-        offset_sd_A=max(LEAST_SD * offset_range_A, _offset_sd_px(parts) * data.pixel_size_A) if known else 0.0,
+        offset_sd_A=learnt_offset_sd_A(parts, offset_range_A, data.pixel_size_A) if known else 0.0,
         poses=state.poses.put(poses),
         moved=moved,
         seen=len(index),
@@ -374,10 +373,17 @@ def _mean_power(parts: tuple[FoldSums, ...], tau2: torch.Tensor) -> torch.Tensor
     return (members / members.sum()) @ tau2
 
 
-def _offset_sd_px(parts: tuple[FoldSums, ...]) -> float:
-    """Standard deviation of shifts per axis, in working pixels."""
-    total = stacked(parts, "members").sum()
-    return float((stacked(parts, "offset_square_px2").sum() / (2 * total)).sqrt())
+def _views_decide(
+    state: StartState, data: PreparedParticles, settings: Abinitio, search: Search, parts: tuple[FoldSums, ...],
+    index: np.ndarray, outcome: Outcome, processes: Processes,
+) -> bool:  # fmt: skip
+    """Whether images decide their views; a fold's worth of particles tells."""
+    some, members = index[: -(-len(index) // settings.folds)], stacked(parts, "members").sum(0)
+    nats = spherical_evidence(
+        data, search.plan, _slices(data, settings, search, total(parts), parts), members, state.noise_power, some,
+        offset_sd_px=search.offset_sd_px, processes=processes,
+    )  # fmt: skip
+    return float(outcome.log_evidence[: len(some)].mean()) - nats >= VIEWS_NATS
 
 
 def _moved(before: Poses, after: Poses, search: Search) -> float:

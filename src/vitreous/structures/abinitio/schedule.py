@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ["FIRST_RINGS", "Schedule", "sharpness_of"]
+import numpy as np
+
+__all__ = ["FIRST_RINGS", "Schedule", "particles_of_pass", "sharpness_of"]
 
 FIRST_RINGS = 7  # with fewer, noisy images hardly tell the views of the right structure, and settle in a wrong one
 PATIENCE = 2  # passes at one number of rings after which a ring is added anyway
@@ -12,12 +14,23 @@ GAIN = 0.005  # of the evidence, by which it must have risen for a start to go o
 UNDECIDED_NATS = 6.0  # evidence per image below which its pose, one of some ten thousand, is not decided by it alone
 ENOUGH_NATS = 25.0  # evidence per image at which the particles of the first pass suffice; with less, more take part
 MOST = 5.0  # times the particles of the first pass
+GOLDEN = (5**0.5 - 1) / 2
 SHARPNESS_FIRST, SHARPNESS_LAST, SHARPNESS_DECAY = 3.0, 1.5, 0.9
 
 
 def sharpness_of(passes: int) -> float:
     """Exponent of the posterior in the E-step: around a random start all views are alike and part when pushed."""
     return SHARPNESS_LAST + (SHARPNESS_FIRST - SHARPNESS_LAST) * SHARPNESS_DECAY**passes
+
+
+def particles_of_pass(folds: tuple[np.ndarray, ...], batch: int, passes: int) -> list[np.ndarray]:
+    """The particles of every fold that a pass of about ``batch`` particles sees, after so many passes.
+
+    Passes begin at steps of the golden section of a fold: all are seen alike often, and no set of them comes again.
+    """
+    share = min(1.0, batch / max(1, sum(len(fold) for fold in folds)))
+    sizes = [max(1, round(share * len(fold))) for fold in folds]
+    return [np.roll(fold, -round(passes * GOLDEN * len(fold)))[:size] for fold, size in zip(folds, sizes, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)

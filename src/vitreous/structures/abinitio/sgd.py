@@ -28,7 +28,8 @@ from vitreous.matching import Outcome, PreparedParticles, expect, soft, stacked,
 from vitreous.matching.folds import replaced
 from vitreous.processes import ALONE, Processes, by_process, joined
 from vitreous.structures.abinitio.ascent import Ascent, Gradient, ascended, residual
-from vitreous.structures.abinitio.em import KEEP_NATS, Search, StartState, next_state, particles_of_pass, search_at
+from vitreous.structures.abinitio.em import KEEP_NATS, Search, StartState, next_state, search_at
+from vitreous.structures.abinitio.schedule import particles_of_pass
 from vitreous.structures.abinitio.settings import Abinitio
 from vitreous.structures.abinitio.statistics import (
     FoldSums,
@@ -103,7 +104,7 @@ def gradient_pass(
     step = float(ascent.velocity.norm() / ascent.maps.norm().clamp_min(1e-12))
     following, info = next_state(
         replace(state, ascent=ascent), data, settings, search, parts, np.concatenate(seen), joined(found),
-        offset_range_A, most_rings, sum(map(len, folds)),
+        offset_range_A, most_rings, sum(map(len, folds)), processes,
     )  # fmt: skip
     return following, {**info, "rate": rate_of(state.passes), "noise_factor": factor, "step": step}
 
