@@ -3,8 +3,8 @@
 Of all orientations with a higher correlation than the average has with the map that it was last put into, a few are
 drawn at random, and the average is given to them in proportion to its correlations; where there is none, to the best
 one. From PRIME (Elmlund, Elmlund and Bengio 2013), whose averages are spread over several orientations, too. Their
-number falls from ``ORIENTATIONS`` to one over the first three quarters of the passes: with one alone from the start one
-start of six became right in 40 passes, with these four (25 averages of Pol II, one data set). Early nearly all
+number falls from ``ORIENTATIONS`` to one over the first three quarters of the passes: with one alone two starts of
+six came to the right model in 40 passes, with these four (25 averages of Pol II, one data set). Early nearly all
 orientations qualify, so that starts move freely; late hardly any but the best does.
 """
 
