@@ -85,7 +85,7 @@ def _relion(options: argparse.Namespace, data: Path, seed: int, work: Path) -> l
     particles = read_particles(data / f"particles_snr{options.snr}.star")
     star = folder / "particles.star"
     particles.subset(np.arange(options.particles)).write(star)
-    command = ("relion_refine", "--i", star.name, "--o", "initial", *INITIAL, *COMMON)
+    command = ("relion_refine", "--i", star.name, "--o", "./initial", *INITIAL, *COMMON)
     cost = run_child([str(c) for c in command], folder / "initial.log", cwd=folder, budget_s=options.budget)
     root = _last_iteration(folder, "initial")
     first = _found(root, [root.with_name(f"{root.name}_class001.mrc")])
@@ -104,7 +104,7 @@ def _relion(options: argparse.Namespace, data: Path, seed: int, work: Path) -> l
 
 def _refine3d(folder: Path, star: Path, start: Path, budget_s: float) -> tuple[float, bool]:
     """CPU seconds of the two processes that work, and whether they were stopped."""
-    command = ("relion_refine_mpi", "--i", star.name, "--o", "refine", "--ref", start.name, *REFINE, *COMMON)
+    command = ("relion_refine_mpi", "--i", star.name, "--o", "./refine", "--ref", start.name, *REFINE, *COMMON)
     words = " ".join(str(c) for c in command)
     measured = f"exec {sys.executable} -I -S {child.__file__} rank$OMPI_COMM_WORLD_RANK.json {budget_s} {words}"
     mpi = ("mpirun", "--allow-run-as-root", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1", "-n", "3")
@@ -127,7 +127,19 @@ def _found(root: Path, maps: list[Path]) -> dict[str, Any]:
     order = np.argsort([int(name.split("@")[0]) for name in particles.table["rlnImageName"]])
     volumes = [read_volume(path) for path in maps]
     mean = Volume(data=np.mean([np.asarray(v.data) for v in volumes], axis=0), pixel_size_A=volumes[0].pixel_size_A)
-    return {"poses": Poses.from_particles(particles.subset(order)), "volume": mean, "start": maps[0]}
+    done = re.search(r"_it(\d+)$", root.name)
+    return {
+        "poses": Poses.from_particles(particles.subset(order)),
+        "volume": mean,
+        "start": maps[0],
+        "iterations": int(done[1]) if done else None,
+    }
+
+
+def _end(row: dict[str, Any]) -> str:
+    if row["ended"]:
+        return "yes"
+    return f"stopped after iteration {row['iterations']}"
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -138,7 +150,7 @@ def table(figures: dict[str, Any]) -> str:
     )
     rows = [
         (
-            *(r["seed"], r["program"], "yes" if r["ended"] else "stopped", f"{r['median_deg']:.2f}°"),
+            *(r["seed"], r["program"], _end(r), f"{r['median_deg']:.2f}°"),
             *(f"{r['within_10_deg']:.1%}", r.get("fsc_0.5_A"), r.get("fsc_0.143_A"), f"{r['cpu_s']:.0f}"),
         )
         for r in figures["rows"]
