@@ -10,7 +10,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 READY := $(VENV)/.ready
 # One process per core runs tests, and each computes with one thread.
-SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal --hypothesis-profile=ci
 
 .PHONY: demo test quick test-slow coverage bench fuzz check lint types docs pictures wheel clean
 

@@ -256,7 +256,7 @@ def test_broken_input_is_one_sentence_and_leaves_no_folder(vitreous, simulated, 
         (["--resume", "--overwrite"], "choose one"),
         (["--every", 0], "every"),
         (["--threads", 0], "threads"),
-        (["--pixel-size-A", 0], "pixel_size_A"),
+        (["--pixel-size-A", 0], "--pixel-size-A: expected"),
     ],
 )
 def test_wrong_settings_are_one_sentence(vitreous, simulated, tmp_path, words, said):
