@@ -71,7 +71,7 @@ def half_map_sections(found: PostProcessFolder) -> tuple[Section, ...]:
     if np.isfinite(found.resolution_A):
         charts.append(("Resolution along directions", _sphere(found)))
     charts.append(("Guinier plot", _guinier_chart(found)))
-    views = (slices("Mask", found.mask.data),)
+    views = (slices("Mask", found.mask.data, span=(0.0, 1.0)),)
     sections = [
         Section(
             name="map",
