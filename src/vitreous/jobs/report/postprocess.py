@@ -76,7 +76,7 @@ def half_map_sections(found: PostProcessFolder) -> tuple[Section, ...]:
         Section(
             name="map",
             title="Map",
-            hint=TURN_HINT,
+            hint=f"{TURN_HINT} In the mask black is 0 and white is 1.",
             panels=(map_panel(found.masked, *views, title="Surface of the masked map", what="Map"),),
         ),
         Section(
