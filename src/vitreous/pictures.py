@@ -17,13 +17,15 @@ LARGEST = 128  # pixels of a picture in a notebook
 GROUND = 0.27  # grey level on which every picture lies, 0..1; the page uses the same
 
 
-def show(image: np.ndarray, *, largest: int = 192, fade: bool = True) -> np.ndarray:
+def show(
+    image: np.ndarray, *, largest: int = 192, fade: bool = True, span: tuple[float, float] | None = None
+) -> np.ndarray:
     """Grey levels (uint8) of one image (L, L) for display.
 
     The background (median outside the inscribed circle) goes to a fixed dark grey, and the 0.3 and 99.7 percentiles
     inside the circle stay within black and white, so that pictures side by side share one ground. Boxes above
     ``largest`` pixels are cropped in Fourier space. ``fade`` blends the corners into the ground. Values that are not
-    finite count as background.
+    finite count as background. With ``span`` its two values are black and white, whatever the image holds.
     """
     image = np.asarray(image, dtype=np.float64)
     radius = _radius(len(image))
@@ -35,13 +37,25 @@ def show(image: np.ndarray, *, largest: int = 192, fade: bool = True) -> np.ndar
         image = fourier_crop(image, largest)
         radius = _radius(largest)
         inside = radius <= 1
-    low, high = np.percentile(image[inside], [0.3, 99.7])
-    reach = max((high - ground) / (1 - GROUND), (ground - low) / GROUND, 1e-30 + 1e-6 * abs(ground))
-    grey = (image - ground) / reach
+    grey = _spanned(image, *span) if span else _contrasted(image, inside, ground)
     if fade:
         grey *= 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 0.94) / 0.12, 0, 1))
     levels: np.ndarray = np.round(255 * np.clip(GROUND + grey, 0, 1)).astype(np.uint8)
     return levels
+
+
+def _contrasted(image: np.ndarray, inside: np.ndarray, ground: float) -> np.ndarray:
+    """Grey above the ground, 0..1, where the extremes inside the circle stay within black and white."""
+    low, high = np.percentile(image[inside], [0.3, 99.7])
+    reach = max((high - ground) / (1 - GROUND), (ground - low) / GROUND, 1e-30 + 1e-6 * abs(ground))
+    above: np.ndarray = (image - ground) / reach
+    return above
+
+
+def _spanned(image: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Grey above the ground of an image whose black and white are known."""
+    above: np.ndarray = (image - black) / (white - black) - GROUND
+    return above
 
 
 def _radius(size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from vitreous.face import tasks
 from vitreous.face.given import as_source
 from vitreous.face.stub import stub_text
 from vitreous.face.views import VIEWS
+from vitreous.jobs.averages import refuse_particles
 from vitreous.jobs.tasks.table import TASKS
 
 
@@ -141,3 +142,15 @@ def test_functions_of_folders_take_keywords_too(particles, tmp_path, capsys):
     assert said["settings"] == said["keywords"] != ""
     with pytest.raises(TypeError, match=r"run_denoise\(\) has no keyword 'componets'; did you mean 'components'"):
         vt.run_denoise(tmp_path / "p.star", tmp_path / "out", componets=4)
+
+
+def test_a_model_from_averages_refuses_particles_in_memory(particles):
+    optics = {"defocus_A": particles.ctf.defocus_u_A, "voltage_kV": 300, "cs_mm": 2.7, "amplitude_contrast": 0.1}
+    given = vt.particles(particles.read(slice(None)), particles.pixel_size_A, ctf=optics)
+    for method in ("gmm", "projection-matching"):
+        with pytest.raises(ValueError, match=r"200 images, each of a micrograph: these are particles.*--method em"):
+            vt.initial_model(particles, method=method)
+        with pytest.raises(ValueError, match=r"200 images, each with a defocus: these are particles"):
+            vt.initial_model(given, method=method)
+    assert "are they particles" in refuse_particles(given.subset(np.arange(199)))[0]
+    assert refuse_particles(given.subset(np.arange(199)), uncorrected=True) == ()

@@ -104,6 +104,12 @@ def test_a_flat_or_broken_picture_is_flat(image):
     assert set(np.unique(show(image))) == {round(255 * GROUND)}
 
 
+def test_a_picture_of_known_span_has_its_black_and_white():
+    """A mask that is 1 everywhere is white, and not the grey of a background."""
+    for value, grey in ((0.0, 0), (0.5, 128), (1.0, 255)):
+        assert set(np.unique(show(np.full((16, 16), value), fade=False, span=(0.0, 1.0)))) == {grey}
+
+
 def test_large_pictures_are_made_smaller_about_their_centre():
     r2 = ((np.indices((400, 400)) - 200) ** 2).sum(axis=0)
     grey = show(np.exp(-r2 / 5000), largest=100)

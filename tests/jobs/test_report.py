@@ -71,6 +71,14 @@ def test_every_picture_drawing_and_control_has_a_name(full):
     assert all(a.get("aria-label") for a in page.of("svg"))
 
 
+def test_the_keyboard_comes_to_the_results_first(full):
+    page = ParsedPage(full)
+    assert page.of("a")[0]["href"] == "#results"
+    assert [a.get("id") for a in page.of("main")] == ["results"]
+    named = re.findall(r"<label[^>]*>(?:(?!</label>).)*<input", full, re.DOTALL)
+    assert len(named) + sum("aria-label" in a for a in page.of("input")) >= len(page.of("input"))
+
+
 def test_the_script_knows_the_classes_and_the_command(full):
     data = json.loads(re.search(r'id="data">(.*?)</script>', full, re.DOTALL).group(1))
     assert data["command"].startswith("vitreous select ")

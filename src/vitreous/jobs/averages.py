@@ -73,17 +73,27 @@ def read_averages(
     return found.subset(~flat), images[~flat], [f"empty (one value everywhere) and left out: average {numbers}"]
 
 
-def refuse_particles(averages: ParticleSet) -> None:
-    """ValueError for a file of particles, where class averages are expected: they are few, and of no micrograph."""
-    of_micrographs = "rlnMicrographName" in averages.table and len(averages) >= FEW
-    if not of_micrographs and len(averages) < MOST:
-        return
-    why = "each of a micrograph" if of_micrographs else f"and class averages are fewer than {MOST:,}"
+def refuse_particles(averages: ParticleSet, *, uncorrected: bool = False) -> tuple[str, ...]:
+    """ValueError for particles, where class averages are expected: averages are few, of no micrograph, without defocus.
+
+    ``uncorrected``: averages that still have their CTF are expected, which have a defocus. Few images that may be
+    either go on; what is returned says so.
+    """
+    n, marks = len(averages), _marks_of_particles(averages, uncorrected)
+    if n < FEW or (not marks and n < MOST):
+        return (f"the images are {marks}: are they particles? Class averages are expected here",) if marks else ()
+    why = marks or f"and class averages are fewer than {MOST:,}"
     raise ValueError(
-        f"{averages.path}: {len(averages):,} images, {why}: these are particles, and a model from class averages is "
+        f"{averages.path}: {n:,} images, {why}: these are particles, and a model from class averages is "
         "wanted. Classify them (`vitreous class2d`) and give the folder, or make the model from the particles: "
         "`vitreous initial --method em`, which is `vitreous abinitio`"
     )
+
+
+def _marks_of_particles(averages: ParticleSet, uncorrected: bool) -> str:
+    if "rlnMicrographName" in averages.table:
+        return "each of a micrograph"
+    return "each with a defocus" if "rlnDefocusU" in averages.table and not uncorrected else ""
 
 
 def refuse_averages(path: Path | ParticleSet) -> None:

@@ -34,11 +34,14 @@ def map_panel(
     return Columns(left=(surface(volume.data, volume.pixel_size_A, title=title),), right=(Slices(maps=(mean, *views)),))
 
 
-def slices(what: str, volume: np.ndarray) -> MapSlices:
-    """The heading ``what``, and (name, picture) of the three slices of a map [z, y, x] through its centre."""
+def slices(what: str, volume: np.ndarray, *, span: tuple[float, float] | None = None) -> MapSlices:
+    """The heading ``what``, and (name, picture) of the three slices of a map [z, y, x] through its centre.
+
+    ``span``: the values that are black and white; without it each picture has its own.
+    """
     z, y, x = (centre_index(length) for length in volume.shape)
     planes = {"xy": volume[z], "xz": volume[:, y], "yz": volume[:, :, x]}
-    return what, tuple((name, picture(plane, f"{what}, {name} slice")) for name, plane in planes.items())
+    return what, tuple((name, picture(plane, f"{what}, {name} slice", span=span)) for name, plane in planes.items())
 
 
 def pairs(images: np.ndarray, projections: np.ndarray, correlation: np.ndarray, *, what: str) -> Gallery:

@@ -47,9 +47,11 @@ class Picture:
     alt: str
 
 
-def picture(image: np.ndarray, alt: str, *, largest: int = 192, fade: bool = False) -> Picture:
+def picture(
+    image: np.ndarray, alt: str, *, largest: int = 192, fade: bool = False, span: tuple[float, float] | None = None
+) -> Picture:
     """An image (L, L) ready for the page; see :func:`vitreous.pictures.show`."""
-    return Picture(address=data_address(show(image, largest=largest, fade=fade)), alt=alt)
+    return Picture(address=data_address(show(image, largest=largest, fade=fade, span=span)), alt=alt)
 
 
 @dataclass(frozen=True, kw_only=True)

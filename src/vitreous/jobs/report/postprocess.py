@@ -71,12 +71,12 @@ def half_map_sections(found: PostProcessFolder) -> tuple[Section, ...]:
     if np.isfinite(found.resolution_A):
         charts.append(("Resolution along directions", _sphere(found)))
     charts.append(("Guinier plot", _guinier_chart(found)))
-    views = (slices("Mask", found.mask.data),)
+    views = (slices("Mask", found.mask.data, span=(0.0, 1.0)),)
     sections = [
         Section(
             name="map",
             title="Map",
-            hint=TURN_HINT,
+            hint=f"{TURN_HINT} In the mask black is 0 and white is 1.",
             panels=(map_panel(found.masked, *views, title="Surface of the masked map", what="Map"),),
         ),
         Section(

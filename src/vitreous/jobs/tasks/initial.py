@@ -110,6 +110,7 @@ def _from_averages(source: Averages, settings: FromAverages, resources: Resource
     found, images, notes = read_averages(
         find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
     )
+    doubts = refuse_particles(found, uncorrected=source.ctf_uncorrected)
     reference = None if source.reference is None else read_reference(source.reference)
 
     def compare(folder: Path, model: Volume) -> tuple[dict[str, Any], list[str]]:
@@ -129,7 +130,7 @@ def _from_averages(source: Averages, settings: FromAverages, resources: Resource
             name=TASK.method(settings),
             threads=resources.threads,
             compare=compare,
-            warnings=(*notes, *ready.notes),
+            warnings=(*notes, *doubts, *ready.notes),
         )
 
 
@@ -137,8 +138,8 @@ def _mixture(source: Averages, settings: Settings, resources: Resources) -> Prep
     found, images, notes = read_averages(
         find_averages(source.averages), project=source.project, pixel_size_A=source.pixel_size_A
     )
-    refuse_particles(found)
     uncorrected = source.ctf_uncorrected
+    doubts = refuse_particles(found, uncorrected=uncorrected)
     with _about(found.path):
         # What the CTF has spread out says little about the contrast.
         stated = source.contrast or ("white" if uncorrected else None)
@@ -163,7 +164,7 @@ def _mixture(source: Averages, settings: Settings, resources: Resources) -> Prep
         write=lambda folder, result, state: _write(given, settings, folder, result),
         remark=_choice,
         screen=_screen(found, settings, resources.threads),
-        warnings=(*notes, *ready.notes, *chosen),
+        warnings=(*notes, *doubts, *ready.notes, *chosen),
         plan={"averages": len(found)},
     )
 
