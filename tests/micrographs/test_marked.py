@@ -86,7 +86,7 @@ def test_coordinates_go_to_cryosparc_and_come_back(tmp_path):
 
 def test_pixels_that_were_filled_in_are_neither_ice_nor_carbon():
     """A third of a micrograph is 0, whose mean is 150: the rest is no carbon, and its particles are found."""
-    picture, places = micrograph(20, size=(300, 400))
+    picture, _ = micrograph(20, size=(300, 400))
     working_A = working_pixel_A(PIXEL_A, DIAMETER_A)
     ball = rotated_bank(ball_templates(DIAMETER_A, working_A), 1, working_A, DIAMETER_A)
     whole = pick_micrograph(picture + 50.0, PIXEL_A, ball, Pick(false_picks=5.0))

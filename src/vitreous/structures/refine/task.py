@@ -109,7 +109,8 @@ class RefineRun:
         fewer = peak_bytes(FEWEST_FOLDS, 1, self._images_in_memory(1), self.memory_bytes) <= self.memory_bytes
         return (
             f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
-            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more" + (", or give a resolution limit" if fewer else "")
+            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more"
+            + (", or give a resolution limit" if fewer else "")
         )
 
     def _images_in_memory(self, rings: int) -> int:
