@@ -73,6 +73,7 @@ def test_a_folder_that_is_refused_stays_as_it_is(particles, folder, tmp_path):
         vt.run(particles, output=folder / "class2d")
     assert not (folder / "class2d/given").exists()
     run = tmp_path / "run"
+    run.mkdir()
     write_manifest(run, new_manifest("run", {"classes": 5}, seed=0).started("by hand").ended("failed"))
     given = _files(particles, run, overwrite=False)[0]
     assert _files(particles, run, overwrite=False) == (given,)  # as a run that is resumed does
