@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vitreous as vt
-from vitreous.face.whole import _Events
+from vitreous.face.whole import _Events, _files
 from vitreous.jobs import JobFolderError, new_manifest
 from vitreous.jobs.copied import copy_job
 from vitreous.jobs.manifest import write_manifest
@@ -62,6 +62,27 @@ def test_what_a_run_cannot_take_is_said_before_it_begins(particles, tmp_path):
         vt.run("nowhere.star")
     with pytest.raises(ValueError, match="too few for 50 classes"):
         vt.run(particles.read(slice(0, 9)), pixel_size_A=10.0)
+
+
+def test_a_folder_that_is_refused_stays_as_it_is(particles, folder, tmp_path):
+    """That of another job, a file, and that of a run on other particles."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JobFolderError, match="is a file"):
+        vt.run(particles, output=tmp_path / "file")
+    with pytest.raises(JobFolderError, match="expected that of a `vitreous run`"):
+        vt.run(particles, output=folder / "class2d")
+    assert not (folder / "class2d/given").exists()
+    run = tmp_path / "run"
+    run.mkdir()
+    write_manifest(run, new_manifest("run", {"classes": 5}, seed=0).started("by hand").ended("failed"))
+    given = _files(particles, run, overwrite=False)[0]
+    assert _files(particles, run, overwrite=False) == (given,)  # as a run that is resumed does
+    files, content = sorted(run.rglob("*")), given.read_bytes()
+    with pytest.raises(JobFolderError, match="a run on other particles"):
+        vt.run(vt.particles(np.eye(16)[None] + np.zeros((30, 1, 1)), 5.0), output=run)
+    assert (sorted(run.rglob("*")), given.read_bytes()) == (files, content)
+    with pytest.raises(TypeError, match="expected particles, found nothing"):
+        vt.run(None)
 
 
 def test_events_of_stages_move_a_bar_and_nothing_is_printed(capsys):

@@ -82,3 +82,19 @@ def test_coordinates_go_to_cryosparc_and_come_back(tmp_path):
     assert np.allclose(found.coordinate_px, xy, atol=1e-3)
     assert found.table.numbers("rlnAutopickFigureOfMerit").tolist() == list(range(6))
     assert len(set(np.load(tmp_path / "picks.cs")["uid"].tolist())) == 6
+
+
+def test_pixels_that_were_filled_in_are_neither_ice_nor_carbon():
+    """A third of a micrograph is 0, whose mean is 150: the rest is no carbon, and its particles are found."""
+    picture, _ = micrograph(20, size=(300, 400))
+    working_A = working_pixel_A(PIXEL_A, DIAMETER_A)
+    ball = rotated_bank(ball_templates(DIAMETER_A, working_A), 1, working_A, DIAMETER_A)
+    whole = pick_micrograph(picture + 50.0, PIXEL_A, ball, Pick(false_picks=5.0))
+    filled = picture + 50.0
+    filled[:100] = 0.0
+    part = pick_micrograph(filled, PIXEL_A, ball, Pick(false_picks=5.0))
+    expected = np.count_nonzero(whole.y_px[whole.accepted] > 115)
+    assert expected > 5
+    assert not part.carbon.any()
+    assert np.count_nonzero(part.y_px[part.accepted] < 90) == 0
+    assert abs(np.count_nonzero(part.y_px[part.accepted] > 115) - expected) <= 0.2 * expected

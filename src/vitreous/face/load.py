@@ -32,7 +32,7 @@ def load_value(folder: Path) -> Loaded:
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        what = "has no job.json" if folder.is_dir() else "does not exist"
+        what = "has no job.json" if folder.is_dir() else "is a file" if folder.exists() else "does not exist"
         raise JobFolderError(f"{folder} {what}; expected the folder of a finished job")
     if manifest.task not in TASKS or not TASKS[manifest.task].reader:
         raise JobFolderError(f"{folder} is the folder of a {manifest.task} job, which is not read back")

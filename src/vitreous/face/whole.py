@@ -10,6 +10,7 @@ from typing import Any
 
 from vitreous.face.given import as_source
 from vitreous.face.result import Result
+from vitreous.jobs.folder import JobFolderError, require_kind
 from vitreous.jobs.in_memory import session_folder
 from vitreous.jobs.keywords import sort_keywords
 from vitreous.jobs.options import RunOptions
@@ -64,7 +65,9 @@ def run(
     folder = session_folder() / f"run-result-{next(_number)}" if output is None else Path(output)
     pixel = found.source.get("pixel_size_A")
     source = {name: as_source(name, value, pixel_size_A=pixel) for name, value in found.source.items()}
-    files = _files(as_source("particles", particles, pixel_size_A=pixel), folder)
+    if particles is None:
+        raise TypeError("run(): expected particles, found nothing")
+    files = _files(as_source("particles", particles, pixel_size_A=pixel), folder, overwrite=options.overwrite)
     if isinstance(files[0], Path) and files[0].parent.name == GIVEN:
         source.pop("pixel_size_A", None)  # which the set has by now
     with _told(len(found.settings.stages), quiet=quiet):
@@ -72,16 +75,32 @@ def run(
     return Result.load(folder)
 
 
-def _files(given: Any, folder: Path) -> tuple[Any, ...]:
-    """Names of files as they are; a set is written into the folder, so that its images are found from every stage."""
+def _files(given: Any, folder: Path, *, overwrite: bool) -> tuple[Any, ...]:
+    """Names of files as they are; a set is written into the folder, so that its images are found from every stage.
+
+    JobFolderError, and nothing is written, for the folder of another job and, unless it is to be overwritten, for that
+    of a run on other particles.
+    """
     if isinstance(given, list | tuple):
         return tuple(map(Path, given))
     if not isinstance(given, ParticleSet):
         return (given,)
     path = folder / GIVEN / "particles.star"
+    if folder.is_file():
+        raise JobFolderError(f"{folder} is a file; a run needs a folder")
+    if folder.exists() and not overwrite:
+        require_kind(folder, TASK.name)
     path.parent.mkdir(parents=True, exist_ok=True)
+    new, before = path.with_name("new.star"), set(folder.glob("*.mrcs"))
     given.images.keep_beside(folder / "any.star", None)
-    given.write(path)
+    given.write(new)
+    if path.exists() and not overwrite and path.read_bytes() != new.read_bytes():
+        for file in (new, *(set(folder.glob("*.mrcs")) - before)):
+            file.unlink()
+        raise JobFolderError(
+            f"{folder} holds a run on other particles; choose another folder, or start again with overwrite=True"
+        )
+    new.replace(path)
     return (path,)
 
 

@@ -60,7 +60,12 @@ def sort_keywords(
 
 
 def _plain(word: str, value: Any) -> Any:
-    return memory_bytes(value) if word == "memory" and isinstance(value, str) else value
+    if word != "memory" or not isinstance(value, str):
+        return value
+    try:
+        return memory_bytes(value)
+    except ValueError as error:
+        raise ValueError(f"memory: {error}") from error
 
 
 def _kind(task: Task[Any, Any, Any, Any], settings: Any, keywords: dict[str, Any]) -> type:

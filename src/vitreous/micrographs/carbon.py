@@ -12,6 +12,7 @@ __all__ = ["carbon_area", "step_at_edge"]
 FINE_PX = 1.5  # sigma, below which detail is fine: of the images that are searched, far below the particle
 WIDTH = 0.5  # diameters: sigma of the window that loudness is measured in
 QUIET = 0.1  # quantile of the loudness that stands for ice
+EMPTY = 0.01  # of the power of fine detail in its loudest tenth
 LOUDER = 1.35  # times that of ice; carbon of twice the variance of ice has 1.7, particles and aggregates in ice 1.25
 LEAST_RADIUS = 1.0  # diameters: aggregates and ice blobs are narrower
 EDGE_PX, SMOOTH = 1.5, 0.4  # sigma of the image in which an edge is found; that of the edge itself, in diameters
@@ -25,11 +26,16 @@ def carbon_area(image: np.ndarray, diameter_px: float) -> np.ndarray:
 
     Carbon is a rough film: it has more power at frequencies where particles, ice and contamination have little. What is
     louder counts where a circle of ``LEAST_RADIUS`` fits into it. A micrograph that is all carbon has none beside it to
-    be louder than, and is not marked.
+    be louder than, and is not marked. Areas without detail, where pixels were filled in, are neither.
     """
-    fine = image - gaussian_filter(image, FINE_PX)
-    loudness = np.sqrt(gaussian_filter(np.square(fine), WIDTH * diameter_px))
-    loud = loudness > LOUDER * np.quantile(loudness, QUIET)
+    power = np.square(image - gaussian_filter(image, FINE_PX))
+    near = gaussian_filter(power, 2 * FINE_PX)
+    seen = near > EMPTY * np.quantile(near, 1 - QUIET)
+    if not seen.any():
+        return seen
+    share = np.maximum(gaussian_filter(seen.astype(power.dtype), WIDTH * diameter_px), np.finfo(power.dtype).eps)
+    loudness = np.sqrt(gaussian_filter(power * seen, WIDTH * diameter_px) / share)
+    loud = seen & (loudness > LOUDER * np.quantile(loudness[seen], QUIET))
     radius = LEAST_RADIUS * diameter_px
     reach = int(radius) + 1
     core = distance_transform_edt(np.pad(loud, reach, mode="edge")) > radius

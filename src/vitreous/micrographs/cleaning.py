@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_opening
 
 from vitreous.micrographs._kernels.median import median_of_nine
 from vitreous.micrographs.carbon import carbon_area, step_at_edge
@@ -14,6 +15,7 @@ HOT = 6.0  # robust standard deviations of a pixel from the median of its neighb
 BLOCKS = 32  # per side, whose means the background is fitted to
 DEEPEST = 0.2  # of its largest value: below, or below the noise, a background is no dose
 ROBUST, PASSES = 1.5, 8
+FEWEST_BLOCKS = 40  # that a background is fitted to without those that hold empty pixels
 ROUNDS = 2  # of the background beside carbon and of the edge of it
 POINTS = (np.arange(4) - 1.5) / 4  # of a block, at which its share of carbon is read
 
@@ -36,17 +38,19 @@ def clean(
     """Replace hot pixels, take the background off, and crop in Fourier space to about ``working_A`` per pixel.
 
     With the diameter of the particle the step at an edge of carbon is taken off, too. A smooth background that is
-    fitted to both sides of it bends, and is wrong by as much as the step; so it is fitted again, with the step.
+    fitted to both sides of it bends, and is wrong by as much as the step; so it is fitted again, with the step. Areas
+    of one value, as programs fill in what a camera has not seen, become zero.
     """
     cool, hot = _cooled(data)
-    small = _cropped(flattened(cool), pixel_size_A, working_A)
+    empty = _empty_area(cool)
+    small = _cropped(flattened(cool, empty=empty), pixel_size_A, working_A)
     rows, columns = small.shape
     carbon = np.zeros(small.shape, dtype=bool)
     if diameter_A is not None:
         diameter_px = diameter_A / working_A
         carbon = carbon_area(small, diameter_px)
         for _ in range(ROUNDS if carbon.any() else 0):
-            flat = flattened(cool, carbon)
+            flat = flattened(cool, carbon, empty=empty)
             step, carbon = step_at_edge(_cropped(flat, pixel_size_A, working_A), carbon, diameter_px)
             small = _cropped(flat - _enlarged(step, flat.shape), pixel_size_A, working_A)
     return CleanImage(
@@ -75,36 +79,65 @@ def _cooled(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(hot, local, data), np.argwhere(hot)
 
 
-def flattened(data: np.ndarray, carbon: np.ndarray | None = None) -> np.ndarray:
+def _empty_area(data: np.ndarray) -> np.ndarray | None:
+    """(rows, columns) bool: pixels of areas of one value that hold a block or more; None where none does, or all do."""
+    blocks = _in_blocks(data)
+    low = blocks.min(axis=(1, 3))
+    values = np.unique(low[low == blocks.max(axis=(1, 3))])
+    if not len(values):
+        return None
+    empty: np.ndarray = binary_opening(np.isin(data, values), np.ones((3, 3)))
+    return None if empty.all() else empty
+
+
+def _in_blocks(data: np.ndarray) -> np.ndarray:
+    """(down, side, across, side), about ``BLOCKS`` of them along the shorter side; what is left over is left out."""
+    side = max(4, min(data.shape) // BLOCKS)
+    down, across = (n // side for n in data.shape)
+    return data[: down * side, : across * side].reshape(down, side, across, side)
+
+
+def flattened(data: np.ndarray, carbon: np.ndarray | None = None, *, empty: np.ndarray | None = None) -> np.ndarray:
     """The image less a quadratic surface fitted to means of blocks, robustly; contrast divided by its relative height.
 
-    carbon: bool, of any shape, the part of the picture that may have a level and a slope of its own, which stay.
+    carbon: bool, of any shape, the part of the picture that may have a level and a slope of its own, which stay; empty:
+    bool, (rows, columns), pixels that say nothing, and become zero.
 
     Dose and ice change slowly, and contrast follows the dose: ``D (1 + contrast)`` has the contrast of D = 1 after
     division. Where the surface comes near zero it is no dose, and nothing is divided.
     """
-    rows, columns = data.shape
-    side = max(4, min(rows, columns) // BLOCKS)
-    down, across = rows // side, columns // side
-    means = data[: down * side, : across * side].reshape(down, side, across, side).mean(axis=(1, 3)).astype(np.float64)
+    (rows, columns), blocks = data.shape, _in_blocks(data)
+    down, side, across, _ = blocks.shape
     v, u = ((np.arange(n) + 0.5) * side / whole - 0.5 for n, whole in ((down, rows), (across, columns)))
     basis = _quadratic(v[:, None], u[None, :]).reshape(6, -1).T
     if carbon is not None:  # its step follows the dose, so that it has a slope
         share = _share(carbon, v + 0.5, u + 0.5, (side / rows, side / columns)).ravel()
         basis = np.column_stack([basis, basis[:, :3] * share[:, None]])
-    weight, y = np.ones(means.size), means.ravel()
-    for _ in range(PASSES):
-        fit = np.linalg.lstsq(basis * weight[:, None], y * weight, rcond=None)[0]
-        rest = y - basis @ fit
-        sd = 1.4826 * np.median(np.abs(rest)) + 1e-12 * np.abs(y).max()
-        weight = 1.0 / np.sqrt(1.0 + np.square(rest / (ROBUST * sd + np.finfo(float).tiny)))
+    y = blocks.mean(axis=(1, 3)).astype(np.float64).ravel()
+    if empty is not None:
+        full = ~_in_blocks(empty).any(axis=(1, 3)).ravel()
+        basis, y = (basis[full], y[full]) if full.sum() > FEWEST_BLOCKS else (basis, y)
+    fit = _robust_fit(basis, y)
     v, u = ((np.arange(n) + 0.5) / n - 0.5 for n in data.shape)
     one, along_u, along_v, uu, vv, uv = fit[:6]
     ground = (along_v * v + vv * v * v)[:, None] + (one + along_u * u + uu * u * u) + uv * np.outer(v, u)
     flat = data - ground
     if ground.min() > max(DEEPEST * ground.max(), flat.std()):
         flat *= ground.mean() / ground
+    if empty is not None:
+        flat[empty] = flat[~empty].mean()
     return (flat - flat.mean()).astype(np.float32)
+
+
+def _robust_fit(basis: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Coefficients (k,) of a basis (m, k) that fit values (m,), outliers counting less and less."""
+    weight = np.ones(len(y))
+    for _ in range(PASSES):
+        fit = np.linalg.lstsq(basis * weight[:, None], y * weight, rcond=None)[0]
+        rest = y - basis @ fit
+        sd = 1.4826 * np.median(np.abs(rest)) + 1e-12 * np.abs(y).max()
+        weight = 1.0 / np.sqrt(1.0 + np.square(rest / (ROBUST * sd + np.finfo(float).tiny)))
+    return fit
 
 
 def _share(carbon: np.ndarray, v: np.ndarray, u: np.ndarray, width: tuple[float, float]) -> np.ndarray:

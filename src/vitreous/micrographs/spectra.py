@@ -7,6 +7,7 @@ __all__ = ["power_at", "quiet_noise", "without_long_waves"]
 
 QUIET = 0.3  # share of the patches that is taken
 SHORTEST_PX = 32
+EMPTY = 0.01  # of the power of loud patches: those that have less show nothing, neither noise nor particles
 BAND = (1.5, 0.3)  # of frequencies by which patches are called quiet: waves per patch, and per pixel
 COARSEST = 3  # ring; waves longer than a third of a patch are those of particles and of what is left of the background
 OUTLYING = (
@@ -29,6 +30,8 @@ def quiet_noise(data: np.ndarray, diameter_px: float) -> np.ndarray:
     rings = np.arange(spectra.shape[1])
     seen = (rings > BAND[0]) & (rings < max(BAND[1] * side, BAND[0] + 2))
     loud = np.log(np.maximum(spectra[:, seen], np.finfo(float).tiny)) @ (rings[seen] / rings[seen].sum())
+    filled = loud > np.quantile(loud, 1 - QUIET) + np.log(EMPTY)
+    spectra, loud = (spectra[filled], loud[filled]) if filled.any() else (spectra, loud)
     quiet = spectra[loud <= np.quantile(loud, QUIET)]
     power = np.minimum(quiet, OUTLYING * np.median(quiet, axis=0)).mean(axis=0)
     return np.maximum(power, LEAST * power.max())

@@ -101,10 +101,16 @@ class RefineRun:
             folds = folds_in_memory(self.settings.folds, rings, self._images_in_memory(rings), self.memory_bytes)
             if folds:
                 return of_pixels if rings == wanted else rings, folds
-        needed = peak_bytes(FEWEST_FOLDS, fewest, self._images_in_memory(fewest), self.memory_bytes)
-        raise ValueError(
-            f"memory: four folds at {self.window_A / fewest:.1f} A need {needed / 2**30:.1f} GB, and "
-            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
+        raise ValueError(self._too_little(fewest))
+
+    def _too_little(self, rings: int) -> str:
+        """Why the memory does not do for four folds on so many rings, and what would help."""
+        needed = peak_bytes(FEWEST_FOLDS, rings, self._images_in_memory(rings), self.memory_bytes)
+        fewer = peak_bytes(FEWEST_FOLDS, 1, self._images_in_memory(1), self.memory_bytes) <= self.memory_bytes
+        return (
+            f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
+            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more"
+            + (", or give a resolution limit" if fewer else "")
         )
 
     def _images_in_memory(self, rings: int) -> int:
@@ -133,7 +139,7 @@ class RefineRun:
 
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for so many rings."""
-        if self._data is None or self._data.basis.rings != min(rings, self.most_rings):
+        if self._data is None or self._data.basis.rings != self.preparation.working_basis(rings).rings:
             self._data = None  # those on fewer rings are not there beside them
             self._data = prepare_particles(
                 self.particles.read,

@@ -9,6 +9,7 @@ correlation c of the maps, the product ``(V + n1) (V + n2)`` has a mean in propo
 to it but variance, which a Gaussian of some resolution elements averages out.
 """
 
+import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
@@ -47,7 +48,7 @@ def signal_envelope(halves: tuple[torch.Tensor, torch.Tensor], fsc: torch.Tensor
     gain = torch.cat([weight.clamp_min(0).sqrt(), weight.new_zeros(n)])[shell_index(n)].float()
     product = torch.fft.irfftn(a * gain, s=(n, n, n)) * torch.fft.irfftn(b * gain, s=(n, n, n))
     common = torch.from_numpy(gaussian_filter(product.numpy(), LENGTHS * n / shells))
-    top = torch.quantile(common[ball > 0.5], PEAK)
+    top = float(np.quantile(common.numpy()[ball.numpy() > 0.5], PEAK))  # that of PyTorch ends at 2^24 values
     if not top > 0:
         return ball
     return (common / top).clamp(FLOOR**2, 1.0).sqrt() * ball
