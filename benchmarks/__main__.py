@@ -41,6 +41,7 @@ MEASUREMENTS = {  # name -> whether it is quick (a few minutes on two cores)
     "known-poses": False,
     "reconstruct": False,
     "refine": False,
+    "relion-3d": False,
     "fine-maps": False,
     "class3d": False,
     "complexity3d": False,

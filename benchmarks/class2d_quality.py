@@ -1,7 +1,7 @@
 """2D classes of simulated ribosomes against the truth: quality, CPU time, memory, one and two threads.
 
 The data (5,000 particles of the 70S ribosome, 64 px, 5 A per pixel, seven defocus groups, SNR 0.1 and 0.02) and the
-scores come from the measuring sticks beside the project; ours runs with its default settings and K = 50.
+scores come from the scoring scripts beside the project; ours runs with its default settings and K = 50.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import program, sticks
 from benchmarks.tables import markdown_table
 
-# RELION 5.0.1 on the same data (one seed, two cores), as quoted in README.md of the measuring sticks.
+# RELION 5.0.1 on the same data (one seed, two cores), as quoted in README.md of the scoring scripts.
 QUOTED = (
     ("RELION 5.0.1 VDAM, 100 iterations (quoted)", 0.1, 25.4, 20.9, 12.2, 0.950, 23.7, 23.4, None, 1751, 230),
     ("RELION 5.0.1 VDAM, 100 iterations (quoted)", 0.02, 81.4, 51.8, 60.7, 0.792, 41.8, 33.4, None, 1951, 222),

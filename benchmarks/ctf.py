@@ -1,6 +1,6 @@
 """The CTF of simulated micrographs with known astigmatic defocus, of real ones, and of noise.
 
-Defocus between 0.5 and 3 micrometres, U - V up to 1000 A, SNR 0.05 (`make_micrographs.py` of the measuring sticks: 80S
+Defocus between 0.5 and 3 micrometres, U - V up to 1000 A, SNR 0.05 (`make_micrographs.py` of the scoring scripts: 80S
 ribosomes, ice and camera noise, contaminants). An error is the larger one of U and V. The standard deviation is that
 which the fit states of (U + V) / 2; errors over it should have a root mean square of 1. "Weak" has ice of an eighth of
 the usual strength. Real micrographs have one rough, isotropic defocus from their depositors. In noise there are no

@@ -1,7 +1,7 @@
 """Maps of 128 pixels of 2.5 A: from a random start to a refined map, and what reconstructions from true poses reach.
 
 A 70S ribosome from an atomic model; projections, CTF (1 to 2.5 micrometres of defocus), shifts within 4 px and white
-noise are made with cryosim.py of the measuring sticks, SNR over all pixels. The *floor* is our own reconstruction from
+noise are made with cryosim.py of the scoring scripts, SNR over all pixels. The *floor* is our own reconstruction from
 the poses that the particles were made with. All maps are compared with the true one within one ball of 140 A; a *shell*
 is a Fourier pixel of the box. CPU seconds are those of the whole process, start of Python included, but for our
 reconstructions, which run in a process that runs already.

@@ -70,19 +70,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bayesian", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--single", type=int, nargs="*", default=[2000, 3000], help="numbers of single images")
     parser.add_argument("--done", action="store_true", help="do not repeat jobs that have been made already")
+    parser.add_argument("--kept", action="store_true", help="only the jobs that have been made already")
     parser.add_argument("--threads", type=int, default=1)
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """One row per case, seed and method; one per number of single images."""
     rows, single = [], []
-    for name in options.cases:
-        for seed in options.seeds:
+    for seed in options.seeds:
+        for name in options.cases:
             rows += [{"case": name, "seed": seed, **row} for row in _case(name, seed, options, work)]
-            print(*rows[-9:], sep="\n", flush=True)
+            print(*rows[-8:], sep="\n", flush=True)
     for name in options.real:
         rows += [{"case": name, "seed": options.seeds[0], **row} for row in _real(name, options, work)]
-        print(*rows[-9:], sep="\n", flush=True)
+        print(*rows[-8:], sep="\n", flush=True)
+    rows.sort(key=lambda row: [*CASES, *REAL].index(row["case"]))
     for count in options.single:
         single.append(_single(count, options))
         print(single[-1], flush=True)
@@ -93,6 +95,8 @@ def _case(name: str, seed: int, options: argparse.Namespace, work: Path) -> list
     structure, images = CASES[name]
     atomic_scenes.STRUCTURES[name] = Structure(**{**vars(structure), "images": images})
     folder = work / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    if options.kept and not _made(folder / "all"):
+        return []
     scene = make_scene(options.data, name, folder, seed=seed)
     return _all_methods(scene.averages, scene.truth, folder / "all", seed, options)
 
@@ -102,6 +106,8 @@ def _real(name: str, options: argparse.Namespace, work: Path) -> list[dict[str, 
     if not (data / "averages" / given.file).is_file():
         raise NotAvailable(f"the real averages are not at {options.data / 'averages'}; give --data")
     folder = work / name.replace(" ", "-")
+    if options.kept and not _made(folder / "all"):
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     averages, _ = initial_real.prepare(data, given, folder)
     truth = initial_real.reference(data / "maps" / given.reference, folder)
@@ -109,12 +115,16 @@ def _real(name: str, options: argparse.Namespace, work: Path) -> list[dict[str, 
     return _all_methods(averages, truth, folder / "all", options.seeds[0], options, words)
 
 
+def _made(folder: Path) -> bool:
+    return (folder / "initial_methods.star").is_file()
+
+
 def _all_methods(
     averages: Path, true: Path, folder: Path, seed: int, options: argparse.Namespace, words: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     words = ["--method", "all", "--restarts", str(options.restarts), "--seed", str(seed), *words]
     words += [] if options.bayesian else ["--no-bayesian"]
-    if not (options.done and (folder / "initial_methods.star").is_file()):
+    if not ((options.done or options.kept) and _made(folder)):
         command("initial", averages, folder, threads=options.threads, options=words)
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     costs, table = costs_of(lines), read_star(folder / "initial_methods.star")["methods"]

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[int, Sequence[str]]] = {  # name -> share of 100 kills
     "isac": (4, ("isac", "P", "--img-per-grp", "24", "--runs", "2", "--starts", "2", "--generations", "1")),
     "pick": (4, ("pick", "U", "--diameter-A", "100", "--false-picks", "5")),
     "extract": (4, ("extract", "K", "--box", "28")),
+    "ctf": (4, ("ctf", "U", "--voltage-kV", "300", "--cs-mm", "2.7")),
     "run-micrographs": (2, ("run", "U", "--particle-diameter-A", "100", "--starts", "1", "--no-refine", "--no-check")),
     "run": (2, ("run", "P", "--classes", "4", "--starts", "1", "--no-refine")),
 }

@@ -1,6 +1,6 @@
 """Classes chosen without the user: what `vitreous select --auto` keeps of the good particles, and of the junk.
 
-The data come from `mixed.py` of the measuring sticks beside the project: 70S ribosomes of 64 px at 5 A per pixel in
+The data come from `mixed.py` of the scoring scripts beside the project: 70S ribosomes of 64 px at 5 A per pixel in
 seven defocus groups, with junk in three equal parts: noise, particles 12 to 20 px off the centre, and two to four
 overlapping particles. `class2d` sorts them with its default settings, and `select --auto` chooses, without any setting.
 The criteria were made with seed 11, which is not among these.
@@ -61,7 +61,7 @@ def _classified(options: argparse.Namespace, folder: Path, scene: dict[str, Any]
     """The folder of the classification of a scene, made where it does not lie there."""
     script = REPOSITORY / options.sticks / "mixed.py"
     if not script.is_file():
-        raise sticks.NotAvailable(f"the measuring sticks are not at {options.sticks} (mixed.py); give --sticks")
+        raise sticks.NotAvailable(f"the scoring scripts are not at {options.sticks} (mixed.py); give --sticks")
     if not (folder / "truth.star").is_file():
         told = [f"--{key}={scene[key]}" for key in ("n", "junk", "snr", "views")]
         folder.mkdir(parents=True, exist_ok=True)

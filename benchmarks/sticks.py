@@ -1,4 +1,4 @@
-"""The measuring sticks that lie beside the project: benchmark data with ground truth, and their scores.
+"""The scoring scripts that lie beside the project: benchmark data with ground truth, and their scores.
 
 They import nothing of the project, so every program is measured in the same way.
 """
@@ -39,7 +39,7 @@ def make_data(sticks: Path, folder: Path, *, seed: int, particles: int = 5000) -
     """The 70S benchmark data of one seed in ``folder``, made once. Raises NotAvailable without the scripts."""
     script = REPOSITORY / sticks / "make_data.py"
     if not script.is_file():
-        raise NotAvailable(f"the measuring sticks are not at {sticks} (make_data.py, metrics.py); give --sticks")
+        raise NotAvailable(f"the scoring scripts are not at {sticks} (make_data.py, metrics.py); give --sticks")
     if not (folder / "truth.star").is_file() or not (folder / "particles_snr0.02.star").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [sys.executable, script, folder, "--seed", str(seed), "--n", str(particles)]
@@ -56,7 +56,7 @@ def make_mixture(sticks: Path, folder: Path, **settings: Any) -> Path:
     """Particles with junk or of a few views (``mixed.py make``), made once. Raises NotAvailable without the script."""
     script = REPOSITORY / sticks / "mixed.py"
     if not script.is_file():
-        raise NotAvailable(f"the measuring sticks are not at {sticks} (mixed.py); give --sticks")
+        raise NotAvailable(f"the scoring scripts are not at {sticks} (mixed.py); give --sticks")
     if not (folder / "truth.star").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
@@ -75,7 +75,7 @@ def score_accepted(sticks: Path, data: Path, star: Path) -> dict[str, Any]:
 
 
 def stick_module(sticks: Path, name: str) -> ModuleType:
-    """One of the measuring sticks as a module, known by its name. Raises NotAvailable where it is absent."""
+    """One of the scoring scripts as a module, known by its name. Raises NotAvailable where it is absent."""
     if name not in sys.modules:
         script = REPOSITORY / sticks / f"{name}.py"
         spec = importlib.util.spec_from_file_location(name, script)

@@ -17,7 +17,7 @@ BATCH = 500
 
 
 def load_scorer(stick: Path, views: Views) -> Any:
-    """The scorer of the measuring sticks for these views; what it computes first is kept beside them."""
+    """The scorer of the scoring scripts for these views; what it computes first is kept beside them."""
     module = sticks.stick_module(stick, "neighbours_score")
     kept = views.folder / "scorer.pkl"
     if not kept.is_file():

@@ -2,7 +2,7 @@
 
 Views are uniformly random, unshifted, in 20 defocus groups without envelope. SNR is the variance of the CTF-filtered
 clean images over that of the white noise, over all pixels of all images. One seed draws views and groups, another the
-noise. Projections come from the measuring sticks beside the project.
+noise. Projections come from the scoring scripts beside the project.
 """
 
 import argparse

@@ -13,6 +13,7 @@ from benchmarks.tables import markdown_table
 
 __all__ = ["TABLES"]
 
+BOX_OF_REFINE = 64  # pixels, of its record, which has one size
 RECORDS = Path(__file__).resolve().parent.parent / "measurements"
 Row = dict[str, Any]
 
@@ -86,6 +87,18 @@ def boxes() -> str:
     return markdown_table(["command", "particles", "box (px)", "CPU s", "peak MB"], rows)
 
 
+def memory() -> str:
+    """What a model from particles and its refinement need at most, by box."""
+    rows = []
+    for name in ("refine", "fine-maps"):
+        figures = _figures(name)
+        measured = [r for r in figures["rows"] if r.get("abinitio_cpu_s")]
+        largest = max(r["particles"] for r in measured)
+        peak = max(r["peak_MB"] for r in measured)
+        rows.append((f"{largest:,}", figures.get("box_px", BOX_OF_REFINE), f"{peak:,}", _link(name)))
+    return markdown_table(["particles", "box (px)", "peak MB", "measured in"], rows)
+
+
 def averages() -> str:
     """What models from class averages cost."""
     rows = []
@@ -115,10 +128,18 @@ def summary() -> str:
 def _answers() -> Iterable[tuple[str, str, tuple[str, ...]]]:
     yield from _answers_2d()
     yield from _answers_3d()
+    yield from _answers_classes_3d()
     yield from _answers_reliability()
 
 
 def _answers_2d() -> Iterable[tuple[str, str, tuple[str, ...]]]:
+    sets = _figures("ctf")["sets"]
+    yield (
+        "Defocus of simulated micrographs: within 100 Å?",
+        f"{sum(r['within_100_A'] for r in sets)} of {sum(r['micrographs'] for r in sets)}; the weakest set "
+        f"{min(r['within_100_A'] / r['micrographs'] for r in sets):.0%}",
+        ("ctf",),
+    )
     quality = _figures("class2d-quality")
     for snr in sorted({r["snr"] for r in quality["rows"]}, reverse=True):
         rows = [r for r in quality["rows"] if r["snr"] == snr and r["threads"] == 1]
@@ -142,6 +163,14 @@ def _answers_2d() -> Iterable[tuple[str, str, tuple[str, ...]]]:
         f"{min(r['good_share'] for r in chosen):.0%} to {max(r['good_share'] for r in chosen):.0%} of the good "
         f"particles kept; {max(r['junk_share'] for r in chosen):.0%} junk among them at most",
         ("select",),
+    )
+    isac = [r for r in _figures("isac")["mixtures"] if r["program"] == "ISAC" and r["junk"] > 0]
+    kept = [r["good_share"] for r in isac]
+    yield (
+        f"ISAC on {_figures('isac')['particles']:,} particles, some of them junk: what is accepted?",
+        f"{min(kept):.0%} to {max(kept):.0%} of the good ones, with "
+        f"{max(r['junk_share'] for r in isac):.1%} junk at most",
+        ("isac",),
     )
     near = [r for r in _figures("neighbours")["rows"] if r["program"] == "vitreous"]
     shares = [r["above_0.9"] / r["pairs"] for r in near]
@@ -174,6 +203,30 @@ def _answers_3d() -> Iterable[tuple[str, str, tuple[str, ...]]]:
         f"{sum(r['restarts_right'] for r in rows)} of {sum(r['restarts'] for r in rows)} starts, {len(cases)} "
         "simulated sets",
         ("initial-models",),
+    )
+
+
+def _answers_classes_3d() -> Iterable[tuple[str, str, tuple[str, ...]]]:
+    figures = _figures("fine-maps")
+    fine = next(r for r in figures["rows"] if r.get("abinitio_cpu_s"))
+    yield (
+        f"From random poses to a refined map: {fine['particles']:,} particles of {figures['box_px']} pixels",
+        f"poses off by {fine['median_deg']:.2f}°; {fine['fsc_0.5_A']:.1f} Å with the truth (FSC 0.5), "
+        f"{fine['claimed_A']:.1f} Å claimed; {fine['cpu_s']:.0f} CPU seconds, {fine['peak_MB']:,} MB; 1 run",
+        ("fine-maps",),
+    )
+    groups = _figures("point-groups")["rows"]
+    yield (
+        "The point group of a particle, found from particles",
+        f"{sum(r['found'] == r['group'] for r in groups)} of {len(groups)} starts "
+        f"({', '.join(dict.fromkeys(r['group'] for r in groups))})",
+        ("point-groups",),
+    )
+    mixed = [r["ari"] for r in _figures("class3d")["rows"] if "ari" in r]
+    yield (
+        f"Two structures in {_figures('class3d')['particles']:,} particles, told apart by 3D classification?",
+        f"adjusted Rand index {min(mixed):.2f} to {max(mixed):.2f} in {len(mixed)} runs (1 is perfect, 0 is chance)",
+        ("class3d",),
     )
 
 
@@ -223,6 +276,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "refinement": refinement,
     "boxes": boxes,
     "averages": averages,
+    "memory": memory,
     "summary": summary,
     "demo": demo,
 }

@@ -43,6 +43,7 @@ from vitreous.face.tasks import project as project
 from vitreous.face.tasks import reconstruct as reconstruct
 from vitreous.face.tasks import refine as refine
 from vitreous.face.tasks import stability as stability
+from vitreous.face.whole import run as run
 from vitreous.jobs import select_particles as select_particles
 from vitreous.jobs.options import RunOptions as RunOptions
 from vitreous.jobs.tasks.abinitio import run_abinitio as run_abinitio

@@ -99,8 +99,9 @@ class Shown:
 
     def _repr_html_(self) -> str:
         tiles = zip(self.pictures, self.captions, strict=True)
+        heading = escape(self.heading).replace("\n", "<br>")
         return (
-            f'<div style="font:13px/1.35 system-ui,sans-serif"><div style="margin:2px 0 6px">{escape(self.heading)}'
+            f'<div style="font:13px/1.35 system-ui,sans-serif"><div style="margin:2px 0 6px">{heading}'
             '</div><div style="display:flex;flex-wrap:wrap;gap:8px">'
             + "".join(_figure(pictures, caption) for pictures, caption in tiles)
             + "</div></div>"

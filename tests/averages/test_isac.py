@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sets import PIXEL_A, SHAPES, adjusted_rand_index, simulate
 
-from vitreous.alignment import kmeans_pass, random_sums
+from vitreous.alignment import Groups, kmeans_pass, random_sums
 from vitreous.averages.isac import ISAC, algorithm, isac, prepare_isac
+from vitreous.averages.isac.members import MemberTest, judged_members
 from vitreous.matching import ImagePreparation, deal, prepare_particles
-from vitreous.testing import ArrayParticles
+from vitreous.testing import ArrayParticles, Blobs
 
 SETTINGS = ISAC(particle_diameter_A=130.0, offset_range_A=12.0, img_per_grp=40, starts=3, runs=3, generations=2)
 
@@ -64,6 +65,30 @@ def test_many_groups_begin_as_few_and_are_split(monkeypatch):
     assert groups == [2] * 6 + [4] * 6
     assert adjusted_rand_index(state.label[:, 0], truth.label) > 0.5
     assert prepared_run.steps == 13 * SETTINGS.generations
+
+
+def accepted_of_one_group(shapes: list[Blobs], seed: int):
+    """(accepted (48,), shape (48,), share of members with one mirror state) of a group with these shapes."""
+    particles, truth = simulate(48, 1.0, seed, shapes=shapes)
+    data, test = prepared(particles), MemberTest(offset_range_A=12.0, starts=4, rings=8, residual_rings=8, seed=1)
+    judged = judged_members(Groups.of_labels(np.zeros(48, np.int64)), data, data.group_power, test)
+    assert not judged.alignments.mirror.any()
+    return judged.accepted(PIXEL_A), truth.label, float(judged.stability.mirror_share[0])
+
+
+def test_members_seen_from_behind_are_not_accepted_and_a_mirror_image_of_itself_is():
+    """A shape but for one blob of eleven its own mirror image; of a class a third are its mirror images."""
+    half = Blobs.random(7, count=5, reach_px=8.0)
+    both = np.concatenate([half.centres_px, half.centres_px * [-1, 1]])
+    same = Blobs(centres_px=both, heights=np.tile(half.heights, 2))
+    front = Blobs(centres_px=np.r_[both, [[6.0, -3.0]]], heights=np.r_[same.heights, 1.0])
+    behind = Blobs(centres_px=front.centres_px * [-1, 1], heights=front.heights)
+    accepted, label, _ = accepted_of_one_group([front, front, behind], 31)
+    assert accepted[label < 2].mean() > 0.8
+    assert not accepted[label == 2].any()
+    accepted, _, share = accepted_of_one_group([same], 32)
+    assert accepted.mean() > 0.8
+    assert share == 1.0  # of an alignment without reflections
 
 
 def test_of_noise_nothing_is_accepted():

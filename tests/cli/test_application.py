@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import vitreous as vt
-from vitreous.cli.app import COMMANDS
+from vitreous.cli.app import COMMANDS, GROUPS, main
 from vitreous.jobs.function import function_of
 from vitreous.jobs.tasks.table import TASKS, task_of
 
@@ -127,3 +127,11 @@ def test_interruption_exits_with_130(vitreous, monkeypatch, tmp_path):
     monkeypatch.setattr("vitreous.cli.report.write_report", interrupted)
     ended = vitreous("report", tmp_path)
     assert (ended.code, ended.err) == (130, "vitreous: interrupted\n")
+
+
+def test_the_help_of_every_job_has_an_example_and_a_group(capsys):
+    assert all(entry.example and entry.group in GROUPS for entry in TASKS.values())
+    assert main(["neighbors", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "For example: vitreous neighbours" in out
+    assert "Particles must be centred" in out  # what the job says about itself

@@ -8,7 +8,7 @@ import pytest
 
 from vitreous.averages.covariance import defocus_groups
 from vitreous.optics import CTFParameters
-from vitreous.particles import read_star
+from vitreous.particles import read_star, write_mrc_stack
 from vitreous.words import printable
 
 
@@ -55,7 +55,7 @@ def test_an_empty_name_is_no_input(vitreous, tmp_path, monkeypatch, command):
 def bomb(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("points.npy", "w") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 26, 3)})
-        for _ in range(1100):
+        for _ in range(11):
             file.write(bytes(1 << 20))
 
 
@@ -81,10 +81,11 @@ def test_damaged_points_are_one_sentence(vitreous, tmp_path, name):
 
 
 def test_archives_that_would_fill_the_memory_are_refused(vitreous, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitreous.particles.arrays.MOST_BYTES", 1 << 20)  # a thousandth, and so is the archive
     bomb(tmp_path / "a.npz")
-    assert (tmp_path / "a.npz").stat().st_size < 2 << 20
+    assert (tmp_path / "a.npz").stat().st_size < 32 << 10
     ended = vitreous("mixture", tmp_path / "a.npz", "-o", tmp_path / "o")
-    assert (ended.code, "expands to 1,153,433," in ended.err) == (1, True)
+    assert (ended.code, "expands to 11,534,464 bytes" in ended.err) == (1, True)
     monkeypatch.setattr("vitreous.simulate.atoms._MOST_BYTES", 1 << 20)
     (tmp_path / "a.pdb.gz").write_bytes(gzip.compress(b" " * (3 << 20)))
     ended = vitreous("mixture", tmp_path / "a.pdb.gz", "-o", tmp_path / "o")
@@ -128,3 +129,13 @@ def test_a_phase_shift_for_every_micrograph_makes_few_groups():
     error = np.deg2rad(np.abs(ctf.phase_shift_deg - groups.ctf.phase_shift_deg[groups.index]))
     assert error.max() <= groups.phase_error_rad
     assert groups.phase_error_rad < 1.0
+
+
+def test_too_few_usable_particles_are_explained(vitreous, tmp_path):
+    """Twelve times the same image is one particle, and the words say where the others went."""
+    image = np.random.default_rng(5).normal(size=(24, 24)).astype(np.float32)
+    write_mrc_stack(tmp_path / "same.mrcs", np.repeat(image[None], 12, 0), 5.0)
+    for job in (("align",), ("isac", "--img-per-grp", 24), ("mra", "--classes", 2), ("msa",)):
+        ended = vitreous(job[0], tmp_path / "same.mrcs", "-o", tmp_path / job[0], *job[1:])
+        assert ended.code == 1
+        assert "1 usable particles of 12 (11 particles" in ended.err

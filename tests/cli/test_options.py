@@ -10,9 +10,9 @@ from cyclopts import Group
 from vitreous.averages.class2d import Class2D
 from vitreous.cli import relion, simulate
 from vitreous.cli.commands import command_of, running_options, settings_options
-from vitreous.cli.options import UNITS, memory_bytes, memory_text, options_from, plain
+from vitreous.cli.options import memory_bytes, memory_text, options_from, plain
 from vitreous.cli.select import class_numbers
-from vitreous.jobs.options import RunOptions
+from vitreous.jobs.options import UNITS, RunOptions
 from vitreous.jobs.task import words_of
 from vitreous.jobs.tasks.class2d import TASK as CLASS2D
 from vitreous.jobs.tasks.table import TASKS, task_of

@@ -1,5 +1,7 @@
 """``vitreous refine``: files and figures, resume, where it may start from, and what it says about bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,17 +61,27 @@ def test_a_reference_is_resampled_and_that_is_said(simulated, vitreous, tmp_path
     assert "was resampled to the grid of the particles" in ended.out
     assert "all views are searched in the first pass" in ended.out
     assert "does not have the symmetry C4" in ended.out + ended.err
+    for pixel_A, says in ((1.0, "is 24 Å across and the images are 288 Å"), (100.0, "no detail of a particle")):
+        write_volume(tmp_path / "other.mrc", replace(reference, pixel_size_A=pixel_A))
+        ended = vitreous(
+            "refine", simulated / "truth.star", "--reference", tmp_path / "other.mrc", "-o", tmp_path / "o", "--dry-run"
+        )
+        assert says in ended.out + ended.err
     assert not (tmp_path / "o").exists()
 
 
 def test_what_cannot_be_used_is_said_before_the_folder_is_made(simulated, vitreous, tmp_path):
     empty = read_volume(simulated / "volume_1.mrc")
     write_volume(tmp_path / "empty.mrc", empty.with_data(0 * empty.data))
+    corner = np.zeros_like(empty.data)
+    corner[:4, :4, :4] = 1.0
+    write_volume(tmp_path / "corner.mrc", empty.with_data(corner))
     for words, said in (
         ((simulated / "particles.star",), "no reference is given"),
         ((simulated / "truth.star", "--ignore-poses"), "no reference is given"),
         ((simulated / "truth.star", "--symmetry", "X3"), "expected C1"),
         ((simulated / "truth.star", "--mask", tmp_path / "empty.mrc"), "empty.mrc"),
+        ((simulated / "truth.star", "--mask", tmp_path / "corner.mrc"), "0.00% of the sphere of the particle"),
         ((simulated / "truth.star", "--folds", "3"), "folds: expected"),
         ((tmp_path,), "no abinitio_data.star"),
     ):

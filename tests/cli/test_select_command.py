@@ -61,6 +61,12 @@ def test_conditions_come_on_top(vitreous, job):
     assert found.of("other condition") == [k for k in every if k != 2]
 
 
+def test_the_mask_is_named_as_everywhere(vitreous, job):
+    ended = vitreous("select", job, "--auto", "--particle-diameter-A", 3)
+    assert ended.code == 1
+    assert "3 A is fewer than 8 pixels" in ended.err
+
+
 def test_what_a_test_of_stability_says_counts(vitreous, job, tmp_path):
     folder = tmp_path / "stability"
     assert vitreous("stability", job, "-o", folder, "--starts", 2, "--iterations", 2).code == 0

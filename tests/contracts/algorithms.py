@@ -327,8 +327,9 @@ ALGORITHMS: dict[str, Case] = {
     "deconvolve": Case(make=_deconvolve, state=DeconvolveState, random=False),
     "denoise": Case(make=_denoise, state=DenoiseState, random=False),
     "initial": Case(make=_initial, state=PoissonState),
-    "initial, conformations": Case(
-        make=lambda seed, threads: _initial(seed, threads, conformations=2, label_rounds=1), state=PoissonState
+    "initial, conformations": Case(  # with a group conformations keep their frame: aligning them is most of a run
+        make=lambda seed, threads: _initial(seed, threads, conformations=2, label_rounds=1, symmetry="C2"),
+        state=PoissonState,
     ),
     "initial, gaussian": Case(make=_gaussian, state=GaussianState),
     "reconstruct, gmm": Case(make=_known, state=KnownPosesState),

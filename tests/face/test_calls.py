@@ -9,20 +9,26 @@ import pytest
 import vitreous as vt
 from vitreous.face import tasks
 from vitreous.face.given import as_source
-from vitreous.face.load import READERS
+from vitreous.face.stub import stub_text
 from vitreous.face.views import VIEWS
 from vitreous.jobs.tasks.table import TASKS
 
 
-def test_every_job_that_can_has_a_function_and_the_stub_names_it():
-    stub = ast.parse(Path(tasks.__file__).with_suffix(".pyi").read_text())
-    typed = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
-    names = {name: task for task in TASKS if task != "run" for name in (task.replace("-", "_"),)}
-    expected = {"initial_model" if task == "initial" else name for name, task in names.items()}
-    assert typed == expected
-    assert typed | {"neighbors"} <= set(vt.__all__)
-    assert set(READERS) == set(VIEWS) == set(names.values())
-    assert all("Parameters" in getattr(vt, name).__doc__ for name in typed)
+def statements(text: str) -> set[str]:
+    """What a stub says, whatever its form; names that are imported one by one."""
+    body = ast.parse(text).body
+    imported = {f"{node.module} {one.name}" for node in body if isinstance(node, ast.ImportFrom) for one in node.names}
+    return imported | {ast.dump(node) for node in body if not isinstance(node, ast.ImportFrom)}
+
+
+def test_every_job_has_a_function_and_the_stub_is_that_of_the_table():
+    text = Path(tasks.__file__).with_suffix(".pyi").read_text()
+    assert statements(text) == statements(stub_text()), "python -m vitreous.face.stub writes it anew"
+    typed = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    assert len(typed) == len(TASKS) - 1
+    assert typed | {"neighbors", "run"} <= set(vt.__all__)
+    assert set(VIEWS) == set(TASKS)
+    assert all("Parameters" in getattr(vt, name).__doc__ for name in (*typed, "run"))
 
 
 def test_a_keyword_that_is_none_is_answered_with_the_nearest(particles):
@@ -99,3 +105,39 @@ def test_what_else_takes_particles_takes_files_and_results(particles, classes, t
     least = int(np.sort(classes.population)[-2])
     chosen = vt.select_particles(classes, min_size=least)
     assert (classes.population[np.array(chosen.classes) - 1] >= least).all()
+
+
+def test_words_of_calls_that_cannot_be_understood(particles):
+    images = particles.read(slice(0, 4))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'pixel_size_A'"):
+        vt.particles(images)
+    with pytest.raises(ValueError, match=r"found \(24, 24\); of one image give images\[None\]"):
+        vt.particles(images[0], 10.0)
+    with pytest.raises(TypeError, match=r"found the name 'a\.star'; read_particles"):
+        vt.particles("a.star", 10.0)
+    with pytest.raises(TypeError, match="found list; files of particles are given one by one"):
+        vt.denoise(["a.star", "b.star"])
+    with pytest.raises(TypeError, match=r"denoise\(\): expected particles, found nothing"):
+        vt.denoise()
+    with pytest.raises(
+        TypeError, match="classes: expected a result, a folder or a file with classes or poses, found int"
+    ):
+        vt.deconvolve(particles, classes=3)
+    with pytest.raises(ValueError, match="'lots' is not an amount of memory"):
+        vt.denoise(particles, memory="lots")
+    with pytest.raises(AttributeError, match="no attribute 'clas2d'; did you mean 'class2d'"):
+        _ = vt.clas2d
+
+
+def test_functions_of_folders_take_keywords_too(particles, tmp_path, capsys):
+    particles.write(tmp_path / "p.star")
+    said = {}
+    for name, given in {
+        "settings": {"settings": vt.Denoise(components=4, normalise=False), "options": vt.RunOptions(dry_run=True)},
+        "keywords": {"components": 4, "normalize": False, "dry_run": True, "memory": "4G"},
+    }.items():
+        assert vt.run_denoise(tmp_path / "p.star", tmp_path / "out", **given) is None
+        said[name] = capsys.readouterr().out
+    assert said["settings"] == said["keywords"] != ""
+    with pytest.raises(TypeError, match=r"run_denoise\(\) has no keyword 'componets'; did you mean 'components'"):
+        vt.run_denoise(tmp_path / "p.star", tmp_path / "out", componets=4)

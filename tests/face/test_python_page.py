@@ -59,7 +59,13 @@ def test_an_initial_model_is_read_back(ten_lines, tmp_path):
     assert (read.restarts_agreeing, read.score) == (model.restarts_agreeing, model.score)
 
 
-@pytest.mark.parametrize("number", range(1, len(BLOCKS)))
+LATER = [
+    pytest.param(number, marks=pytest.mark.slow) if "vt.run(" in BLOCKS[number] else number
+    for number in range(1, len(BLOCKS))
+]
+
+
+@pytest.mark.parametrize("number", LATER)
 def test_blocks_run(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(BLOCKS[number], str(PAGE), "exec"), {})

@@ -94,6 +94,15 @@ def test_without_a_forecast_all_iterations_cost_the_same():
     assert out.getvalue().strip().endswith("about 12 s left")
 
 
+def test_without_a_forecast_a_first_iteration_that_compiles_does_not_frighten():
+    clock, out = Clock(), io.StringIO()
+    with reporting("initial", total=12, now=clock, stdout=out) as reporter:
+        for iteration, seconds in enumerate((36.0, 1.0, 1.0), 1):
+            clock.seconds += seconds
+            reporter.step({"iteration": iteration, "seconds": seconds})
+    assert out.getvalue().strip().endswith("about 9 s left")
+
+
 def test_durations():
     assert [describe_duration(s) for s in (0.2, 42, 185, 7805)] == ["0 s", "42 s", "3 min 5 s", "2 h 10 min"]
 

@@ -23,6 +23,7 @@ from vitreous.matching import (
     accumulate_at,
     best,
     best_rows,
+    chosen_alignments,
     expect,
     expect_into,
     find_rows,
@@ -281,9 +282,10 @@ def test_the_score_table_has_the_best_pose_of_every_pair(blocks):
     np.testing.assert_allclose(table.log_posterior, flat.max(2), atol=4e-6 * np.abs(twin).max())
     shift, psi = np.unravel_index(flat.argmax(2), twin.shape[2:])
     np.testing.assert_array_equal(table.shift, shift)
-    np.testing.assert_array_equal(table.psi, psi)
-    label = np.array([2, 1, 0, 1])
-    found = table.alignments(index, label, 4.0)
-    np.testing.assert_array_equal(found.particle, index)
-    np.testing.assert_allclose(found.psi_rad, grid.psi.numpy()[psi[np.arange(4), label]])
-    np.testing.assert_allclose(found.shift_A, 4.0 * grid.shifts_px.numpy()[shift[np.arange(4), label]], atol=1e-5)
+    columns = [np.full(4, k) for k in range(3)]
+    for k, found in enumerate(chosen_alignments(particles, index, references[1], noise, table, columns)):
+        np.testing.assert_array_equal(found.particle, index)
+        np.testing.assert_array_equal(found.reference, k)
+        np.testing.assert_allclose(found.psi_rad, grid.psi.numpy()[psi[:, k]])
+        shift_px = found.shift_A / particles.pixel_size_A
+        np.testing.assert_allclose(shift_px, grid.shifts_px.numpy()[shift[:, k]], atol=1e-5)

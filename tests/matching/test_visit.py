@@ -75,6 +75,17 @@ def test_a_second_visit_sees_the_other_folds_as_they_are_by_then():
     assert (second.everything == 1).all()
 
 
+def test_statistics_are_there_once_where_they_may_be_overwritten():
+    parts, _, _ = visit(FOLDS, NOTHING, match)
+    kept = tuple(counted(fold) for fold in FOLDS)
+    there = [part.particle.data_ptr() for part in kept]
+    after, _, found = visit(FOLDS, kept, match, overwrite=True)
+    _, _, expected = visit(FOLDS, parts, match)
+    assert [part.particle.data_ptr() for part in after] == there
+    assert np.array_equal(found.others, expected.others)
+    assert torch.equal(stacked(after, "particle"), stacked(parts, "particle"))
+
+
 def test_the_gold_standard_never_meets_the_other_half():
     parts, index, _ = visit(FOLDS, NOTHING, match)
     _, _, found = visit(FOLDS, parts, match, against=own_half)

@@ -4,7 +4,8 @@ import numpy as np
 from scenes_of_micrographs import DIAMETER_A, PIXEL_A, micrograph
 
 from vitreous.micrographs import Pick, ball_templates, pick_micrograph, read_coordinates, rotated_bank, working_pixel_A
-from vitreous.micrographs.carbon import carbon_area
+from vitreous.micrographs.carbon import carbon_area, step_at_edge
+from vitreous.micrographs.cleaning import clean
 from vitreous.micrographs.contaminants import hot_spots
 from vitreous.particles.cryosparc import write_locations
 
@@ -29,6 +30,36 @@ def test_picks_on_carbon_are_marked_or_excluded():
     assert not left.carbon[left.accepted].any()
     assert {reason for reason, on in zip(left.reason, left.carbon, strict=True) if on} <= {"carbon", "edge", "noise"}
     assert (kept.x_px[kept.carbon] > 220).all()
+
+
+def test_the_step_at_an_edge_of_carbon_is_found_and_taken_off():
+    """A hole with carbon that is eight standard deviations darker: what is left near its edge is noise."""
+    picture, _ = micrograph(20, size=(400, 400))
+    y, x = np.mgrid[:400, :400]
+    outside = np.hypot(x + 90.0, y - 40.0) - 350.0  # from the edge of the hole, px
+    louder = 1.4 * np.random.default_rng(1).normal(size=(400, 400)) * (outside > 0)
+    step = 8.0 / (1.0 + np.exp(-outside / 1.5))
+    dose = 1.0 + 0.1 * np.linspace(-1, 1, 400)  # that of the picture
+    stepped = (picture - dose * (step - louder)).astype(np.float32)
+    found = clean(stepped, 10.0, 10.0, invert=False, diameter_A=200.0)
+    plain = clean(picture, 10.0, 10.0, invert=False, diameter_A=200.0)
+    assert (found.carbon != (outside > 0)).mean() < 0.01
+    for first in range(-40, 40, 10):
+        band = (outside >= first) & (outside < first + 10)
+        assert abs((found.data - plain.data)[band].mean()) < 0.15  # of 8
+    assert not plain.carbon.any()
+    assert np.array_equal(plain.data, clean(picture, 10.0, 10.0, invert=False).data)
+
+
+def test_where_carbon_is_as_bright_as_ice_its_edge_stays_and_there_is_no_step():
+    noise = np.random.default_rng(4).normal(size=(200, 240)).astype(np.float32)
+    carbon = np.zeros(noise.shape, dtype=bool)
+    carbon[:, 150:] = True
+    step, found = step_at_edge(noise, carbon, 20.0)
+    assert np.array_equal(found, carbon)
+    assert np.abs(step).max() < 0.6  # the median of 200 pixels has a standard deviation of 0.09
+    for all_alike in (np.zeros_like(carbon), np.ones_like(carbon)):
+        assert not step_at_edge(noise, all_alike, 20.0)[0].any()
 
 
 def test_clusters_of_hot_pixels_are_spots_and_scattered_ones_are_not():

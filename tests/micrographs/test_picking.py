@@ -276,6 +276,12 @@ def test_pictures_smaller_than_a_template_are_refused():
         pick_micrograph(np.random.default_rng(0).normal(size=(22, 40)), PIXEL_A, bank(), Pick())
 
 
+def test_particles_that_are_hardly_a_pixel_are_refused():
+    dot = rotated_bank(ball_templates(90.0, 30.0), 1, 30.0, 90.0)
+    with pytest.raises(ValueError, match="is 3 pixels of 30 A across; expected at least 4: is the pixel size"):
+        pick_micrograph(np.random.default_rng(0).normal(size=(64, 64)), 30.0, dot, Pick())
+
+
 def test_flat_templates_are_refused():
     with pytest.raises(ValueError, match="template 2 is flat"):
         rotated_bank(np.stack([shape(), np.zeros((32, 32))]), 2, PIXEL_A, DIAMETER_A)

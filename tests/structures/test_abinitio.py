@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from vitreous.particles import Volume
 from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
@@ -11,6 +12,7 @@ from vitreous.structures.abinitio.directions import asymmetric_unit, directions_
 from vitreous.structures.abinitio.maps import at_particle_size
 from vitreous.structures.abinitio.origins import VIEWS_NATS, spherical
 from vitreous.structures.abinitio.schedule import FIRST_RINGS, Schedule, particles_of_pass
+from vitreous.structures.abinitio.views import one_view_message, share_along_axis
 from vitreous.testing import ArrayParticles
 from vitreous.volumes import project_map
 
@@ -162,3 +164,15 @@ def test_a_start_settles_only_at_the_last_rings_with_poses_at_rest_and_evidence_
     assert last.next(moved=0.02, evidence=50.1, most_rings=9, most_particles=1000).settled
     assert not last.next(moved=0.02, evidence=55.0, most_rings=9, most_particles=1000).settled
     assert not last.next(moved=0.4, evidence=50.1, most_rings=9, most_particles=1000).settled
+
+
+def test_one_view_is_said_to_be_one():
+    """Not so with a fifth of the views anywhere, nor for side views of a particle with an axis of its own."""
+    anywhere = random_rotations(400, seed=1).numpy()
+    about_z = Rotation.from_rotvec(np.linspace(0, 2 * np.pi, 400)[:, None] * [0.0, 0.0, 1.0]).as_matrix()
+    tilted = Rotation.from_rotvec(np.random.default_rng(2).normal(0, np.deg2rad(8.0), (400, 3))).as_matrix() @ about_z
+    some = np.where(np.arange(400)[:, None, None] % 5 == 0, anywhere, tilted)
+    side = about_z @ Rotation.from_rotvec([np.pi / 2, 0.0, 0.0]).as_matrix()
+    assert one_view_message(tilted, "C1")[0].startswith("One view: ")
+    assert one_view_message(some, "C1") == one_view_message(anywhere, "C1") == one_view_message(side, "C7") == []
+    assert share_along_axis(some, "C1") == pytest.approx(0.8 + 0.2 * (1 - np.cos(np.deg2rad(30.0))), abs=0.05)

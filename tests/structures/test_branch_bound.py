@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from posed_scenes import DIAMETER_A, PIXEL_A, scene
 
-from vitreous.matching import ImagePreparation, best_poses, in_blocks, make_references, prepare_particles
+from vitreous.matching import (
+    ImagePreparation,
+    best_rotations,
+    best_shifts,
+    in_blocks,
+    make_references,
+    prepare_particles,
+)
 from vitreous.rotations import symmetry_matrices
 from vitreous.structures.branch_bound import best_by_bound, level_rings, pose_tree, tree_references
 from vitreous.structures.branch_bound.search import _Images, _wide
@@ -42,10 +49,11 @@ def exhaustive(data, start, tree):
     )
     tile = data.tile(np.arange(N), RINGS, start.noise_power)
     (block,) = in_blocks(references, N)
-    value, turn, shift = best_poses(tile, block)
+    value, shift = best_shifts(tile, block)
     top, direction = value.max(1)
-    each = torch.arange(N)
-    return top.numpy(), direction.numpy(), shift[each, direction].numpy(), turn[each, direction].numpy()
+    at = shift[torch.arange(N), direction]
+    turn = best_rotations(tile.truncated(finest.grid), references, direction, at)
+    return top.numpy(), direction.numpy(), at.numpy(), turn.numpy()
 
 
 @settings(max_examples=6, deadline=None)

@@ -9,7 +9,7 @@ from posed_scenes import DIAMETER_A, error_deg, scene
 from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.class3d import Class3D, class3d, prepare_class3d
-from vitreous.structures.class3d.agreement import adjusted_rand_index, together
+from vitreous.structures.class3d.agreement import adjusted_rand_index, not_told_apart, together
 from vitreous.structures.class3d.passes import responsibilities
 
 QUICK = Class3D(particle_diameter_A=DIAMETER_A, starts=1, iterations=6, resolution_limit_A=16.0)
@@ -130,6 +130,15 @@ def test_the_index_is_that_of_hubert_and_arabie():
     assert together(np.array([[1, 5, 0], [2, 3, 9], [7, 0, 1]])).tolist() == [1, 2, 0]
 
 
+def test_a_class_that_was_cut_in_two_is_named():
+    rng = np.random.default_rng(4)
+    true = rng.permutation(np.repeat([0, 1], 200))
+    own, other = (np.where(true == 0, 0, 1 + rng.integers(0, 2, 400)) for _ in range(2))  # the second is dealt out
+    assert not_told_apart(own, other, 3, 0.1, 10) == [(1, 2)]
+    assert not_told_apart(own, own, 3, 0.1, 10) == []
+    assert not_told_apart(own, other, 3, 0.1, 150) == []  # too few to ask
+
+
 def test_what_cannot_be_done_is_said():
     made = scene(60, snr=1.0)
     with pytest.raises(ValueError, match="expected poses, or a reference map"):
@@ -140,8 +149,8 @@ def test_what_cannot_be_done_is_said():
     three = (made.map,) * 3
     with pytest.raises(ValueError, match="expected one reference, or one for each of the 2 classes; found 3"):
         prepare_class3d(made.particles, QUICK, poses=made.truth, references=three)
-    with pytest.raises(ValueError, match=r"memory: 2 classes at 17\.1 A need"):
-        prepare_class3d(made.particles, QUICK, poses=made.truth, memory_bytes=8 << 20)
+    with pytest.raises(ValueError, match=r"memory: 90 classes at 17\.1 A need"):
+        prepare_class3d(made.particles, replace(QUICK, classes=90), poses=made.truth, memory_bytes=840 << 20)
 
 
 def test_lost_particles_find_their_view():

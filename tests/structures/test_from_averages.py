@@ -32,6 +32,7 @@ from vitreous.structures.from_averages.fitting import agreement, energy_at, map_
 from vitreous.structures.from_averages.lines import correlation_tables, pair_lines, polar_lines
 from vitreous.structures.from_averages.methods import methods_for
 from vitreous.structures.from_averages.projection_matching import (
+    SEARCH_RINGS,
     blobs,
     projection_matching,
     rings_of_pass,
@@ -41,7 +42,7 @@ from vitreous.structures.from_averages.quasi_newton import ascend as ascend_toge
 from vitreous.structures.from_averages.ransac import spread_subset
 from vitreous.structures.from_averages.score import held_out, score_of
 from vitreous.structures.from_averages.significant import significant_choice
-from vitreous.structures.from_averages.stochastic import first_better
+from vitreous.structures.from_averages.stochastic import some_better
 from vitreous.structures.from_averages.synchronise import pair_votes, rotations_by_eigenvectors, unsquared
 
 BOX, PIXEL_A, N = 24, 5.0, 14
@@ -233,7 +234,7 @@ def test_rings_grow_by_one_and_reach_the_last(scene):
     rings = [rings_of_pass(scene[0], done, 12) for done in range(12)]
     assert (np.diff(rings) >= 0).all()
     assert np.diff(rings).max() <= 1
-    assert rings[-1] == min(9, scene[0].rings)
+    assert rings[-1] == SEARCH_RINGS
 
 
 def test_blobs_differ_between_starts_and_stay_in_the_sphere(scene):
@@ -259,14 +260,16 @@ def test_significant_weights_are_the_highest_correlations_in_proportion():
     np.testing.assert_array_equal(least.weight, best(rows(), 2).weight)
 
 
-def test_first_better_draws_among_what_is_better_and_takes_the_best_where_nothing_is():
+def test_some_better_draws_among_what_is_better_and_takes_the_best_where_nothing_is():
     last, drawn = np.array([0.45, 0.7]), []
     for number in range(60):
-        weight = first_better(last, 1.0, torch_generator(0, "draw", number))(rows(), 2).weight
+        weight = some_better(last, 1.0, torch_generator(0, "draw", number), most=1)(rows(), 2).weight
         assert weight[2:].tolist() == [[0, 0], [1, 0]]
         assert float(weight[:2].sum()) == 1.0
         drawn.append(int(weight[:2].flatten().argmax()))
     assert set(drawn) == {0, 2, 3}  # the correlations 0.9, 0.5, 0.8
+    all_three = some_better(last, 1.0, torch_generator(0, "draw", 0), most=9)(rows(), 2).weight
+    np.testing.assert_allclose(all_three, [[0.9 / 2.2, 0], [0.5 / 2.2, 0.8 / 2.2], [0, 0], [1, 0]], atol=1e-6)
 
 
 def test_subsets_hold_different_averages_unlike_each_other():
@@ -327,11 +330,41 @@ def test_averages_that_cannot_be_used_are_refused_in_words(images, words):
         model_from_averages(images.astype(np.float32), PIXEL_A, CommonLines())
 
 
+FEW_STEPS = {  # of every method: enough to go through all of its parts
+    "common-lines": {},
+    "projection-matching": {"tries": 1, "passes": 2},
+    "significant": {"passes": 2},
+    "stochastic": {"passes": 2},
+    "ransac": {"subsets": 2, "refined": 1, "passes": 2},
+    "clustered-lines": {"models": 2, "refined": 1, "passes": 2},
+    "quasi-newton": {"steps": 2},
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("bad", ["one view again and again", "noise"])
+def test_every_method_ends_on_averages_that_have_no_model(name, bad):
+    images = noise(6) if bad == "noise" else np.repeat(averages(1)[0], 6, axis=0)
+    kind, start = METHODS[name]
+    views, settings = prepare_views(images, PIXEL_A), kind(restarts=1, **FEW_STEPS[name])
+    fit = start(views, settings, 0, 0)
+    np.testing.assert_allclose(fit.rotation @ fit.rotation.swapaxes(1, 2), np.tile(np.eye(3), (6, 1, 1)), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(fit.rotation), 1.0, atol=1e-5)
+    assert np.isfinite(fit.origin_A).all()
+    np.testing.assert_array_equal(start(views, settings, 0, 0).rotation, fit.rotation)  # random numbers have a name
+    assert bad != "noise" or not np.allclose(start(views, settings, 0, 1).rotation, fit.rotation, atol=0.1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_refuses_fewer_averages_than_can_be_held_out(name):
+    with pytest.raises(ValueError, match=r"4 average.*at least 5 are needed"):
+        prepare_algorithm(averages(4)[0], PIXEL_A, METHODS[name][0]())
+
+
 def test_identical_views_end_without_a_hang():
     images = np.repeat(averages(1)[0], 6, axis=0)
-    for kind in (CommonLines, ProjectionMatching):
-        found = model_from_averages(images, PIXEL_A, kind(restarts=1, polish_rounds=1)).chosen
-        assert np.isfinite(found.map.data).all()
+    found = model_from_averages(images, PIXEL_A, CommonLines(restarts=1, polish_rounds=1)).chosen
+    assert np.isfinite(found.map.data).all()
 
 
 def test_settings_refuse_what_cannot_work():

@@ -251,8 +251,9 @@ def test_what_cannot_be_refined_is_said(made):
         prepare_refinement(made.particles, replace(SETTINGS, folds=100), poses=made.truth).algorithm.init(0)
     with pytest.raises(ValueError, match=r"four folds at .* need .* GB"):
         prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=1 << 20)
-    # 14 rings: 12 bytes on a grid of 63 x 63 x 32 for every fold, and half of the memory for them.
-    assert prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=15 << 20).fold_count == 4
+    # 600 MB for the program and 3/16 of the memory for tiles and searches leave room for six folds of 2.9 MB and work.
+    planned = prepare_refinement(made.particles, SETTINGS, poses=made.truth, memory_bytes=840 << 20)
+    assert (planned.fold_count, planned.memory_limit_A) == (6, None)
     for wrong, words in (({"folds": 5}, "an even number"), ({"search": "x"}, "auto"), ({"symmetry": "Q2"}, "C1")):
         with pytest.raises(ValueError, match=words):
             Refine(**wrong)

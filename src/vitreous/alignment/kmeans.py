@@ -37,6 +37,7 @@ from vitreous.matching import (
     Sums,
     accumulate_at,
     balanced,
+    chosen_alignments,
     left_out,
     reference_maxima,
     score_table,
@@ -289,7 +290,7 @@ def group_images(
         return balanced(own, sizes, among=None if near is None else near.of(index, r), classes=classes).column
 
     columns = [r * width + column(r) for r in range(runs)]
-    own = [table.alignments(index, c, data.pixel_size_A) for c in columns]
+    own = chosen_alignments(data, index, references[1], noise_power, table, columns)
     assigned = Assigned(
         label=np.stack([a.reference - r * classes for r, a in enumerate(own)], 1),
         psi_rad=np.stack([a.psi_rad for a in own], 1),
@@ -316,7 +317,7 @@ def kmeans_pass(
     """One pass of m runs with K classes each: sums of the folds (m K references), particles, and what they got.
 
     sizes: (F, K) of equal groups in every fold; None: within one. near: the groups that images meet, their own among
-    them, so that equal groups are possible; None: all. Memory: 8 bytes per image of a fold and reference that it meets,
+    them, so that equal groups are possible; None: all. Memory: 6 bytes per image of a fold and reference that it meets,
     and what a pass over the data takes.
     """
     plan = data.search(rings, offset_range_A)

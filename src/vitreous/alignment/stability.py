@@ -59,6 +59,33 @@ class Stability:
         """(K,) bool: a mean pixel error below the threshold, and one mirror state for most of the members."""
         return (self.error_A < threshold_A) & (self.mirror_share > MOSTLY)
 
+    def own_mirror_image(self, starts: int) -> np.ndarray:
+        """(K,) bool: mirror states are as chance has them, so an average and its mirror image are the same picture.
+
+        By chance a member has one state in all starts with probability ``2^(1 - starts)``; of two views that reflect
+        each other the larger one keeps its states, which is half of the members or more. Halfway between chance and
+        what is asked of a stable class lies the limit.
+        """
+        return self.mirror_share < (2.0 ** (1 - starts) + MOSTLY) / 2
+
+    def put(self, other: "Stability", classes: np.ndarray, rows: np.ndarray) -> "Stability":
+        """With the figures of ``other`` in the places of some classes (k,) and of their members, rows (m,) of these."""
+
+        def placed(old: np.ndarray, at: np.ndarray, new: np.ndarray) -> np.ndarray:
+            out = old.copy()
+            out[at] = new
+            return out
+
+        mine = replace(other.alignments, reference=classes[other.alignments.reference])
+        own = {name: placed(getattr(self.alignments, name), rows, getattr(mine, name)) for name in vars(mine)}
+        return Stability(
+            error_A=placed(self.error_A, classes, other.error_A),
+            mirror_share=placed(self.mirror_share, classes, other.mirror_share),
+            member_error_A=placed(self.member_error_A, rows, other.member_error_A),
+            mirror_stable=placed(self.mirror_stable, rows, other.mirror_stable),
+            alignments=Alignments(**own),
+        )
+
 
 def begin_stability(
     data: PreparedParticles, groups: Groups, noise_power: torch.Tensor, matching: Matching, seed: int

@@ -26,7 +26,7 @@ from vitreous.matching.workers import one_thread
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, judged
 
-__all__ = ["Layout", "Progress", "lay_out", "prepared_images", "silent", "to_the_end"]
+__all__ = ["Layout", "Progress", "lay_out", "prepared_images", "silent", "to_the_end", "usable_words"]
 
 S = TypeVar("S", bound=IterativeState)
 R = TypeVar("R")
@@ -63,9 +63,21 @@ class Layout:
         """Number of particles that can be used."""
         return int(np.count_nonzero(~self.particles.bad))
 
+    @property
+    def usable_words(self) -> str:
+        """That number, and why the others cannot be used."""
+        return usable_words(self.particles, self.usable)
+
     def most_rings(self, wanted: int) -> int:
         """Rings up to a number, as far as the images have them."""
         return self.preparation.working_basis(wanted).rings
+
+
+def usable_words(particles: ParticleSet, count: int) -> str:
+    """``count`` usable particles, and why the others of a set that was judged cannot be used."""
+    judged_as = getattr(particles, "usable", None)
+    left = () if judged_as is None else [fault.words for fault in judged_as.faults if len(fault.rows)]
+    return f"{count:,} usable particles" + (f" of {len(particles):,} ({'; '.join(left)})" if left else "")
 
 
 def lay_out(

@@ -19,9 +19,9 @@ import cyclopts
 
 from vitreous.cli import relion
 from vitreous.cli.handed_over import hand_over
-from vitreous.jobs.tasks.table import TASKS, task_of
+from vitreous.jobs.tasks.table import IMAGES, MAPS, MICROGRAPHS, TASKS, WHOLE, task_of
 from vitreous.version import __version__
-from vitreous.words import SaidElsewhereError, american, first_process, printable
+from vitreous.words import SaidElsewhereError, american, british, first_process, printable
 
 __all__ = ["app", "main"]
 
@@ -30,14 +30,17 @@ EPILOGUE = """\
 Every job is a folder with its settings, log, results and report. --debug shows where an error comes from.
 Exit codes: 0 fine, 1 wrong input or settings, 2 wrong command line, 130 interrupted."""
 
+HELP = frozenset({"--help", "-h"})
 OUTPUT = ("-o", "--o", "--output")
 OUTPUT_ATTACHED = tuple(f"{name}=" for name in OUTPUT)
 
+HELP_OF_ALL = "`vitreous --help` and `vitreous COMMAND --help` list what there is."
 _SETTING = re.compile(r"^([a-z][a-zA-Z0-9_]*)(: (?:expected|\S+ A (?:leads|does|is)) )")  # a setting's name, in Python
 
 app = cyclopts.App(
     name="vitreous",
-    help="Single-particle cryo-EM: from noisy particle images to a refined map.",
+    help="Single-particle cryo-EM: from noisy particle images to a refined map.\n\nvitreous COMMAND --help explains a "
+    "command. vitreous run particles.star -o out goes the whole way; vitreous demo shows it without data.",
     help_epilogue=EPILOGUE,
     help_format="plaintext",
     version=f"vitreous {__version__}",
@@ -45,18 +48,22 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-OTHERS = {
-    "check": "What is in a particle file, what is missing, what will be assumed, which particles are bad.",
-    "copy": "Copy particles with their images: one stack of float32 and a table in RELION 3.1's form.",
-    "select": "Keep the particles of good classes.",
-    "report": "Write the report of a finished job again.",
-    "simulate": "Make particles with known truth.",
-    "demo": "Simulate particles, go all the way to a refined map, and compare with the truth.",
+BEGIN, FILES = "To begin with", "Files and reports"
+OTHERS = {  # commands that are no jobs -> their group in the help, and what they do
+    "check": (BEGIN, "What is in a particle file, what is missing, what will be assumed, which particles are bad."),
+    "demo": (BEGIN, "Simulate particles, go all the way to a refined map, and compare with the truth."),
+    "simulate": (BEGIN, "Make particles with known truth."),
+    "select": (IMAGES, "Keep the particles of good classes."),
+    "copy": (FILES, "Copy particles with their images: one stack of float32 and a table in RELION 3.1's form."),
+    "report": (FILES, "Write the report of a finished job again."),
 }
-COMMANDS = {**{name: entry.help for name, entry in TASKS.items()}, **OTHERS}
-for _name, _help in COMMANDS.items():
+COMMANDS = {**{name: (entry.group, entry.help) for name, entry in TASKS.items()}, **OTHERS}
+GROUPS = {
+    name: cyclopts.Group(name, sort_key=i) for i, name in enumerate((BEGIN, WHOLE, MICROGRAPHS, IMAGES, MAPS, FILES))
+}
+for _name, (_group, _help) in COMMANDS.items():
     _module = "commands" if _name in TASKS else _name
-    app.command(f"vitreous.cli.{_module}:{_name}", name=_name, help=_help)
+    app.command(f"vitreous.cli.{_module}:{_name}", name=_name, help=_help, group=GROUPS[_group])
     if american(_name) != _name:
         app.command(f"vitreous.cli.{_module}:{_name}", name=american(_name), help=_help, show=False)
 
@@ -81,13 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             words = ["class2d", *translated.words]
             for note in translated.notes:
                 _complain(f"note: {note}")
+        _say_all(words)
         code = app(words, exit_on_error=False, print_error=False)
         return int(code or 0)
     except (cyclopts.CycloptsError, relion.OptionError) as error:
         if not first_process():
             return 2
         _complain(f"vitreous: {_one_line(error).replace('requires an argument', 'is missing or has no value')}")
-        _complain("`vitreous --help` and `vitreous COMMAND --help` list what there is.")
+        known = words[:1] and british(words[0]) in COMMANDS
+        _complain(f"`vitreous {words[0]} --help` lists what there is." if known else HELP_OF_ALL)
         return 2
     except KeyboardInterrupt:
         if first_process():
@@ -106,6 +115,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--json" in words:
             print(json.dumps({"event": "error", "message": text}), flush=True)
         return 1
+
+
+def _say_all(words: Sequence[str]) -> None:
+    """Let the help of a job say more than its line in the list of all, for which jobs need not be imported."""
+    name = british(words[0]) if words else ""
+    if name in TASKS and HELP.intersection(words):
+        from vitreous.cli.commands import help_of
+
+        app[words[0]].help = help_of(task_of(name))
 
 
 def _refuse_no_folder(words: Sequence[str]) -> None:

@@ -19,12 +19,13 @@ from vitreous.cli.options import (
     options_from_methods,
     plain,
 )
+from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.task import Task, words_of
 from vitreous.jobs.tasks.table import TASKS, task_of
 
-__all__ = ["command_of", "running_options", "settings_options"]
+__all__ = ["command_of", "help_of", "running_options", "settings_options"]
 
 COMPUTED, RUN = Group("What is computed", sort_key=1), Group("How it is run", sort_key=2)
 MEMORY = Parameter(converter=memory_bytes, show_default=memory_text, metavar="SIZE")
@@ -42,18 +43,21 @@ ARGUMENTS = Group.create_default_parameters()
 LIST_OF_FILES = Parameter(show_default=False)
 
 
-def __getattr__(name: str) -> Callable[..., None]:
+def __getattr__(name: str) -> Callable[..., int]:
     """The command of a job, for the application: it imports a command when it is called."""
     if name not in TASKS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return command_of(task_of(name))
 
 
-def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., None]:
-    """A function for cyclopts, which reads its signature: the source's fields, ``--method`` and all options."""
+def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., int]:
+    """A function for cyclopts, which reads its signature: the source's fields, ``--method`` and all options.
+
+    It returns the exit status: 1 for a job that came to its end and could use nothing of its input.
+    """
     signature = _signature(task)
 
-    def command(*args: Any, **kwargs: Any) -> None:
+    def command(*args: Any, **kwargs: Any) -> int:
         given = signature.bind(*args, **kwargs).arguments
         output, method = given.pop("output"), given.pop("method", next(iter(task.methods)))
         settings, running = given.pop("settings", None), given.pop("running", None)
@@ -61,12 +65,21 @@ def command_of(task: Task[Any, Any, Any, Any]) -> Callable[..., None]:
             chosen = method_settings(task.methods, method, settings) if settings else task.methods[method]()
             options = RunOptions(**plain(running)) if running else RunOptions()
         with saying_how_to_go_on(output):
-            run_task(task, task.source(**given), output, chosen, options, command=typed_command())
+            report = run_task(task, task.source(**given), output, chosen, options, command=typed_command())
+        manifest = None if report is None else read_manifest(output)
+        return int(manifest is not None and task.useless(manifest.summary))
 
     command.__name__ = task.name
-    command.__doc__ = f"{TASKS[task.name].help}\n\n{task.about}".strip()
+    command.__doc__ = help_of(task)
     command.__signature__ = signature  # type: ignore[attr-defined]
     return command
+
+
+def help_of(task: Task[Any, Any, Any, Any]) -> str:
+    """What the help of a command says above its options."""
+    entry = TASKS[task.name]
+    example = f"For example: vitreous {task.name} {entry.example}" if entry.example else ""
+    return "\n\n".join(filter(None, (entry.help, task.about, example)))
 
 
 def settings_options(task: Task[Any, Any, Any, Any]) -> type:
@@ -101,7 +114,7 @@ def _signature(task: Task[Any, Any, Any, Any]) -> Signature:
         Argument("running", KEYWORD, default=running(), annotation=Annotated[running, spread]),
         *others,
     ]
-    return Signature(arguments, return_annotation=None)
+    return Signature(arguments, return_annotation=int)
 
 
 def _method_argument(task: Task[Any, Any, Any, Any]) -> Argument:

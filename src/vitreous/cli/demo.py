@@ -38,7 +38,7 @@ def demo(
     model
         Go on from the class averages to models and a refined map.
     threads
-        Processor threads. None: all.
+        Processor threads; all when not given.
     overwrite
         Remove the results of an earlier demo in the folder and start again.
     json

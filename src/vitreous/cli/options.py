@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
+from vitreous.jobs import options as running
 from vitreous.jobs.task import words_of
 from vitreous.words import american
 
@@ -20,8 +21,6 @@ __all__ = [
     "plain",
     "whole_number",
 ]
-
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def options_from(
@@ -66,12 +65,20 @@ def option(
     return Parameter(
         name=(*spelt, *aliases.get(f.name, ())),
         group=group,
-        help=help,
+        help=_typed(help, spelt[0]),
         negative=[f"--no-{name[2:]}" for name in spelt] if f.default is True else "",
         consume_multiple=several or None,
         converter=CONVERTERS.get(hint),
         show_default=(lambda value: " ".join(map(str, value)) or "none") if several else None,
     )
+
+
+def _typed(text: str | None, option: str) -> str | None:
+    """The words on a field as they hold for its option: None cannot be typed, and True and False need not be."""
+    if text is None:
+        return None
+    text = text.replace("True when", "When").replace("False: ", f"--no-{option[2:]}: ").replace("``", "`")
+    return text.replace("None: ", "Not given: ")
 
 
 def options_from_methods(
@@ -92,7 +99,7 @@ def options_from_methods(
         return Parameter(
             name=(*dict.fromkeys((long, american(long))), *aliases.get(name, ())),
             group=group,
-            help=texts.get(name),
+            help=_typed(texts.get(name), long),
             converter=CONVERTERS.get(hints[name]),
             show_default=lambda _: defaults,
         )
@@ -108,11 +115,15 @@ def options_from_methods(
 def _defaults_of_methods(methods: Mapping[str, type], name: str) -> str:
     defaults = {m: f.default for m, settings in methods.items() for f in fields(settings) if f.name == name}
     if len(defaults) == len(methods) and len(set(defaults.values())) == 1:
-        return str(next(iter(defaults.values())))
+        return _default_text(next(iter(defaults.values())))
     having: dict[Any, list[str]] = {}
     for method, default in defaults.items():
         having.setdefault(default, []).append(method)
-    return "; ".join(f"{default} ({', '.join(names)})" for default, names in having.items())
+    return "; ".join(f"{_default_text(default)} ({', '.join(names)})" for default, names in having.items())
+
+
+def _default_text(value: Any) -> str:
+    return "not given" if value is None else str(value)
 
 
 def method_settings(methods: Mapping[str, type], method: str, options: Any) -> Any:
@@ -154,17 +165,13 @@ def whole_number_or_auto(_: type, tokens: Sequence[Token]) -> int | str:
 
 def memory_bytes(_: type, tokens: Sequence[Token]) -> int:
     """The cyclopts converter of "8G", "500M", "2.5GB" or a number of bytes."""
-    text = tokens[0].value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"{text!r} is not an amount of memory; expected something like 8G or 500M")
-    return int(float(match.group(1)) * UNITS[match.group(2).upper()])
+    return running.memory_bytes(tokens[0].value)
 
 
 def memory_text(count: int) -> str:
     """How an amount of memory is typed: "4G"."""
-    unit = next(u for u in reversed(UNITS) if count % UNITS[u] == 0)
-    return f"{count // UNITS[unit]}{unit}"
+    unit = next(u for u in reversed(running.UNITS) if count % running.UNITS[u] == 0)
+    return f"{count // running.UNITS[unit]}{unit}"
 
 
 CONVERTERS: dict[Any, Any] = {

@@ -14,6 +14,7 @@ from vitreous.jobs.selection_report import report_selection
 
 __all__ = ["select"]
 
+DIAMETER = ("--particle-diameter-A", "--particle_diameter")
 WORST = ("--worst-resolution-A", "--max-resolution", "--max-resolution-A")  # what it is, and earlier names
 
 
@@ -28,8 +29,8 @@ def select(
     keep_outliers: Annotated[bool, Parameter(negative="")] = False,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     project: Path | None = None,
-    passthrough: tuple[Path, ...] = (),
-    particle_diameter_A: float | None = None,
+    passthrough: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
+    particle_diameter_A: Annotated[float | None, Parameter(name=DIAMETER)] = None,
     threads: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

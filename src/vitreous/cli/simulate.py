@@ -74,7 +74,7 @@ def simulate(
     device
         auto, cpu or cuda.
     threads
-        Processor threads. None: all.
+        Processor threads; all when not given.
     overwrite
         Replace an earlier simulation in the folder.
     json

@@ -1,19 +1,18 @@
 """A job as a function on values: settings or keywords in, a result out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import fields
 from inspect import Parameter, Signature
 from typing import Any
 
 from vitreous.face.given import as_source, with_poses_of
 from vitreous.face.result import Result
 from vitreous.jobs.in_memory import compute
+from vitreous.jobs.keywords import sort_keywords
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.task import Task, words_of
 from vitreous.jobs.tasks.table import TASKS
 from vitreous.particles import ParticleSet, read_particles
-from vitreous.require import nearest
-from vitreous.words import british
 
 __all__ = ["call_of"]
 
@@ -26,9 +25,15 @@ def call_of(task: Task[Any, Any, Any, Any], name: str) -> Callable[..., Result[A
     """``name(given, settings=None, *, method=None, quiet=False, **keywords)`` of a job."""
     first = fields(task.source)[0].name
 
-    def call(given: Any, settings: Any = None, *, quiet: bool = False, **keywords: Any) -> Result[Any]:
-        settings, source, running = _sorted(task, name, first, given, settings, _spelt(keywords))
-        return Result(done=compute(task, source, settings, RunOptions(**running), quiet=quiet))
+    def call(*args: Any, settings: Any = None, quiet: bool = False, **keywords: Any) -> Result[Any]:
+        if len(args) > 2 or (len(args) == 2 and settings is not None):
+            raise TypeError(
+                f"{name}() takes {first} and settings, and everything else by name; found {len(args)} values"
+            )
+        main = args[0] if args else keywords.pop(first, None)  # `classes` may be the name of both, the first and poses
+        chosen = args[1] if len(args) == 2 else settings
+        chosen, source, running = _sorted(task, name, first, main, chosen, keywords)
+        return Result(done=compute(task, source, chosen, RunOptions(**running), quiet=quiet))
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = _docstring(task, first)
@@ -37,51 +42,27 @@ def call_of(task: Task[Any, Any, Any, Any], name: str) -> Callable[..., Result[A
     return call
 
 
-def _spelt(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords with the spelling that settings have."""
-    return {british(name): value for name, value in keywords.items()}
-
-
 def _sorted(
     task: Task[Any, Any, Any, Any], name: str, first: str, given: Any, settings: Any, keywords: dict[str, Any]
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Settings, source and options of running from what a call was given; TypeError for what is neither."""
-    kind = _kind(task, settings, keywords)
-    known, of_source = [f.name for f in fields(kind)], [f.name for f in fields(task.source)[1:]]
+    of_source = {f.name for f in fields(task.source)[1:]}
     poses = {k: keywords.pop(k) for k in POSES if k in keywords and k not in of_source and _is_found(keywords[k])}
-    for word in keywords:
-        if word not in (*known, *of_source, *RUNNING):
-            everything = [*known, *of_source, *RUNNING, *(POSES if first in ("particles", "classes") else ())]
-            raise TypeError(
-                f"{name}() has no keyword {word!r}{nearest(word, everything)}; those that it has are "
-                f"{', '.join(dict.fromkeys(everything))}"
-            )
-    changes = {k: v for k, v in keywords.items() if k in known and k not in of_source}
-    chosen = replace(kind() if settings is None else settings, **changes)
-    pixel = keywords.get("pixel_size_A")
-    source = {k: as_source(k, v, pixel_size_A=pixel) for k, v in keywords.items() if k in of_source}
+    if given is None:
+        raise TypeError(f"{name}(): expected {first}, found nothing")
+    further = POSES if first in ("particles", "classes") else ()
+    found = sort_keywords(task, name, settings, keywords, running=RUNNING, further=further)
+    pixel = found.source.get("pixel_size_A")
+    source = {k: as_source(k, v, pixel_size_A=pixel) for k, v in found.source.items()}
     main = as_source(first, given, pixel_size_A=pixel)
-    for found in poses.values():
-        main = with_poses_of(main if isinstance(main, ParticleSet) else read_particles(main), found)
-    return chosen, task.source(**{first: main, **source}), {k: keywords[k] for k in RUNNING if k in keywords}
+    for one in poses.values():
+        main = with_poses_of(main if isinstance(main, ParticleSet) else read_particles(main), one)
+    return found.settings, task.source(**{first: main, **source}), dict(found.running)
 
 
 def _is_found(value: Any) -> bool:
     """Whether a keyword holds poses, and not a number of classes."""
     return value is not None and not isinstance(value, int | float)
-
-
-def _kind(task: Task[Any, Any, Any, Any], settings: Any, keywords: dict[str, Any]) -> type:
-    """The kind of settings; of several methods the one that ``method`` names."""
-    if settings is not None:
-        return type(task.settings(settings))
-    several = len(task.methods) > 1
-    method = keywords.pop("method", None) if several else None
-    if method is None:
-        return next(iter(task.methods.values()))
-    if method not in task.methods:
-        raise ValueError(f"method: expected one of {', '.join(task.methods)}, found {method!r}")
-    return task.methods[method]
 
 
 def _signature(first: str) -> Signature:

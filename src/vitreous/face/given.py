@@ -34,11 +34,15 @@ def as_source(name: str, value: Any, *, pixel_size_A: float | None) -> Any:
         return path
     if hasattr(value, "__array__") or hasattr(value, "detach"):
         return _from_array(name, value, pixel_size_A)
+    if isinstance(value, Sequence) and name in OF_FILES and value and all(hasattr(one, "__array__") for one in value):
+        return _from_array(name, np.stack([np.asarray(one) for one in value]), pixel_size_A)
     if isinstance(value, Sequence) and name in OF_SEVERAL:
         return tuple(as_source(name, one, pixel_size_A=pixel_size_A) for one in value)
     if name in OF_FILES and not isinstance(value, Path | ParticleSet | None):
+        hint = "; files of particles are given one by one" if isinstance(value, list | tuple) else ""
         raise TypeError(
             f"{name}: expected a ParticleSet, an array, a result or the name of a file, found {type(value).__name__}"
+            f"{hint}"
         )
     return value
 

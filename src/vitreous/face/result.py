@@ -6,11 +6,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from vitreous.face.load import DATA_FILES, Loaded, load_value
+from vitreous.face.load import Loaded, load_value
 from vitreous.face.views import heading, maps_of, pictures
+from vitreous.jobs.copied import copy_job
 from vitreous.jobs.history import read_history
 from vitreous.jobs.in_memory import Done, keep, session_folder
 from vitreous.jobs.manifest import read_manifest
+from vitreous.jobs.tasks.table import TASKS
 from vitreous.particles import ParticleSet, Table, Volume, hold, read_particles, read_stack, read_star
 from vitreous.pictures import Shown
 from vitreous.require import nearest
@@ -88,9 +90,14 @@ class Result(Generic[R]):
     @property
     def data_file(self) -> Path:
         """The table of particles, or of images, in the folder. TypeError for a job without one."""
-        if self.task not in DATA_FILES:
-            raise TypeError(f"the result of {self.task} has no particles; those of {', '.join(DATA_FILES)} have some")
-        return self.folder / DATA_FILES[self.task]
+        if self.task == "run":
+            last: Result[Any] = getattr(self.value, "last")  # noqa: B009
+            return last.data_file
+        name = TASKS[self.task].particles
+        if not name:
+            having = ", ".join(task for task, entry in TASKS.items() if entry.particles)
+            raise TypeError(f"the result of {self.task} has no particles; those of {having} have some")
+        return self.folder / name
 
     @property
     def maps(self) -> dict[str, Volume]:
@@ -103,6 +110,8 @@ class Result(Generic[R]):
         overwrite: remove the results of an earlier job there. Raises JobFolderError for a folder that holds something
         else, and ValueError for a result that was loaded: its folder is there already.
         """
+        if self.done is None and self.folder.is_relative_to(session_folder()):
+            return copy_job(self.folder, Path(folder), overwrite=overwrite)
         if self.done is None:
             raise ValueError(f"this result was loaded from {self.folder}, where its files are; copy that folder")
         return keep(self.done, folder, overwrite=overwrite, command=f"vitreous.{self.task}")
@@ -153,7 +162,8 @@ class Result(Generic[R]):
         return inference_data(self)
 
     def __repr__(self) -> str:
-        names = ", ".join(name for name in vars(self.value) if not name.startswith("_"))
+        has = getattr(self.value, "stages", vars(self.value)) if self.task == "run" else vars(self.value)
+        names = ", ".join(name for name in has if not name.startswith("_"))
         lines = [f"{self.task}: {heading(self.task, self.value)}", *folded(f"has {names}", lines=2)]
         if self.messages:
             lines += folded(f"says {' '.join(self.messages)}", lines=2)
@@ -183,19 +193,24 @@ class Result(Generic[R]):
     @cached_property
     def _tables(self) -> dict[str, tuple[Path, str]]:
         found = {}
-        for path in sorted(self.folder.glob("*.star")):
+        for path in sorted(self.folder.glob("**/*.star" if self.task == "run" else "*.star")):
             if path.name.startswith(("RELION_", "run_it")):
                 continue
             blocks = {name: table for name, table in read_star(path).items() if table.loop and len(table)}
             main = [name for name in blocks if name != "optics"]
             for block in main:
-                found[path.stem if len(main) == 1 else f"{path.stem}/{block}"] = (path, block)
+                stem = self._name_of(path)
+                found[stem if len(main) == 1 else f"{stem}/{block}"] = (path, block)
         return found
+
+    def _name_of(self, path: Path) -> str:
+        """Of a file in the folder, without its ending."""
+        return path.relative_to(self.folder).with_suffix("").as_posix()
 
     @property
     def _first_table(self) -> str:
-        if self.task in DATA_FILES:
-            return Path(DATA_FILES[self.task]).stem
+        if TASKS[self.task].particles or self.task == "run":
+            return self._name_of(self.data_file)
         return next(iter(self._tables), "")
 
 

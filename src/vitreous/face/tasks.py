@@ -12,6 +12,6 @@ NAMES = {"initial_model": "initial", "model_bias": "model-bias", "neighbors": "n
 
 def __getattr__(name: str) -> Callable[..., Result[Any]]:
     task = NAMES.get(name, name)
-    if task not in TASKS or name == "run":
+    if task not in TASKS or name == "run":  # which has a function of its own, since it consists of jobs
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return call_of(task_of(task), name)

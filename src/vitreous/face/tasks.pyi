@@ -1,4 +1,4 @@
-"""What the functions of :mod:`vitreous.face.tasks` take and return."""
+"""What the functions of :mod:`vitreous.face.tasks` take and return, written by :mod:`vitreous.face.stub`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.averages.align import Align, AlignResult
-from vitreous.averages.class2d import Class2D
-from vitreous.averages.deconvolve import Deconvolve, DeconvolveResult
-from vitreous.averages.denoise import Denoise, DenoiseResult
-from vitreous.averages.isac import ISAC, ISACResult
-from vitreous.averages.model_bias import ModelBias, ModelBiasResult
-from vitreous.averages.mra import MRA
-from vitreous.averages.msa import MSA, MSAResult
-from vitreous.averages.neighbours import Neighbours, NeighboursResult
+from vitreous.averages.align.result import AlignResult
+from vitreous.averages.align.settings import Align
+from vitreous.averages.class2d.settings import Class2D
+from vitreous.averages.deconvolve.result import DeconvolveResult
+from vitreous.averages.deconvolve.settings import Deconvolve
+from vitreous.averages.denoise.result import DenoiseResult
+from vitreous.averages.denoise.settings import Denoise
+from vitreous.averages.isac.result import ISACResult
+from vitreous.averages.isac.settings import ISAC
+from vitreous.averages.model_bias.measure import ModelBiasResult
+from vitreous.averages.model_bias.settings import ModelBias
+from vitreous.averages.mra.settings import MRA
+from vitreous.averages.msa.result import MSAResult
+from vitreous.averages.msa.settings import MSA
+from vitreous.averages.neighbours.result import NeighboursResult
+from vitreous.averages.neighbours.settings import Neighbours
 from vitreous.averages.result import Class2DResult
-from vitreous.averages.stability import StabilityResult, StabilityTest
+from vitreous.averages.stability.result import StabilityResult
+from vitreous.averages.stability.settings import StabilityTest
 from vitreous.face.result import Result
 from vitreous.jobs.results.ctf import CTFFolder
 from vitreous.jobs.results.extract import ExtractFolder
@@ -24,18 +32,36 @@ from vitreous.jobs.results.pick import PickFolder
 from vitreous.jobs.results.project import ProjectFolder
 from vitreous.jobs.tasks.postprocess import PostProcess
 from vitreous.jobs.tasks.project import Project
-from vitreous.micrographs import EstimateCTF, Extract, Pick
-from vitreous.mixtures import GaussianInitialModel, InitialModel, KnownPoses, Mixture, MixtureFit, MixtureSampling
-from vitreous.models import InitialModelResult
+from vitreous.micrographs.ctf_settings import EstimateCTF
+from vitreous.micrographs.settings import Extract, Pick
+from vitreous.mixtures.fit.sample import MixtureSamples
+from vitreous.mixtures.fit.settings import MixtureFit, MixtureSampling
+from vitreous.mixtures.gaussian_noise.settings import GaussianInitialModel
+from vitreous.mixtures.known.settings import KnownPoses
+from vitreous.mixtures.model import Mixture
+from vitreous.mixtures.poisson_poses.settings import InitialModel
+from vitreous.models.initial_model import InitialModelResult
 from vitreous.particles import ParticleSet, Volume
-from vitreous.structures.abinitio import Abinitio, AbinitioResult
-from vitreous.structures.class3d import Class3D, Class3DResult
-from vitreous.structures.from_averages import FromAverages
-from vitreous.structures.refine import Refine, RefineResult
-from vitreous.volumes import PostProcessed
-from vitreous.volumes.reconstruction import ReconstructionSettings
+from vitreous.structures.abinitio.result import AbinitioResult
+from vitreous.structures.abinitio.settings import Abinitio
+from vitreous.structures.class3d.result import Class3DResult
+from vitreous.structures.class3d.settings import Class3D
+from vitreous.structures.from_averages.settings import (
+    AllMethods,
+    ClusteredLines,
+    CommonLines,
+    ProjectionMatching,
+    QuasiNewton,
+    Ransac,
+    Significant,
+    Stochastic,
+)
+from vitreous.structures.refine.result import RefineResult
+from vitreous.structures.refine.settings import Refine
+from vitreous.volumes.postprocess import PostProcessed
+from vitreous.volumes.reconstruction.settings import ART, Gridding, LeastSquares, WeightedBackProjection
 
-Given = str | Path | ParticleSet | Volume | np.ndarray | Result[Any] | Sequence[str | Path | Volume]
+Given = str | Path | ParticleSet | Volume | np.ndarray | Result[Any] | Sequence[str | Path | Volume | np.ndarray]
 
 NAMES: dict[str, str]
 
@@ -65,7 +91,17 @@ def extract(
 ) -> Result[ExtractFolder]: ...
 def initial_model(
     averages: Given,
-    settings: InitialModel | GaussianInitialModel | FromAverages | None = None,
+    settings: InitialModel
+    | GaussianInitialModel
+    | CommonLines
+    | ProjectionMatching
+    | Significant
+    | Stochastic
+    | Ransac
+    | ClusteredLines
+    | QuasiNewton
+    | AllMethods
+    | None = None,
     *,
     quiet: bool = False,
     **keywords: Any,
@@ -75,7 +111,7 @@ def isac(
 ) -> Result[ISACResult]: ...
 def mixture(
     input: Given, settings: MixtureFit | MixtureSampling | None = None, *, quiet: bool = False, **keywords: Any
-) -> Result[Any]: ...
+) -> Result[Mixture | MixtureSamples]: ...
 def model_bias(
     reference: Given, settings: ModelBias | None = None, *, quiet: bool = False, **keywords: Any
 ) -> Result[ModelBiasResult]: ...
@@ -98,7 +134,11 @@ def project(
     map: Given, settings: Project | None = None, *, quiet: bool = False, **keywords: Any
 ) -> Result[ProjectFolder]: ...
 def reconstruct(
-    images: Given, settings: ReconstructionSettings | KnownPoses | None = None, *, quiet: bool = False, **keywords: Any
+    images: Given,
+    settings: Gridding | WeightedBackProjection | ART | LeastSquares | KnownPoses | None = None,
+    *,
+    quiet: bool = False,
+    **keywords: Any,
 ) -> Result[Any]: ...
 def refine(
     particles: Given, settings: Refine | None = None, *, quiet: bool = False, **keywords: Any

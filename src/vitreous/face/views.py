@@ -40,6 +40,8 @@ def maps_of(value: Any) -> dict[str, Volume]:
     """The maps of a result by what they are, the most important one first; none of a two-dimensional one."""
     if isinstance(value, Volume):
         return {"map": value}
+    if hasattr(value, "last"):  # a whole run
+        return dict(value.last.maps)
     model = getattr(value, "model", value)  # of the methods from averages
     if hasattr(model, "conformations"):
         means = [one.mean for one in model.conformations]
@@ -156,6 +158,10 @@ def _refined(value: Any) -> str:
     )
 
 
+def _whole(value: Any) -> str:
+    return f"{value.last.task} of a run of {', '.join(value.stages)}: {heading(value.last.task, value.last.value)}"
+
+
 def _mixture(value: Any) -> str:
     mixture = getattr(value, "mixture", value)
     return f"{len(mixture):,} Gaussians of {1 / np.sqrt(mixture.precision_per_A2):.1f} Å"
@@ -228,6 +234,7 @@ VIEWS: Mapping[str, _View] = {
     "initial": _View(words=_starts, tiles=_nothing),
     "abinitio": _View(words=_abinitio, tiles=_nothing),
     "refine": _View(words=_refined, tiles=_nothing),
+    "run": _View(words=_whole, tiles=_nothing),
     "postprocess": _View(words=lambda v: f"a map of two halves, {_A(v.resolution_A)}", tiles=_nothing),
     "project": _View(words=lambda v: f"{v.count:,} projections", tiles=_projected_tiles),
     "pick": _View(words=lambda v: f"{len(v.picks):,} picks in {len(v.micrographs):,} micrographs", tiles=_nothing),

@@ -1,13 +1,14 @@
 """A job as a Python function: ``vitreous.run_class2d`` and its like."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import reduce
 from inspect import Parameter, Signature
 from operator import or_
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from vitreous.jobs.keywords import sort_keywords
 from vitreous.jobs.options import RunOptions
 from vitreous.jobs.run_task import run_task
 from vitreous.jobs.task import Task, words_of
@@ -16,6 +17,7 @@ from vitreous.require import require_types
 
 __all__ = ["function_of"]
 
+RUNNING = tuple(f.name for f in fields(RunOptions))
 POSITIONAL, KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
 
 RAISES = """\
@@ -30,9 +32,10 @@ Interrupted
 
 
 def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
-    """``run_X(source, output, settings=None, options=None, *, command, ...)``, with the source's fields as keywords.
+    """``run_X(source, output, settings=None, options=None, *, command, ...)``.
 
-    The kind of the settings chooses the method. Returns the path of the report; None after a dry run. Raises what
+    Keywords are the source's fields, and the fields of settings and options, which they change. The kind of the
+    settings, or ``method``, chooses the method. Returns the path of the report; None after a dry run. Raises what
     :func:`vitreous.jobs.run_task.run_task` does.
     """
     name = task.function or f"run_{task.name}"
@@ -42,11 +45,14 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        frame = {key: given.pop(key) for key in ("output", "settings", "options", "command")}
-        source = task.source(**{key: _given(value, hints[key]) for key, value in given.items()})
-        require_types(source)
+        settings = given.pop("settings")
+        frame = {key: given.pop(key) for key in ("output", "options", "command")}
         _require_frame(**frame)
-        return run_task(task, source, **frame)
+        found = sort_keywords(task, name, settings, given.pop("keywords", {}), running=RUNNING)
+        source = task.source(**{key: _given(value, hints[key]) for key, value in {**given, **found.source}.items()})
+        require_types(source)
+        frame["options"] = replace(frame["options"] or RunOptions(), **found.running)
+        return run_task(task, source, settings=found.settings, **frame)
 
     job.__name__ = job.__qualname__ = name
     job.__doc__ = _docstring(task)
@@ -54,7 +60,7 @@ def function_of(task: Task[Any, Any, Any, Any]) -> Callable[..., Path | None]:
     return job
 
 
-def _require_frame(*, output: Any, settings: Any, options: Any, command: Any) -> None:
+def _require_frame(*, output: Any, options: Any, command: Any) -> None:
     """TypeError for a folder or options that are something else; settings are the task's to judge."""
     for name, value, kinds, words in (
         ("output", output, str | Path, "the name of a folder"),
@@ -80,6 +86,7 @@ def _signature(task: Task[Any, Any, Any, Any], *, command: str) -> Signature:
         Parameter("options", POSITIONAL, default=None, annotation=RunOptions | None),
         Parameter("command", KEYWORD, default=command, annotation=str),
         *given,
+        Parameter("keywords", Parameter.VAR_KEYWORD, annotation=Any),
     ]
     return Signature(parameters, return_annotation=Path | None)
 
@@ -100,6 +107,10 @@ def _docstring(task: Task[Any, Any, Any, Any]) -> str:
             ("options", "How it is run: RunOptions."),
             ("command", "What job.json and the log have as the command."),
             *others,
+            (
+                "keywords",
+                "Fields of settings and options, which they change; method, where there are several.",
+            ),
         ]
     )
     sections = [

@@ -11,6 +11,8 @@ from vitreous.volumes import high_pass, symmetrise
 
 __all__ = ["read_reference"]
 
+LEAST_FIELD = 0.4  # of the side of the images: a map that is smaller has another pixel size than it says
+LEAST_VOXELS = 6  # across the images
 HAS_SYMMETRY, DETAIL = 0.5, 4  # correlation with the copies, of what is finer than a quarter of the box
 
 
@@ -21,7 +23,7 @@ def read_reference(path: Path, particles: ParticleSet, symmetry: str) -> tuple[V
     """
     volume, said = _read(path, particles)
     notes = said + _on_another_grid(path, volume, particles)
-    return volume, notes, _without_symmetry(path, volume, symmetry)
+    return volume, notes, [*_of_another_size(path, volume, particles), *_without_symmetry(path, volume, symmetry)]
 
 
 def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> list[str]:
@@ -32,6 +34,23 @@ def _on_another_grid(path: Path, reference: Volume, particles: ParticleSet) -> l
         f"{path} has {' x '.join(str(n) for n in reference.data.shape[::-1])} voxels of {reference.pixel_size_A:g} Å "
         f"and was resampled to the grid of the particles ({box} pixels of {pixel:g} Å) about its centre"
     ]
+
+
+def _of_another_size(path: Path, reference: Volume, particles: ParticleSet) -> list[str]:
+    """Whether the pixel size of a reference is hardly one of these particles."""
+    field = min(reference.data.shape) * reference.pixel_size_A
+    images = particles.box_px * particles.pixel_size_A
+    if field < LEAST_FIELD * images:
+        return [
+            f"{path} is {field:.0f} Å across and the images are {images:.0f} Å: is its pixel size of "
+            f"{reference.pixel_size_A:g} Å right?"
+        ]
+    if images < LEAST_VOXELS * reference.pixel_size_A:
+        return [
+            f"{path} has voxels of {reference.pixel_size_A:g} Å, and the images are {images:.0f} Å: it holds no "
+            "detail of a particle; is its pixel size right?"
+        ]
+    return []
 
 
 def _without_symmetry(path: Path, reference: Volume, symmetry: str) -> list[str]:

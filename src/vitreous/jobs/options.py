@@ -1,6 +1,7 @@
 """How a job is run, as opposed to what it computes."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from vitreous.jobs.history import to_json
 from vitreous.require import require_at_least, require_finite
 from vitreous.words import printable
 
-__all__ = ["RunOptions", "chosen_device", "processors", "tell", "use_threads"]
+__all__ = ["UNITS", "RunOptions", "chosen_device", "memory_bytes", "processors", "tell", "use_threads"]
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}  # of memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,14 @@ class RunOptions:
         require_at_least(self, {"memory": 1, "threads": 1, "every": 1})
         if self.resume and self.overwrite:
             raise ValueError("resume continues an earlier job and overwrite removes it: choose one of them")
+
+
+def memory_bytes(text: str) -> int:
+    """What "8G", "500M", "2.5GB" or a number of bytes means; ValueError for another text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{text!r} is not an amount of memory; expected something like 8G or 500M")
+    return int(float(match.group(1)) * UNITS[match.group(2).upper()])
 
 
 def chosen_device(options: RunOptions) -> str:

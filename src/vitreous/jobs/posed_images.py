@@ -81,7 +81,7 @@ def rotations_of(particles: ParticleSet) -> np.ndarray:
     if missing:
         raise ValueError(
             f"{particles.path}: no column {', '.join(missing)}; a reconstruction needs the poses of all images. "
-            "`vitreous initial` finds those of class averages."
+            "`vitreous abinitio` and `vitreous refine` find those of particles, `vitreous initial` those of averages."
         )
     angles = np.stack([particles.table.numbers(name) for name in POSE_COLUMNS], axis=1)
     angles[~np.isfinite(angles).all(axis=1)] = np.nan

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median_low
 from time import perf_counter
 from typing import Any, TextIO
 
@@ -76,14 +77,14 @@ class _Clock:
     """When the counting began, what an earlier run had done by then, and what is done now (in iterations).
 
     forecast: seconds left after the steps that there have been, where the job has one; without it, every iteration is
-    taken to cost what the mean one has.
+    taken to cost what the median one has: the first one may have compiled loops, which takes longer than the rest.
     """
 
-    first: int
     done: int
     now: Callable[[], float]
     forecast: Forecast | None
     steps: list[Mapping[str, Any]]
+    lasted: list[float] = field(default_factory=list)
     start: float = field(init=False)
     stepped: float = field(init=False)
     left: float | None = None
@@ -92,7 +93,9 @@ class _Clock:
         self.start = self.stepped = self.now()
 
     def step(self, info: Mapping[str, Any]) -> None:
-        self.done, self.stepped = int(info["iteration"]), self.now()
+        now, reached = self.now(), int(info["iteration"])
+        self.lasted.append((now - self.stepped) / max(reached - self.done, 1))
+        self.done, self.stepped = reached, now
         self.steps.append(info)
         if self.forecast is not None:
             self.left = self.forecast(self.steps)
@@ -101,8 +104,9 @@ class _Clock:
         """With a fraction of the next iteration done."""
         if self.forecast is not None:
             return None if self.left is None else max(self.left - (self.now() - self.stepped), 0.0)
-        here = self.done + fraction - self.first
-        return max(total - self.done - fraction, 0) * (self.now() - self.start) / here if here > 0 else None
+        if self.lasted:
+            return max(total - self.done - fraction, 0) * median_low(self.lasted)
+        return max(total - self.done - fraction, 0) * (self.now() - self.start) / fraction if fraction > 0 else None
 
     def shown(self, fraction: float, total: int, seconds: float | None) -> float:
         """Where the bar is: at the share of iterations, or of the time where that is foreseen."""
@@ -134,7 +138,7 @@ def reporting(
     """
     stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
     console = Console(file=stderr if json else stdout)
-    clock = _Clock(first=first, done=first, now=now, forecast=forecast, steps=list(before))
+    clock = _Clock(done=first, now=now, forecast=forecast, steps=list(before))
     reporter = Reporter(console=console, json_stream=stdout if json else None, total=total, clock=clock)
     if not console.is_terminal:
         yield reporter
@@ -171,9 +175,9 @@ def watching(
 
     It is there on a terminal and in a notebook; elsewhere, and where it is to be ``quiet``, there is nothing.
     """
-    clock = _Clock(first=0, done=0, now=now, forecast=forecast, steps=[])
+    clock = _Clock(done=0, now=now, forecast=forecast, steps=[])
     reporter = Reporter(console=Console(quiet=True), json_stream=None, total=total, clock=clock)
-    console = Console(stderr=True)
+    console = Console(file=sys.stderr)
     if quiet or not (console.is_terminal or console.is_jupyter):
         yield reporter
         return
@@ -199,7 +203,8 @@ def _bar(title: str, console: Console) -> Iterator[Callable[[float, str], None]]
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[left]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    # What is printed meanwhile goes where it would go without a bar.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task(title, total=1.0, left="")
         yield lambda share, left: bar.update(task, completed=share, left=left)
 

@@ -147,10 +147,16 @@ def in_folder(
     except JobFinished as news:
         closing = str(news)
     report = write_page(output, task.page(output))  # after the job has ended, so that the report knows how
-    text = f"{closing}\nreport   {report}\nresults  {output / task.results}"
+    text = f"{closing}\nreport   {report}\nresults  {output / _present(task.results, output)}"
     if not silent:
         tell(options, text, "end", {"report": str(report), "output": str(output), "text": closing})
     return report
+
+
+def _present(results: str, output: Path) -> str:
+    """Those of the result files that are there: a job that found nothing leaves some out."""
+    names = results.split(", ")
+    return ", ".join(name for name in names if any(output.glob(name.rstrip("/")))) or results
 
 
 @dataclass

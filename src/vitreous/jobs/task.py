@@ -117,6 +117,7 @@ class Task(Generic[I, C, S, R]):
     about: str = ""  # what its command and its function say below the line of the table
     about_methods: str = ""
     uses: frozenset[str] = frozenset()  # of the options of running device, memory, threads and every; processes
+    useless: Callable[[Mapping[str, Any]], bool] = lambda summary: False  # of job.json: nothing of the input was usable
     ignores: frozenset[str] = frozenset()  # those that its command accepts for the sake of scripts
     in_python: frozenset[str] = frozenset()  # settings that are no options of the command
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # further names of options, by field

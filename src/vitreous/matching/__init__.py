@@ -45,8 +45,9 @@ from vitreous.matching.score import (
     ImageTile,
     Rows,
     all_norms,
-    best_poses,
+    best_rotations,
     best_rows,
+    best_shifts,
     compared_rows,
     reference_maxima,
     row_maxima,
@@ -55,7 +56,7 @@ from vitreous.matching.search import KEEP_NATS, SearchBlocks, SearchPlan, find_r
 from vitreous.matching.similarity import SIMILARITIES, Similarity, similarity_of
 from vitreous.matching.spectra import residual_noise, resolved_rings, signal_power, wiener
 from vitreous.matching.steerable import MIRROR_STATES, RotationGrid, fourier_weights, pair_scores, rotation_scores
-from vitreous.matching.table import Cell, ScoreTable, score_table
+from vitreous.matching.table import Cell, ScoreTable, chosen_alignments, score_table
 from vitreous.matching.visit import Match, survey, visit
 
 __all__ = [
@@ -104,8 +105,10 @@ __all__ = [
     "assumptions",
     "balanced",
     "best",
-    "best_poses",
+    "best_rotations",
     "best_rows",
+    "best_shifts",
+    "chosen_alignments",
     "claimed_resolution_A",
     "class_posteriors",
     "compared_rows",

@@ -157,6 +157,11 @@ class PoseGrid:
         shifted = from_angles(on_angles[:, None] * self.shift_phases[None], self.harmonics)
         return shifted * self.basis.used.to(shifted.device)
 
+    def shift(self, harmonics: torch.Tensor, shift_index: torch.Tensor) -> torch.Tensor:
+        """Shift each of (m, rings, Q) by its own of the grid's shifts ``shift_index`` (m,)."""
+        on_angles = to_angles(harmonics, self.n_psi) * self.shift_phases[shift_index]
+        return from_angles(on_angles, self.harmonics) * self.basis.used.to(harmonics.device)
+
     def unshift(self, harmonics: torch.Tensor, shift_index: torch.Tensor) -> torch.Tensor:
         """Shift (m, rings, Q) back by the grid's shifts ``shift_index`` (m,)."""
         on_angles = to_angles(harmonics, self.n_psi) * self.shift_phases[shift_index].conj()

@@ -33,8 +33,9 @@ __all__ = [
     "ImageTile",
     "Rows",
     "all_norms",
-    "best_poses",
+    "best_rotations",
     "best_rows",
+    "best_shifts",
     "compared_rows",
     "reference_maxima",
     "reference_norms",
@@ -93,8 +94,8 @@ def _norm_harmonics(
     image: torch.Tensor | slice = slice(None),
     reference: torch.Tensor | slice = slice(None),
 ) -> torch.Tensor:
-    """1/2 sum_r w D_p^* (|A|^2)_p for all pairs (n, K, H), or for paired index lists (m, H)."""
-    if isinstance(image, slice):
+    """1/2 sum_r w D_p^* (|A|^2)_p for all pairs (n, K, H), or for paired lists of references (and images): (m, H)."""
+    if isinstance(reference, slice):
         return 0.5 * torch.einsum("nrh,krh->nkh", tile.ctf_power.conj(), refs.power)
     return 0.5 * (tile.ctf_power[image].conj() * refs.power[reference]).sum(1)
 
@@ -225,24 +226,34 @@ def reference_maxima(tile: ImageTile, block: ReferenceBlock, *, tile_scores: int
     return out
 
 
-def best_poses(
+def best_shifts(
     tile: ImageTile, block: ReferenceBlock, *, tile_scores: int = TILE_SCORES
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The best pose for every (image, reference of the block): log posterior, rotation, shift, (n, K) each.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Highest log posterior for every (image, reference of the block), and the shift that has it: (n, K) each.
 
-    Rotations and shifts are places in the grid (the first of equals).
+    Shifts are places in the grid (the first of equals). :func:`best_rotations` finds rotations of chosen pairs.
     """
     refs = block.references
     shape = (len(tile), refs.count)
     value = torch.empty(shape, device=tile.data.device)
-    psi, shift = (torch.empty(shape, dtype=torch.long, device=tile.data.device) for _ in range(2))
+    shift = torch.empty(shape, dtype=torch.long, device=tile.data.device)
     for piece in _sweep(tile, block, tile_scores):
         where = piece.images, piece.references
-        top, at = piece.maxima.reshape(len(piece.maxima), -1, refs.shifts).max(2)
-        image, column = (x.ravel() for x in torch.meshgrid(*(torch.arange(s) for s in top.shape), indexing="ij"))
-        scores = _all_rotations(piece, refs.grid, image.to(at.device), column.to(at.device) * refs.shifts + at.ravel())
-        value[where], shift[where], psi[where] = top, at, scores.argmax(1).reshape(top.shape)
-    return value, psi, shift
+        value[where], shift[where] = piece.maxima.reshape(len(piece.maxima), -1, refs.shifts).max(2)
+    return value, shift
+
+
+def best_rotations(tile: ImageTile, refs: References, reference: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """The best rotation of every image (n,) on its ``reference`` (n,) at its ``shift`` (n,): places in the grid."""
+    grid = refs.grid
+    weight = grid.basis.ring_weight.to(tile.data.device)
+    shifted = grid.shift(refs.harmonics[reference] * weight[:, None], shift)
+    c = (tile.data.conj() * shifted).sum(1)
+    extra = _norm_harmonics(tile, refs, slice(None), reference)[:, 1:]
+    lowest = c[:, 2 : 2 + 2 * extra.shape[1] : 2]
+    lowest -= extra[:, : lowest.shape[1]]
+    best: torch.Tensor = (torch.cat([c.real, c.imag], 1) @ grid.synthesis.T).argmax(1)
+    return best
 
 
 def best_rows(

@@ -1,5 +1,8 @@
 """A table of scores: every image with every reference at its best pose. What a global assignment decides on.
 
+The table has scores and shifts; rotations are found for the pairs that are chosen (:func:`chosen_alignments`), as
+finding them for all pairs takes half as long again.
+
 Where there are many references, images may meet a few of them only: those of their *cell*. A row then has a column for
 each of these, the work goes with their number, and a cell is a dense product.
 """
@@ -15,12 +18,12 @@ from vitreous.matching.expect import TILE, TILE_BYTES, by_groups, tiles_of
 from vitreous.matching.grid import PoseGrid
 from vitreous.matching.prepare import SHIFTED_SHARE, PreparedParticles
 from vitreous.matching.references import ReferenceBlock, References
-from vitreous.matching.score import ImageTile, all_norms, best_poses
+from vitreous.matching.score import ImageTile, all_norms, best_rotations, best_shifts
 from vitreous.matching.search import SearchPlan
 from vitreous.matching.similarity import Similarity, similarity_of
 from vitreous.matching.workers import ordered_map
 
-__all__ = ["Cell", "ScoreTable", "score_table"]
+__all__ = ["Cell", "ScoreTable", "chosen_alignments", "score_table"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,26 +39,20 @@ class Cell:
 class ScoreTable:
     """m images x K references, or the C that every image meets.
 
-    log_posterior: (m, K) float32 of the best pose, up to a constant per image, or another similarity there; psi, shift:
-    (m, K) int16, that pose as places in the grid; among: (m, C) int32, the references of the columns of every image.
+    log_posterior: (m, K) float32 of the best pose, up to a constant per image, or another similarity there; shift:
+    (m, K) int16, that of this pose as a place in the grid; among: (m, C) int32, the references of the columns of every
+    image.
     """
 
     log_posterior: np.ndarray
-    psi: np.ndarray
     shift: np.ndarray
     grid: PoseGrid
     among: np.ndarray | None = None
 
-    def alignments(self, particle: np.ndarray, column: np.ndarray, pixel_size_A: float) -> Alignments:
-        """The images as particles ``particle`` (m,), each at its best pose on the reference of a column (m,).
-
-        pixel_size_A: of the working images.
-        """
-        rows = np.arange(len(column))
-        psi = self.grid.psi.cpu().numpy()[self.psi[rows, column]]
-        shift = self.grid.shifts_px.cpu().numpy()[self.shift[rows, column]]
-        reference = column if self.among is None else self.among[rows, column].astype(np.int64)
-        return Alignments.from_shifts(particle, reference, psi, shift * pixel_size_A)
+    def reference(self, column: np.ndarray) -> np.ndarray:
+        """The reference (m,) int64 of a column (m,) of every image."""
+        found = column if self.among is None else self.among[np.arange(len(column)), column]
+        return np.asarray(found, np.int64)
 
 
 def score_table(
@@ -73,7 +70,7 @@ def score_table(
 
     similarity: what the table has in place of the log posterior at the best poses; priors do not count in it. cells:
     the references that images meet, such that all rows are filled (None: all of them); a cell names images by their
-    places in ``index``. tile: particles at a time (None: as many as are fast). Memory: 8 bytes per image and reference
+    places in ``index``. tile: particles at a time (None: as many as are fast). Memory: 6 bytes per image and reference
     that it meets, and what a pass over the data takes.
     """
     fine = references[1]
@@ -83,12 +80,11 @@ def score_table(
     shape = (len(index), fine.count if among is None else among.shape[1])
     table = ScoreTable(
         log_posterior=np.empty(shape, np.float32),
-        psi=np.empty(shape, np.int16),
         shift=np.empty(shape, np.int16),
         grid=plan.fine,
         among=among,
     )
-    columns = table.log_posterior, table.psi, table.shift
+    columns = table.log_posterior, table.shift
 
     def score(job: tuple[np.ndarray, ImageTile], block: ReferenceBlock) -> None:
         part, cut = job[0], job[1].truncated(plan.fine)
@@ -115,15 +111,47 @@ def score_table(
     return table
 
 
+def chosen_alignments(
+    particles: PreparedParticles,
+    index: np.ndarray,
+    references: References,
+    noise_power: torch.Tensor,
+    table: ScoreTable,
+    columns: Sequence[np.ndarray],
+) -> list[Alignments]:
+    """Particles ``index`` (m,) at their best poses on the references of columns (m,): one set for each of these.
+
+    references, noise_power: those of the table.
+    """
+    grid = table.grid
+    rows = np.arange(len(index))
+    reference = np.stack([table.reference(column) for column in columns], 1)
+    shift = np.stack([table.shift[rows, column] for column in columns], 1).astype(np.int64)
+    device = particles.device
+
+    def rotations(part: np.ndarray) -> np.ndarray:
+        tile = particles.tile(index[part], grid.rings, noise_power).truncated(grid)
+        found = [
+            best_rotations(tile, references, torch.from_numpy(k).to(device), torch.from_numpy(s).to(device))
+            for k, s in zip(reference[part].T, shift[part].T, strict=True)
+        ]
+        return torch.stack(found, 1).cpu().numpy()
+
+    tiles = tiles_of(rows, TILE)
+    psi = grid.psi.cpu().numpy()[np.concatenate(list(ordered_map(rotations, tiles, particles.threads)))]
+    shift_A = grid.shifts_px.cpu().numpy()[shift] * particles.pixel_size_A
+    return [Alignments.from_shifts(index, reference[:, c], psi[:, c], shift_A[:, c]) for c in range(len(columns))]
+
+
 def _scored(
     images: ImageTile, block: ReferenceBlock, plan: SearchPlan, similarity: Similarity | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Value, rotation and shift of the best pose of images on the references of a block, (n, K) each."""
-    value, psi, shift = best_poses(images, block, tile_scores=plan.tile_scores)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Value and shift of the best pose of images on the references of a block, (n, K) each."""
+    value, shift = best_shifts(images, block, tile_scores=plan.tile_scores)
     if similarity is not None:
         prior = block.references.log_prior.T.gather(0, shift)
         value = similarity_of(similarity, value - prior, all_norms(images, block.references))
-    return value, psi, shift
+    return value, shift
 
 
 def _references_of(cells: Sequence[Cell], images: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vitreous.matching.folds import Against, left_out, replaced
+from vitreous.matching.folds import Against, left_out, overwritten, replaced
 from vitreous.processes import ALONE, Processes, by_process, joined
 
 __all__ = ["Match", "survey", "visit"]
@@ -36,16 +36,19 @@ def visit(
     against: Against[S] = left_out,
     processes: Processes = ALONE,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> tuple[tuple[S, ...], np.ndarray, O]:
     """Visit every fold once: (statistics of all folds, particles, their outcomes).
 
     folds: the particles of each; parts: what the folds gave at their last visits; progress: receives the number of
-    particles that are done.
+    particles that are done; overwrite: whether the memory of ``parts`` becomes that of the new ones, so that statistics
+    that are large are there once and not twice.
     """
+    exchange = overwritten if overwrite else replaced
     seen, found, done = [], [], 0
     for fold, index in enumerate(folds):
         own, shares, outcome = _matched(fold, index, parts, match, against, processes)
-        parts = replaced(parts, fold, own)
+        parts = exchange(parts, fold, own)
         seen += shares
         found.append(outcome)
         done += len(index)

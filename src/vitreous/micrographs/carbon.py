@@ -1,15 +1,23 @@
-"""Where a micrograph shows carbon: an area that is louder in fine detail than the ice beside it."""
+"""Where a micrograph shows carbon: an area that is louder in fine detail than the ice beside it; and the step between.
+
+Carbon is darker than ice by more than any particle, so that a filter as wide as a particle answers to its edge. The
+step is the same all along the edge: a function of the distance from it, which is measured and taken off.
+"""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-__all__ = ["carbon_area"]
+__all__ = ["carbon_area", "step_at_edge"]
 
 FINE_PX = 1.5  # sigma, below which detail is fine: of the images that are searched, far below the particle
 WIDTH = 0.5  # diameters: sigma of the window that loudness is measured in
 QUIET = 0.1  # quantile of the loudness that stands for ice
 LOUDER = 1.35  # times that of ice; carbon of twice the variance of ice has 1.7, particles and aggregates in ice 1.25
 LEAST_RADIUS = 1.0  # diameters: aggregates and ice blobs are narrower
+EDGE_PX, SMOOTH = 1.5, 0.4  # sigma of the image in which an edge is found; that of the edge itself, in diameters
+MOVES = 4
+CLEAR = 0.5  # diameters from the edge, where levels of ice and carbon are read
+STEPS = 2.0  # standard deviations of the smoothed ice: less is no step that an edge could be found by
 
 
 def carbon_area(image: np.ndarray, diameter_px: float) -> np.ndarray:
@@ -28,3 +36,47 @@ def carbon_area(image: np.ndarray, diameter_px: float) -> np.ndarray:
     grown = distance_transform_edt(~core) <= radius if core.any() else core
     inside: np.ndarray = grown[reach:-reach, reach:-reach] & loud
     return inside
+
+
+def step_at_edge(image: np.ndarray, carbon: np.ndarray, diameter_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """What of an image is a function of the distance from an edge of carbon: (step, carbon), both (rows, columns).
+
+    carbon: about where carbon is, from :func:`carbon_area`. The edge is moved by up to a diameter to where the image
+    changes from the level of ice to that of carbon, and kept smooth, so that particles and ice beside it do not bend
+    it; the step is the median at every distance from it, up to a diameter. Where ice and carbon are equally bright the
+    edge stays where it was, and the step is small.
+    """
+    smooth = gaussian_filter(image, EDGE_PX)
+    for _ in range(MOVES):
+        away = _distance(carbon)
+        ice, film = (smooth[side & (np.abs(away) > CLEAR * diameter_px)] for side in (~carbon, carbon))
+        if not (len(ice) and len(film)):
+            break
+        levels = float(np.median(ice)), float(np.median(film))
+        if abs(levels[1] - levels[0]) < STEPS * 1.4826 * float(np.median(np.abs(ice - levels[0]))):
+            break
+        nearer = (smooth - 0.5 * sum(levels)) * (levels[1] - levels[0]) > 0
+        there = np.where(np.abs(away) < diameter_px, nearer, carbon).astype(np.float32)
+        carbon = _smoothed(there, SMOOTH * diameter_px) > 0.5
+    if carbon.all() or not carbon.any():
+        return np.zeros(image.shape, np.float32), carbon
+    distance = np.clip(gaussian_filter(_distance(carbon), 1.0), -diameter_px, diameter_px)
+    ring = np.rint(distance + diameter_px).astype(int)
+    order = np.argsort(ring, axis=None, kind="stable")
+    rings, first = np.unique(ring.ravel()[order], return_index=True)
+    medians = [np.median(values) for values in np.split(image.ravel()[order], first[1:])]
+    return np.interp(distance + diameter_px, rings, medians).astype(np.float32), carbon
+
+
+def _smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian; beyond its border the image goes on as it comes to it, so that an edge meets it at any angle."""
+    reach = int(4.0 * sigma) + 1
+    wide = np.pad(image, reach, mode="reflect", reflect_type="odd")
+    smooth: np.ndarray = gaussian_filter(wide, sigma)[reach:-reach, reach:-reach]
+    return smooth
+
+
+def _distance(carbon: np.ndarray) -> np.ndarray:
+    """From the edge in pixels, positive on carbon."""
+    inside: np.ndarray = distance_transform_edt(carbon) - distance_transform_edt(~carbon)
+    return inside - 0.5 * np.sign(inside)

@@ -95,8 +95,10 @@ def _matching(path: Path) -> list[Path]:
         inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         kind = next((kind for kind in KINDS if any(p.suffix.lower() in kind for p in inside)), ())
         if not kind:
+            lists = [str(p) for p in inside if names_micrographs(p)]
+            meant = f", or a list of them, such as {lists[-1]}" if lists else ""
             raise ParticleFileError(
-                f"{path}: a folder without micrographs; expected files that end in .mrc, {', '.join(PICTURES)}"
+                f"{path}: a folder without micrographs; expected files that end in .mrc, {', '.join(PICTURES)}{meant}"
             )
         return [p for p in inside if p.suffix.lower() in kind]
     if not any(mark in path.name for mark in "*?["):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitreous.micrographs.carbon import carbon_area
 from vitreous.micrographs.cleaning import CleanImage, clean
 from vitreous.micrographs.contaminants import disc_sum, hot_spots, oddness
 from vitreous.micrographs.detection import Scan, filtered, local_score, scan
@@ -19,6 +18,7 @@ __all__ = ["Picks", "pick_micrograph", "working_pixel_A"]
 
 PIXELS_PER_DIAMETER = 20  # of the images that are searched: finer detail has no weight in the filters
 APART = 0.5  # diameters between candidates, before the distance that is asked for
+LEAST_PX = 4.0  # of a particle across, below which it has no shape
 LISTED = 1.0  # local score below which nothing is a candidate
 
 
@@ -55,10 +55,15 @@ def pick_micrograph(
     """Find the particles of a micrograph (rows, columns); what else is in a list has no influence.
 
     The bank has the pixel size of :func:`working_pixel_A`. Raises ValueError for a micrograph that is
-    smaller than a template.
+    smaller than a template, and for particles of less than four pixels.
     """
+    if bank.diameter_px < LEAST_PX:
+        raise ValueError(
+            f"a particle of {bank.diameter_A:g} A is {bank.diameter_px:.2g} pixels of {pixel_size_A:g} A across; "
+            f"expected at least {LEAST_PX:g}: is the pixel size or the diameter wrong?"
+        )
     settings = settings.chosen(ball=len(bank.filters) == 1)
-    image = clean(data, pixel_size_A, bank.pixel_size_A, invert=settings.invert_contrast)
+    image = clean(data, pixel_size_A, bank.pixel_size_A, invert=settings.invert_contrast, diameter_A=bank.diameter_A)
     if min(image.data.shape) < bank.filters.shape[1]:
         rows, columns = data.shape
         raise ValueError(
@@ -121,7 +126,7 @@ def _judged(
     diameter_px = bank.diameter_A / pixel_A
     if settings.contaminants:
         words[hot_spots(xy_px, image.hot_px, diameter_px, shape[0] * shape[1])] = "hot"
-    carbon = carbon_area(image.data, bank.diameter_px)[at][order]
+    carbon = image.carbon[at][order]
     if not settings.carbon:
         words[carbon] = "carbon"
     if settings.false_picks is None:

@@ -15,6 +15,7 @@ PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 GREY = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names for pictures of one channel
 MOST_BROKEN, MOST_SATURATED = 0.1, 0.5  # of the pixels
 SIDES_PX = (32, 1 << 15)
+LARGEST = 1e15  # no camera counts so far, and squares of it are still numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +24,7 @@ class Micrograph:
 
     data: np.ndarray  # float32 (rows, columns); y is the row index of the file
     pixel_size_A: float
-    broken: int = 0  # pixels that were NaN or infinite, and are the median now
+    broken: int = 0  # pixels that were NaN, infinite or as good as that, and are the median now
 
 
 def read_micrograph(path: str | Path, *, pixel_size_A: float | None = None) -> Micrograph:
@@ -41,7 +42,7 @@ def read_micrograph(path: str | Path, *, pixel_size_A: float | None = None) -> M
     if min(data.shape) < low or max(data.shape) > high:
         rows, columns = data.shape
         raise ParticleFileError(f"{path}: {columns} x {rows} pixels; expected a micrograph of {low} to {high} a side")
-    finite = np.isfinite(data)
+    finite = np.abs(data) < LARGEST  # not for NaN either
     broken = int(data.size - finite.sum())
     if broken > MOST_BROKEN * data.size:
         raise ParticleFileError(f"{path}: {broken:,} of {data.size:,} pixels are NaN or infinite")

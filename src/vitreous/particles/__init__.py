@@ -13,6 +13,7 @@ from vitreous.particles.copying import copy_particles
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.finest_detail import finest_held
 from vitreous.particles.from_arrays import from_arrays
+from vitreous.particles.holding import hold, require_particles
 from vitreous.particles.image_survey import Readable, find_readable
 from vitreous.particles.images import image_name, search_folders
 from vitreous.particles.judge import judge, judged
@@ -26,7 +27,7 @@ from vitreous.particles.mrc import (
     write_mrc_stack,
     write_volume,
 )
-from vitreous.particles.particle_set import ParticleSet, hold, require_particles
+from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.reading import Given, read_particles
 from vitreous.particles.relion_form import complete_optics, in_relion_form
 from vitreous.particles.star import StarFile, read_star, write_star
@@ -86,6 +87,8 @@ class _Callable(ModuleType):
 
     def __call__(self, images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[str, Any] | None = None) -> Any:
         return from_arrays(images, pixel_size_A, ctf)
+
+    __call__.__qualname__ = "particles"  # as Python names it where an argument is missing
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -45,7 +45,7 @@ def from_arrays(images: Any, pixel_size_A: float, ctf: CTFParameters | Mapping[s
     :meth:`ParticleSet.write`, which writes the images beside it.
 
     Raises ValueError for another shape, images without pixels, a pixel size that is no positive number, and columns of
-    the CTF that are unknown, of another length, or missing.
+    the CTF that are unknown, of another length, or missing; TypeError for what are no images and no columns.
     """
     stack = _as_stack(images)
     number = isinstance(pixel_size_A, int | float | np.number)
@@ -75,11 +75,18 @@ particles = from_arrays  # as `vitreous.particles`
 
 def _as_stack(images: Any) -> np.ndarray:
     """float32 (n, L, L), contiguous."""
+    if isinstance(images, str | Path):
+        raise TypeError(f"images: expected an array, found the name {str(images)!r}; read_particles(name) reads a file")
     if hasattr(images, "detach"):  # a tensor of torch, perhaps on another device
-        images = images.detach().cpu().numpy()
-    stack = np.asarray(images)
+        images = images.detach().cpu()
+        images = (images.float() if images.is_floating_point() else images).numpy()  # NumPy has no bfloat16
+    try:
+        stack = np.asarray(images)
+    except ValueError as error:
+        raise ValueError(f"images: expected images of one shape (L, L) ({error})") from error
     if stack.ndim != 3 or stack.shape[1] != stack.shape[2] or stack.size == 0:
-        raise ValueError(f"images: expected an array of shape (n, L, L), found {stack.shape}")
+        one = "; of one image give images[None]" if stack.ndim == 2 else ""
+        raise ValueError(f"images: expected an array of shape (n, L, L), found {stack.shape}{one}")
     if stack.dtype.kind not in "iuf":
         raise ValueError(f"images: expected real numbers, found an array of type {stack.dtype}")
     return np.ascontiguousarray(stack, dtype=np.float32)
@@ -91,6 +98,8 @@ def _ctf_columns(ctf: CTFParameters | Mapping[str, Any] | None, count: int) -> d
         return {}
     if isinstance(ctf, CTFParameters):
         ctf = {f.name: getattr(ctf, f.name) for f in fields(ctf)}
+    if not hasattr(ctf, "items"):
+        raise TypeError(f"ctf: expected a dict of parameters by name, found {type(ctf).__name__}")
     given = {}
     for name, values in ctf.items():
         given[_column(name)] = _of_every_particle(name, values, count)

@@ -226,7 +226,8 @@ def _not_found(particles: ParticleSet) -> list[str]:
         return []
     tried = ", ".join(map(str, images.folders))
     return [
-        f"{len(absent)} image files were not found, first {absent[0]}; looked in {tried}; give the project directory"
+        f"{len(absent)} image files were not found, first {absent[0]}; looked in {tried}; "
+        "give the project directory (--project)"
     ]
 
 

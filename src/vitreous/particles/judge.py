@@ -9,8 +9,9 @@ from vitreous.particles.copying import HALF, half_precision
 from vitreous.particles.duplicates import repeated
 from vitreous.particles.errors import ParticleFileError
 from vitreous.particles.finest_detail import FinestDetail, finest_detail
+from vitreous.particles.holding import require_particles
 from vitreous.particles.image_survey import Outliers, Readable, Survey, find_outliers, find_readable, survey_images
-from vitreous.particles.particle_set import ParticleSet, require_particles
+from vitreous.particles.particle_set import ParticleSet
 from vitreous.particles.plausible import (
     POSE_COLUMNS,
     SHIFT_COLUMNS,

@@ -4,23 +4,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vitreous.optics import CTFParameters
+from vitreous.particles.alignment_columns import alignment_columns
 from vitreous.particles.errors import ParticleFileError
-from vitreous.particles.images import (
-    ImageFiles,
-    file_of,
-    image_name,
-    images_in_memory,
-    locate_images,
-    name_of_images,
-    search_folders,
-)
+from vitreous.particles.images import ImageFiles, locate_images
+from vitreous.particles.moved_names import with_names_from
 from vitreous.particles.mrc_header import MAX_SIDE
+from vitreous.particles.one_size import common_value, mean_size
 from vitreous.particles.optics_groups import group_index
 from vitreous.particles.star import write_star
 from vitreous.particles.table import Table
@@ -28,9 +23,7 @@ from vitreous.particles.usable import Usable
 from vitreous.pictures import Shown, shown
 from vitreous.words import folded
 
-__all__ = ["ParticleSet", "assemble", "hold", "require_particles"]
-
-P = TypeVar("P")
+__all__ = ["ParticleSet", "assemble"]
 
 _CTF_COLUMNS = {
     "rlnDefocusU": "defocus in A",
@@ -39,17 +32,6 @@ _CTF_COLUMNS = {
     "rlnAmplitudeContrast": "amplitude contrast, 0 to 1",
 }
 PHASE_FLIPPED, PREMULTIPLIED = "rlnCtfDataArePhaseFlipped", "rlnCtfDataAreCtfPremultiplied"
-ALIGNMENT_COLUMNS = (
-    "rlnClassNumber",
-    "rlnAngleRot",
-    "rlnAngleTilt",
-    "rlnAnglePsi",
-    "rlnOriginXAngst",
-    "rlnOriginYAngst",
-    "rlnIsFlip",
-    "rlnRandomSubset",
-)
-_MOST_STRETCH, _MOST_STRETCH_PX = 0.01, 0.5  # by which one pixel size for all may change an image, and move its edge
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +65,7 @@ class ParticleSet:
         sizes = self.parameter("rlnImageSize")
         if sizes is None:
             return self.images.first_found().box_px
-        size = self._common(sizes, "box size (rlnImageSize)", tolerance=0.0)
+        size = common_value(sizes, "box size (rlnImageSize)", self.table, tolerance=0.0)
         if not 1 <= size <= MAX_SIDE or size != int(size):
             raise ParticleFileError(f"{self.path}: rlnImageSize is {size:g}; expected a number of pixels")
         return int(size)
@@ -103,9 +85,9 @@ class ParticleSet:
                 f"{self.path}: no pixel size (rlnImagePixelSize in the optics table, or rlnDetectorPixelSize and "
                 "rlnMagnification); give it as pixel_size_A (--angpix)"
             )
-        if not (sizes == sizes[0]).all() and (mean := self._mean_size(sizes)) is not None:
+        if not (sizes == sizes[0]).all() and (mean := mean_size(sizes, self.box_px)) is not None:
             return mean
-        size = self._common(sizes, "pixel size (rlnImagePixelSize)", tolerance=1e-4)
+        size = common_value(sizes, "pixel size (rlnImagePixelSize)", self.table, tolerance=1e-4)
         if not (np.isfinite(size) and size > 0):
             raise ParticleFileError(f"{self.path}: pixel size {size:g} A; expected more than 0; give pixel_size_A")
         return size
@@ -271,18 +253,7 @@ class ParticleSet:
         the class :class:`vitreous.matching.Alignments` and of poses belong to the particles in their order. Raises
         ValueError where particles are missing, or their number is another one, and TypeError for what has no poses.
         """
-        if callable(getattr(found, "particles", None)):
-            found = found.particles()
-        if isinstance(found, ParticleSet):
-            rows = _rows_of_names(self, found)
-            table = found.table.take(rows)
-            columns = {name: table[name] for name in ALIGNMENT_COLUMNS if name in table}
-            if columns:
-                return self.with_columns(**columns)
-        for part in (found, getattr(found, "alignments", None), getattr(found, "poses", None)):
-            if callable(getattr(part, "columns", None)):
-                return self.with_columns(**part.columns())  # type: ignore[union-attr]
-        raise TypeError(f"expected something with poses or classes of particles, found {type(found).__name__}")
+        return self.with_columns(**alignment_columns(self, found))
 
     def beside(self, path: Path) -> "ParticleSet":
         """The set as if it had been read from ``path``, whose folder tells later jobs about its images."""
@@ -317,7 +288,8 @@ class ParticleSet:
         """
         path = Path(path)
         self.images.keep_beside(path, self.project)
-        tables = self.blocks | {"optics": self.optics, self.block: self._table_for(path)}
+        named = with_names_from(path, self.table, self.images, self.project)
+        tables = self.blocks | {"optics": self.optics, self.block: named}
         write_star(path, {name: tables[name] for name in self.layout})
 
     def has(self, name: str) -> bool:
@@ -336,25 +308,6 @@ class ParticleSet:
         values = self.parameter(name)
         return np.broadcast_to(np.asarray(default), (len(self),)).copy() if values is None else values
 
-    def _mean_size(self, sizes: np.ndarray) -> float | None:
-        """The mean of pixel sizes, where it is as good as each of them."""
-        mean = float(f"{sizes.mean():.6g}")
-        if not (np.isfinite(mean) and mean > 0):
-            return None
-        stretch = float(np.abs(sizes / mean - 1).max())
-        return mean if stretch <= _MOST_STRETCH and stretch * self.box_px / 2 <= _MOST_STRETCH_PX else None
-
-    def _common(self, values: np.ndarray, what: str, tolerance: float) -> float:
-        different = ~np.isclose(values, values[0], rtol=tolerance, atol=0.0, equal_nan=True)
-        if different.any():
-            row = int(np.argmax(different))
-            raise ParticleFileError(
-                f"{self.table.where(row)}: mixed {what}: {values[row]:g} here, {values[0]:g} at "
-                f"{self.table.where(0)}; bring all images to one scale, process the groups one by one, or give the "
-                "size that holds for all (--angpix)"
-            )
-        return float(values[0])
-
     @cached_property
     def _micrographs(self) -> tuple[np.ndarray, tuple[str, ...]]:
         if "rlnMicrographName" not in self.table:
@@ -363,74 +316,6 @@ class ParticleSet:
         tokens = self.table.columns["rlnMicrographName"].tokens()
         code = np.array([known.setdefault(token, len(known)) for token in tokens], dtype=np.int64)
         return code, tuple(name.decode("utf-8", "surrogateescape") for name in known)
-
-    def _table_for(self, path: Path) -> Table:
-        """The table with image names that lead to the same files from ``path``."""
-        images, folders = self.images, search_folders(path, self.project)
-        if images.held is not None:
-            return self.table
-        moved = {}
-        for code in np.unique(images.code).tolist():
-            found, name = images.paths[code], images.names[code]
-            file = file_of(name)
-            first = next((f / file for f in folders if (f / file).exists()), None) if found is not None else None
-            if found is not None and (first is None or not first.samefile(found)):
-                moved[code] = str(found.resolve()) + name.removeprefix(file)
-        if not moved:
-            return self.table
-        names = self.table.text("rlnImageName")
-        for row in np.flatnonzero(np.isin(images.code, list(moved))):
-            number, at, _ = names[row].partition("@")
-            names[row] = number + at + moved[images.code[row]] if at else moved[images.code[row]]
-        return self.table.with_columns({"rlnImageName": names})
-
-
-def require_particles(particles: P) -> P:
-    """What was given as particles, if it has images with a box and a pixel size; TypeError for a path and the like."""
-    if isinstance(particles, str | Path):
-        raise TypeError(
-            f"particles: expected a ParticleSet, found the name {str(particles)!r}; "
-            "vitreous.read_particles(name) reads a file, and vitreous.run_class2d and its like take names"
-        )
-    if not all(hasattr(particles, name) for name in ("read", "box_px", "pixel_size_A", "ctf_for")):
-        raise TypeError(f"particles: expected a ParticleSet, found {type(particles).__name__}")
-    return particles
-
-
-def hold(particles: ParticleSet, *, like: ParticleSet | None, within: Path) -> ParticleSet:
-    """The set with its images in memory, where they would otherwise be lost with the temporary folder ``within``.
-
-    like: a set that may have them in memory already.
-    """
-    if like is not None and like.images.held is not None and like.images.names == particles.images.names:
-        return replace(particles, images=replace(like.images, code=particles.images.code, frame=particles.images.frame))
-    inside = within.resolve()
-    if not any(path is not None and path.resolve().is_relative_to(inside) for path in particles.images.paths):
-        return particles
-    images = np.ascontiguousarray(particles.images.read(np.arange(len(particles)), particles.box_px, str), np.float32)
-    name = name_of_images(images, particles.pixel_size_A)
-    names = [image_name(i, name) for i in range(len(images))]
-    table = particles.table.with_columns({"rlnImageName": names})
-    return replace(particles, table=table, images=images_in_memory(images, particles.pixel_size_A, name))
-
-
-def _rows_of_names(particles: ParticleSet, others: ParticleSet) -> np.ndarray:
-    """Where the particles stand among others, by the names of their images."""
-    mine, theirs = (_frame_and_file(one) for one in (particles, others))
-    place = {name: row for row, name in enumerate(theirs)}
-    rows = np.array([place.get(name, -1) for name in mine], dtype=np.int64)
-    if (rows < 0).any():
-        raise ValueError(
-            f"{others.path}: {int((rows < 0).sum()):,} of {len(particles):,} particles are not among its "
-            f"{len(others):,}, by the names of their images, such as that of particle {int(np.argmin(rows)) + 1}"
-        )
-    return rows
-
-
-def _frame_and_file(particles: ParticleSet) -> list[tuple[int, str]]:
-    images = particles.images
-    files = [Path(file_of(name)).name for name in images.names]
-    return [(frame, files[code]) for frame, code in zip(images.frame.tolist(), images.code.tolist(), strict=True)]
 
 
 def assemble(

@@ -44,7 +44,7 @@ def read_particles(
     a missing column, an unknown optics group.
     """
     if pixel_size_A is not None and not (np.isfinite(pixel_size_A) and pixel_size_A > 0):
-        raise ValueError(f"pixel_size_A is {pixel_size_A}; expected a positive number")
+        raise ValueError(f"pixel_size_A: expected a positive number, in Angstrom, found {pixel_size_A:g}")
     found = path if isinstance(path, ParticleSet) else _from_file(path, project, passthrough, alignment)
     stated: dict[str, float] = {} if pixel_size_A is None else {"rlnImagePixelSize": float(pixel_size_A)}
     if ctf_applied is not None:

@@ -1,14 +1,16 @@
 """Arrays in files that are mapped into memory, with their room on the disk taken first."""
 
+import ctypes
 import errno
 import mmap
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["release", "scratch_array"]
+__all__ = ["release", "release_free", "scratch_array"]
 
 _ZEROS = bytes(1 << 20)
 
@@ -42,6 +44,26 @@ def release(array: object) -> None:
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def release_free() -> None:
+    """Let the system have the memory back that has been freed between arrays that are still in use.
+
+    Arrays of up to 32 MB lie on glibc's heap, which gives back its end alone. Where arrays grow from pass to pass, each
+    generation is too large for the holes that the last one has left, and the holes add up to more than what is in use.
+    Does nothing where the C library has no such call.
+    """
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> "ctypes._NamedFuncPointer | None":
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return None
 
 
 def _reserve(handle: int, size: int) -> None:

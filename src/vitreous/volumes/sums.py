@@ -104,9 +104,10 @@ def density(sums: VolumeSums, basis: RingBasis, tau2: torch.Tensor) -> torch.Ten
     of zero in the shell at the rim of the mask. ``prepare_volume`` of it has slices in the units of the images.
     """
     n = 2 * (sums.rings + 1)
-    prior = prior_share(basis, sums.rings) / _on_grid(tau2.clamp_min(TINY), sums)
-    numerator, denominator = _friedel(sums.numerator), _friedel(sums.denominator)
-    solved = numerator / (denominator + prior).to(numerator.dtype)
+    solved, known = _friedel(sums.numerator), _friedel(sums.denominator)
+    known += prior_share(basis, sums.rings) / _on_grid(tau2.clamp_min(TINY), sums)
+    solved /= known  # in place: of large boxes, every grid of this size counts
+    del known
     return masked(_real_space(solved, n), basis)
 
 
@@ -134,16 +135,25 @@ def cross_power(a: VolumeSums, b: VolumeSums, rings: int) -> torch.Tensor:
     Per shell ``sum Re(conj n_a n_b) / (d_a + d_b)  /  sum d_a d_b / (d_a + d_b)``, which weighs every sample by what
     both halves know of it.
     """
-    da, db = _friedel(a.denominator), _friedel(b.denominator)
-    na, nb = _friedel(a.numerator), _friedel(b.numerator)
-    both = (da + db).clamp_min(TINY)
-    common = (na.real * nb.real + na.imag * nb.imag) / both
-    known = da * db / both
     shell = _shells(a, rings)
-    out = torch.zeros(2, rings + 2, dtype=torch.float64, device=common.device)
-    for sums, values in zip(out, (common, known), strict=True):
-        sums.index_add_(0, shell, values.flatten().double())
-    return (out[0] / out[1].clamp_min(TINY))[1 : rings + 1].float()
+    known, other = _friedel(a.denominator), _friedel(b.denominator)
+    both = (known + other).clamp_min_(TINY)
+    known *= other
+    known /= both
+    of_known = _by_shell(known, shell, rings)
+    del known, other  # of large boxes, every grid of this size counts
+    na, nb = _friedel(a.numerator), _friedel(b.numerator)
+    common = na.real * nb.real
+    common += na.imag * nb.imag
+    common /= both
+    del na, nb
+    return (_by_shell(common, shell, rings) / of_known.clamp_min(TINY))[1 : rings + 1].float()
+
+
+def _by_shell(values: torch.Tensor, shell: torch.Tensor, rings: int) -> torch.Tensor:
+    """Sums over shells, float64 (rings + 2,)."""
+    out = torch.zeros(rings + 2, dtype=torch.float64, device=values.device)
+    return out.index_add_(0, shell, values.flatten().double())
 
 
 def ring_means(sums: VolumeSums) -> torch.Tensor:

@@ -97,9 +97,7 @@ def prepare_alignment(
     laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads)
     _check_reference(reference, laid.particles, settings)
     if laid.usable < FEWEST:
-        raise ValueError(
-            f"{laid.particles.path}: {laid.usable} usable particles are too few to be aligned; expected {FEWEST}"
-        )
+        raise ValueError(f"{laid.particles.path}: {laid.usable_words} are too few to be aligned; expected {FEWEST}")
     return AlignRun(laid=laid, settings=settings, reference=reference)
 
 
@@ -110,7 +108,9 @@ def _check_reference(reference: np.ndarray | None, particles: ParticleSet, setti
         return
     box = particles.box_px
     if reference is None:
-        raise ValueError('reference: method "reference" needs an image of it, and none was given')
+        raise ValueError(
+            'method "reference" needs an image to align to, and none was given; give it (reference, --reference)'
+        )
     if reference.shape != (box, box):
         raise ValueError(f"reference: expected {box} x {box} pixels as the particles have, found {reference.shape}")
     if not np.isfinite(reference).all() or reference.std() == 0:

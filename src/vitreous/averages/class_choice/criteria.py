@@ -125,14 +125,18 @@ def outliers(unexplained: np.ndarray, signal: np.ndarray, error_rate: float = 0.
     """(m,) bool: members of which their class leaves more unexplained than it explains, and than scatter does.
 
     unexplained: (m,) nats above the median of the class; signal: (m,) nats that the class explains. The scatter is that
-    of the bulk of all members, robustly; by it alone no member of a data set is taken with probability 1 -
-    ``error_rate``. Such a member has another particle beside it, or in its place.
+    of the bulk of all members, robustly. So many are taken that at most a share ``error_rate`` of them is expected to
+    be there by scatter alone (Benjamini and Hochberg 1995): where there is junk the limit comes down to it, and
+    where there is none hardly any member goes. Such a member has another particle beside it, or in its place.
     """
-    if len(unexplained) == 0:
-        return np.zeros(0, bool)
-    spread = MAD_TO_SD * float(np.median(np.abs(unexplained)))
-    beyond = norm.isf(error_rate / len(unexplained)) * spread
-    far: np.ndarray = unexplained > np.maximum(np.nan_to_num(signal), beyond)
+    count = len(unexplained)
+    spread = MAD_TO_SD * float(np.median(np.abs(unexplained))) if count else 0.0
+    if spread == 0:
+        return np.zeros(count, bool)
+    chance = norm.sf(unexplained / spread)
+    ranked = np.sort(chance)
+    below = ranked[ranked <= error_rate * np.arange(1, count + 1) / count]
+    far: np.ndarray = (chance <= below.max(initial=-1.0)) & (unexplained > np.nan_to_num(signal))
     return far
 
 

@@ -15,7 +15,7 @@ class ClassChoice:
     ----------
     error_rate
         Chance that a data set loses, by scatter alone, any class that it should keep. It is shared by the classes and
-        the criteria.
+        the criteria. Of single particles that are taken out: the share of them that may be there by scatter alone.
     particle_diameter_A
         Diameter of the circular mask around the particle, in Angstrom. None: 7/8 of the box.
     offset_range_A

@@ -8,7 +8,8 @@ A generation on the particles that are not accounted for yet:
    (:mod:`vitreous.alignment.kmeans`);
 2. classes of the m runs are matched by their common members (:func:`vitreous.alignment.match_classes`);
 3. the common members of every match are aligned L times from random beginnings
-   (:mod:`vitreous.alignment.stability`). A match is accepted with those of its members that are stable;
+   (:mod:`vitreous.averages.isac.members`). A match is accepted with those of its members that are stable and seen from
+   the same side as most;
 4. but for members that are farther from the average of the others than the bulk of all members is
    (:mod:`vitreous.alignment.residuals`).
 
@@ -31,20 +32,15 @@ import torch
 from vitreous.alignment import (
     FEWEST_MEMBERS,
     Groups,
-    Matching,
     Near,
-    Stability,
-    begin_stability,
     kmeans_pass,
     match_classes,
-    measure_stability,
     near_groups,
     random_sums,
-    residuals,
     split_groups,
-    stability_pass,
     standardised,
 )
+from vitreous.averages.isac.members import JudgedMembers, MemberTest, judged_members
 from vitreous.averages.isac.settings import ISAC
 from vitreous.matching import (
     FIRST_RINGS,
@@ -61,13 +57,14 @@ from vitreous.matching import (
 __all__ = ["Accepted", "ISACState", "first_state", "most_steps", "next_state"]
 
 FOLDS = 4
-PASSES, STABILITY_PASSES = 12, 6  # at least; with many groups the runs take more
+PASSES = 12  # at least; with many groups the runs take more
 FEW_GROUPS = 64  # that an image meets all of; a run with more begins with half as many, or a quarter, ...
 NEAR_GROUPS = 32  # that an image meets where there are more
 SPLIT_EVERY = 2  # passes
 LAST_PASSES = 6  # with as many groups as are wanted
 MOST_RINGS = 8  # in the runs: about 7 cycles across the particle, at a cost that grows with their fourth power
 AHEAD = 2  # rings beyond what the averages resolve
+TEST_AHEAD = 4  # rings beyond those of the runs in the test of members: mixtures that align at few rings do not at more
 LEAST_SHARE = 0.2  # of a group: common members that a match has to have
 ENOUGH = 0.02  # of the particles in a generation: with fewer accepted it is the last one
 
@@ -243,6 +240,10 @@ def _most_rings(data: PreparedParticles, settings: ISAC) -> int:
     return min(ring_limit(data, settings.resolution_limit_A), data.basis.rings, MOST_RINGS)
 
 
+def _test_rings(state: ISACState, data: PreparedParticles, settings: ISAC) -> int:
+    return min(state.rings + TEST_AHEAD, ring_limit(data, settings.resolution_limit_A), data.basis.rings)
+
+
 def _selected(state: ISACState, data: PreparedParticles, settings: ISAC, offset_range_A: float) -> tuple[Accepted, int]:
     """What is accepted after this generation, and how many particles are new."""
     pool = np.sort(np.concatenate(_folds(state, data)))
@@ -253,31 +254,21 @@ def _selected(state: ISACState, data: PreparedParticles, settings: ISAC, offset_
     label = np.full(len(data), -1)
     label[pool] = matched.label
     groups = Groups.of_labels(label)
-    tested, far = _tested(groups, data, settings, offset_range_A, state)
-    return _with_new(state, tested, far, matched.common, settings, data)
-
-
-def _tested(
-    groups: Groups, data: PreparedParticles, settings: ISAC, offset_range_A: float, state: ISACState
-) -> tuple[Stability, np.ndarray]:
-    """Figures of stability, and residuals (m,), of the members of matches."""
-    matching, seed, starts = Matching(offset_range_A=offset_range_A), _own_seed(state), settings.starts
-    every = groups.repeated(starts)
-    ends = begin_stability(data, every, state.noise_power, matching, seed)
-    for _ in range(STABILITY_PASSES):
-        ends = stability_pass(ends, data, every, state.noise_power, matching, state.rings, seed)
-    found = measure_stability(ends, data, every, starts, state.noise_power, matching, state.rings)
-    tau2, rings = signal_power(ends.parts, data.basis), _most_rings(data, settings)
-    return found, residuals(data, groups, found.alignments, state.noise_power, tau2, matching, rings)
+    test = MemberTest(
+        offset_range_A=offset_range_A, starts=settings.starts, rings=_test_rings(state, data, settings),
+        residual_rings=_most_rings(data, settings), seed=_own_seed(state),
+    )  # fmt: skip
+    tested = judged_members(groups, data, state.noise_power, test)
+    return _with_new(state, tested, matched.common, settings, data)
 
 
 def _with_new(
-    state: ISACState, tested: Stability, far: np.ndarray, common: np.ndarray, settings: ISAC, data: PreparedParticles
+    state: ISACState, tested: JudgedMembers, common: np.ndarray, settings: ISAC, data: PreparedParticles
 ) -> tuple[Accepted, int]:
     """Stable matches with their stable members, as further classes; outliers among these are marked."""
     threshold_A = settings.threshold_px * data.preparation.pixel_size_A
-    own, accepted = tested.alignments, state.accepted
-    member = tested.stable(threshold_A)[own.reference] & tested.mirror_stable & (tested.member_error_A < threshold_A)
+    own, accepted, found, far = tested.alignments, state.accepted, tested.stability, tested.far
+    member = tested.accepted(threshold_A)
     if not member.any():
         return accepted, 0
     # The bulk is that of all members so far: in the last generations most of what is left may be junk.
@@ -292,12 +283,12 @@ def _with_new(
     new = own.take(mine)
     return Accepted(
         alignments=accepted.alignments.put(replace(new, reference=number[new.reference])),
-        error_A=_put(accepted.error_A, new.particle, tested.member_error_A[mine]),
+        error_A=_put(accepted.error_A, new.particle, found.member_error_A[mine]),
         residual=_put(accepted.residual, own.particle[member], far[member]),
         outlier=_put(accepted.outlier, own.particle[outlying], True),
         generation=np.concatenate([accepted.generation, np.full(len(kept), state.generation)]),
-        class_error_A=np.concatenate([accepted.class_error_A, tested.error_A[kept]]),
-        mirror_share=np.concatenate([accepted.mirror_share, tested.mirror_share[kept]]),
+        class_error_A=np.concatenate([accepted.class_error_A, found.error_A[kept]]),
+        mirror_share=np.concatenate([accepted.mirror_share, found.mirror_share[kept]]),
         common=np.concatenate([accepted.common, common[kept]]),
     ), len(mine)
 

@@ -119,8 +119,8 @@ def prepare_isac(
     laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads)
     if laid.usable < 2 * settings.img_per_grp:
         raise ValueError(
-            f"{laid.particles.path}: {laid.usable} usable particles make fewer than two groups of "
-            f"{settings.img_per_grp}; ask for fewer images per group (--img-per-grp)"
+            f"{laid.particles.path}: {laid.usable_words} make fewer than two groups of {settings.img_per_grp}; ask for "
+            "fewer images per group (--img-per-grp)"
         )
     return ISACRun(laid=laid, settings=settings)
 

@@ -90,7 +90,7 @@ def prepare_mra(
     least = max(PER_CLASS * settings.classes, 2 * settings.folds)
     if laid.usable < least:
         raise ValueError(
-            f"{laid.particles.path}: {laid.usable} usable particles are too few for {settings.classes} classes and "
+            f"{laid.particles.path}: {laid.usable_words} are too few for {settings.classes} classes and "
             f"{settings.folds} folds; expected at least {least}: ask for fewer classes"
         )
     return MRARun(laid=laid, settings=settings)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitreous.averages.layout import Progress, silent, to_the_end
+from vitreous.averages.layout import Progress, silent, to_the_end, usable_words
 from vitreous.averages.msa.factors import (
     MOST_EXACT,
     POWER_PASSES,
@@ -256,7 +256,8 @@ def _mask(given: np.ndarray | None, preparation: ImagePreparation, path: Path) -
 def _check_counts(laid_out: MSARun) -> None:
     count, settings, path = len(laid_out.used), laid_out.settings, laid_out.particles.path
     if count < FEWEST:
-        raise ValueError(f"{path}: {count} usable particles are too few to analyse; expected at least {FEWEST}")
+        words = usable_words(laid_out.particles, count)
+        raise ValueError(f"{path}: {words} are too few to analyse; expected at least {FEWEST}")
     if count <= settings.factors:
         raise ValueError(
             f"{path}: factors: {settings.factors} factors need more than {settings.factors} images, found {count}; "

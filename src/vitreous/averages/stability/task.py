@@ -178,7 +178,8 @@ def prepare_stability(
     sizes = np.bincount(given.reference[given.known & ~found.bad], minlength=1)
     if not given.known.any():
         raise ValueError(
-            f"{found.path}: no particle has a class (rlnClassNumber); give the particles of a 2D classification"
+            f"{found.path}: no particle has a class (rlnClassNumber), or the classification accepted "
+            "nothing; give the particles of a 2D classification"
         )
     if sizes.max() < FEWEST_MEMBERS:
         raise ValueError(

@@ -14,7 +14,7 @@ from vitreous.jobs.report.postprocess import half_map_sections
 from vitreous.jobs.report.reference import reference_section
 from vitreous.jobs.report.refine import refined_key_figures
 from vitreous.jobs.report.selection import selection_section
-from vitreous.jobs.report.stages import stages_section
+from vitreous.jobs.report.stages import PageOf, stages_section
 from vitreous.jobs.report.surface import surface
 from vitreous.jobs.results.abinitio import read_abinitio
 from vitreous.jobs.results.class2d import open_class2d_folder
@@ -35,7 +35,7 @@ ALIGNED_FILES = (REFINED_NAMES.aligned,)  # that a run writes beside its stages
 HAND = "The hand of a map is not determined: images cannot tell it from its mirror image."
 
 
-def pipeline_page(folder: Path) -> Page:
+def pipeline_page(folder: Path, *, page_of: PageOf) -> Page:
     """The page of a finished ``run`` folder, from its stages. Raises JobFolderError when a stage lacks its results."""
     manifest = read_manifest(folder)
     if manifest is None:
@@ -52,7 +52,7 @@ def pipeline_page(folder: Path) -> Page:
         key_figures=figures,
         notes=(HAND,),
         sections=(
-            stages_section(folder, dict(zip((*ROUND, *STAGES), (*OF_ROUND, *TITLES), strict=True))),
+            stages_section(folder, dict(zip((*ROUND, *STAGES), (*OF_ROUND, *TITLES), strict=True)), page_of),
             *refined,
             reference_section(folder, REFINED_NAMES),
             *((models,) if models else ()),
@@ -95,7 +95,7 @@ def _headline(particles: int, manifest: Manifest, done: list[str]) -> str:
         start = f"From {said.get('pick_micrographs', 0):,} micrographs by {particles:,} particles to "
     if "refine" in done:
         claimed = said.get("refine_resolution_A")
-        return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of no resolution.")
+        return start + (f"a map of {claimed:.2f} Å." if claimed else "a map of which no resolution is claimed.")
     agreeing = said.get("initial_restarts_agreeing", said.get("abinitio_starts_agreeing", "?"))
     return start + f"an initial model; {agreeing} random starts agree."
 

@@ -9,49 +9,29 @@ from typing import Any
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.progress import describe_duration
-from vitreous.jobs.report.abinitio import abinitio_page
-from vitreous.jobs.report.class2d import class2d_page
 from vitreous.jobs.report.class2d_view import ClassView
-from vitreous.jobs.report.class3d import class3d_page
-from vitreous.jobs.report.ctf import ctf_page
-from vitreous.jobs.report.deconvolve import deconvolve_page
-from vitreous.jobs.report.extract import extract_page
-from vitreous.jobs.report.initial import initial_page
-from vitreous.jobs.report.isac import isac_page
 from vitreous.jobs.report.page import Page, Picture, Section, Slices, Stage, StageRows, Tile
-from vitreous.jobs.report.pick import PickedPicture, pick_page
-from vitreous.jobs.report.refine import refine_page
+from vitreous.jobs.report.pick import PickedPicture
 
-__all__ = ["STAGE_PAGES", "stages_section"]
+__all__ = ["PageOf", "stages_section"]
 
-STAGE_PAGES: dict[str, Callable[[Path], Page]] = {  # by job, of those with pictures; others are named and linked
-    "ctf": ctf_page,
-    "pick": pick_page,
-    "extract": extract_page,
-    "class2d": class2d_page,
-    "isac": isac_page,
-    "deconvolve": deconvolve_page,
-    "initial": initial_page,
-    "abinitio": abinitio_page,
-    "class3d": class3d_page,
-    "refine": refine_page,
-}
+PageOf = Callable[[str], Callable[[Path], Page]]  # name of a job -> what makes the page of its folder
 MOST_PICTURES = 8  # of a stage
 HINT = "Every stage has its own report, in its sub-folder; the first pictures of each are here."
 
 
-def stages_section(folder: Path, titles: Mapping[str, str]) -> Section:
+def stages_section(folder: Path, titles: Mapping[str, str], page_of: PageOf) -> Section:
     """The rows of the stages that have a record in ``folder``, in the order of ``titles`` (sub-folder -> title)."""
     rows = tuple(
-        _stage(folder, name, title, manifest)
+        _stage(folder, name, title, manifest, page_of)
         for name, title in titles.items()
         if (manifest := read_manifest(folder / name)) is not None
     )
     return Section(name="stages", title="Stages", hint=HINT, panels=(StageRows(stages=rows),))
 
 
-def _stage(folder: Path, name: str, title: str, manifest: Manifest) -> Stage:
-    page = _page(folder / name, manifest.task)
+def _stage(folder: Path, name: str, title: str, manifest: Manifest, page_of: PageOf) -> Stage:
+    page = _page(folder / name, page_of(manifest.task))
     seconds = manifest.summary.get("seconds")
     return Stage(
         title=title,
@@ -62,10 +42,10 @@ def _stage(folder: Path, name: str, title: str, manifest: Manifest) -> Stage:
     )
 
 
-def _page(folder: Path, task: str) -> Page | None:
-    """The page of a stage; None where it has not come to results, or has no pictures."""
+def _page(folder: Path, page: Callable[[Path], Page]) -> Page | None:
+    """The page of a stage; None where it has not come to results."""
     try:
-        return STAGE_PAGES[task](folder) if task in STAGE_PAGES else None
+        return page(folder)
     except JobFolderError:
         return None
 

@@ -158,7 +158,7 @@ def _poses(
             reason = "the poses are to be ignored" if source.ignore_poses else f"no column {', '.join(missing)}"
             raise ValueError(
                 f"{particles.path}: {reason}, and no reference is given; give a map as --reference, or particles with "
-                "poses (`vitreous abinitio` finds them from nothing)"
+                "poses (`vitreous abinitio` finds them)"
             )
         return None, ["no poses to start from: they are refined in one map first"]
     poses = Poses.from_particles(particles)
@@ -202,8 +202,8 @@ def _screen(run: Class3DRun, source: ParticlesToClassify, resources: Resources) 
         f"symmetry {settings.symmetry}, particle diameter {run.preparation.particle_diameter_A:.0f} Å, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
-        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.prepared_bytes)} "
-        f"{'in memory' if run.base.in_memory else 'on disk'}",
+        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.prepared_bytes())} "
+        f"{'in memory' if run.base.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",
     )
 

@@ -155,6 +155,7 @@ TASK = Task(
     results="micrographs_ctf.star, micrographs.star, ctf/",
     page=ctf_page,
     uses=frozenset({"threads"}),
+    useless=lambda summary: summary["failed"] == summary["micrographs"],
     aliases={
         "voltage_kV": ("--voltage", "--kV"),
         "cs_mm": ("--cs",),

@@ -115,6 +115,8 @@ def _prepare(source: Picked, settings: Extract, resources: Resources) -> Prepare
 
 def _found(source: Picked) -> _Found:
     given: tuple[Path, ...] = tuple(np.atleast_1d(np.array(source.picks, dtype=object)))
+    if absent := [path for path in given if not (path.exists() or set("*?[") & set(str(path)))]:
+        raise FileNotFoundError(f"{absent[0]} does not exist; expected the folder of a pick job, or coordinates")
     lists, job, size_A, project = [], None, source.pixel_size_A, source.project
     if given and given[0].is_dir():
         job = _job(given)
@@ -327,6 +329,7 @@ TASK = Task(
     results="particles.star, extracted/",
     page=extract_page,
     uses=frozenset({"threads"}),
+    useless=lambda summary: summary["failed"] == summary["micrographs"],
     aliases={
         "box_px": ("--box",),
         "downsample_to_px": ("--downsample-to",),

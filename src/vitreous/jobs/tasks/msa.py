@@ -107,7 +107,11 @@ def _opened(source: AlignedParticles, settings: MSA) -> ParticleSet:
 
 def _screen(run: MSARun, output: Path) -> tuple[str, ...]:
     particles, settings = run.particles, run.settings
-    classes = "classes from the data" if settings.classes is None else f"{settings.classes} classes"
+    classes = (
+        "classes from the data"
+        if settings.classes is None
+        else f"{settings.classes} class{'es' * (settings.classes > 1)}"
+    )
     how = "covariance of all pixels" if run.exact else "randomised subspace"
     return (
         f"data     {particles.path}: {len(run.used):,} of {len(particles):,} particles, {particles.box_px} x "

@@ -248,6 +248,7 @@ TASK = Task(
     results="picks.star, picks.cs, autopick.star, picks/",
     page=pick_page,
     uses=frozenset({"threads"}),
+    useless=lambda summary: summary["failed"] == summary["micrographs"],
     aliases={"diameter_A": ("--diameter",), "template_pixel_size_A": ("--template-angpix",)},
     ignores=frozenset({"device", "memory", "every"}),
 )

@@ -39,6 +39,7 @@ from vitreous.jobs.tasks.pipeline_input import (
     ParticlesToModel,
     Pipeline,
 )
+from vitreous.jobs.tasks.table import task_of
 from vitreous.micrographs import MicroscopeGiven, same_micrographs
 from vitreous.particles import judge, read_star, read_volume
 from vitreous.quality import compare_maps
@@ -194,7 +195,9 @@ def _words(job: Job, settings: Pipeline) -> str:
     if not settings.refine or last is None:
         return "done: an initial model, of either hand"
     claimed = last.summary.get("resolution_A")
-    return f"done: a map of {claimed:.2f} Å, of either hand" if claimed else "done: a map of no resolution"
+    if not claimed:
+        return "done: a map of which no resolution is claimed"
+    return f"done: a map of {claimed:.2f} Å, of either hand"
 
 
 def _from_averages(
@@ -354,7 +357,7 @@ TASK: Task[ParticlesToModel, Pipeline, Any, Any] = Task(
     prepare=_prepare,
     files=ALIGNED_FILES,
     results=f"{REFINE}/refined.mrc, {REFINE}/refined_half1_unfil.mrc",
-    page=pipeline_page,
+    page=partial(pipeline_page, page_of=lambda name: task_of(name).page),
     uses=frozenset({"device", "memory", "threads"}),
     in_python=frozenset({"initial"}),
     aliases={

@@ -115,6 +115,11 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
     run.on_progress = resources.progress
     if run.fold_count < settings.folds:
         notes.append(f"the memory holds {run.fold_count} folds in place of {settings.folds}")
+    if run.memory_limit_A is not None:
+        warnings.append(
+            f"the memory ({describe_bytes(resources.memory_bytes)}) ends the resolution of poses at "
+            f"{run.memory_limit_A:.1f} Å; allow more for finer detail (--memory)"
+        )
     return Prepared(
         settings=settings,
         pixels=found.digest,
@@ -180,8 +185,8 @@ def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> 
         f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, at most {settings.iterations} passes, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
-        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.prepared_bytes)} "
-        f"{'in memory' if run.in_memory else 'on disk'}",
+        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.prepared_bytes())} "
+        f"{'in memory' if run.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",
     )
 

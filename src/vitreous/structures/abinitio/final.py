@@ -33,6 +33,7 @@ from vitreous.structures.abinitio.relaxed import FoundGroup, group_of_maps, symm
 from vitreous.structures.abinitio.result import AbinitioResult, StartSummary
 from vitreous.structures.abinitio.settings import AUTO, Abinitio
 from vitreous.structures.abinitio.statistics import FoldSums, densities, volume_power
+from vitreous.structures.abinitio.views import one_view_message
 from vitreous.structures.poses import Poses
 
 __all__ = ["finish"]
@@ -250,6 +251,7 @@ def _result(
         found_signal=noise.found_signal,
         messages=[
             *_messages(summaries, best, noise, data, population[order]),
+            *(one_view_message(poses.rotation, start.symmetry) if noise.found_signal else ()),
             *symmetry_messages(_group(start, summaries, data, settings), [one.symmetry for one in summaries], settings),
         ],
     )

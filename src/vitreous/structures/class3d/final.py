@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vitreous.particles import Volume
-from vitreous.structures.class3d.agreement import adjusted_rand_index
+from vitreous.structures.class3d.agreement import adjusted_rand_index, not_told_apart
 from vitreous.structures.class3d.halves import LEAST_AGREEMENT, LEAST_NATS, LEAST_SIGMAS
 from vitreous.structures.class3d.result import Class3DResult, ClassMap, Start3D
 from vitreous.structures.class3d.state import Class3DState, StartState
@@ -69,7 +69,7 @@ def finish(run: "Class3DRun", state: Class3DState) -> Class3DResult:
         classes=maps,
         starts=starts,
         found_classes=found,
-        messages=_messages(run, state, maps, starts, used, found),
+        messages=_messages(run, state, maps, starts, used, found) + _alike(state.starts[best], used, order, found),
     )  # fmt: skip
 
 
@@ -163,6 +163,19 @@ def _summary(start: StartState, label: np.ndarray, used: np.ndarray, best: bool)
         common=common,
         best=best,
     )
+
+
+def _alike(start: StartState, used: np.ndarray, order: np.ndarray, found: bool) -> list[str]:
+    """Classes that the halves cannot tell from each other; order: (K,) the start's name of every class."""
+    if not found:
+        return []
+    own, other = (values[used][:, order].argmax(1) for values in (start.posterior, start.cross))
+    pairs = not_told_apart(own, other, len(order), LEAST_AGREEMENT, FEWEST)
+    return [
+        f"Classes {a + 1} and {b + 1} are not told apart: the two halves of the particles, classified apart, do not "
+        "agree on who is in which. Take them for one, and ask for fewer classes."
+        for a, b in pairs
+    ]
 
 
 def _messages(

@@ -138,7 +138,7 @@ class Significant(FromAverages):
 
     percent_first: float = 15.0
     percent_last: float = 0.01
-    passes: int = 20
+    passes: int = 40
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,7 +157,7 @@ class Stochastic(FromAverages):
         Passes over all averages; rings grow evenly from the first to the last one.
     """
 
-    passes: int = 24
+    passes: int = 40
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,7 +186,7 @@ class Ransac(FromAverages):
     fewest: int = 4
     most: int = 9
     refined: int = 8
-    passes: int = 12
+    passes: int = 30
 
     def __post_init__(self) -> None:
         super().__post_init__()

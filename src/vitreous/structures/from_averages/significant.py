@@ -34,18 +34,11 @@ def significant(views: Views, settings: Significant, seed: int, start: int) -> F
 def significant_choice(rows: Rows, n_images: int, *, percent: float, energy: float) -> Chosen:
     """Weights in proportion to the correlation of the highest ``percent`` of an image's hypotheses, at least one.
 
-    Scores are ``energy corr - energy / 2`` (:mod:`.fitting`). Correlations that are not positive have no weight.
+    Scores are ``energy corr - energy / 2`` (:mod:`.fitting`). Correlations that are not positive have no weight. Every
+    image has the same number of hypotheses, as an exhaustive search has it.
     """
-    correlation = (rows.log_weight / energy + 0.5).clamp_min(1e-6)
-    weight = torch.zeros_like(correlation)
-    top = torch.empty(n_images, device=correlation.device)
-    for image in range(n_images):
-        mine = rows.image == image
-        values = correlation[mine]
-        keep = max(1, round(values.numel() * percent / 100))
-        chosen, place = torch.topk(values.flatten(), keep)
-        kept = torch.zeros(values.numel(), device=values.device)
-        kept[place] = chosen / chosen.sum()
-        weight[mine] = kept.reshape(values.shape)
-        top[image] = chosen[0]
-    return Chosen(weight=weight, log_evidence=energy * (top - 0.5))
+    correlation = (rows.log_weight / energy + 0.5).clamp_min(1e-6).reshape(n_images, -1)
+    chosen, place = correlation.topk(max(1, round(correlation.shape[1] * percent / 100)), dim=1)
+    kept = chosen / chosen.sum(dim=1, keepdim=True)
+    weight = torch.zeros_like(correlation).scatter_(1, place, kept).reshape(rows.log_weight.shape)
+    return Chosen(weight=weight, log_evidence=energy * (chosen[:, 0] - 0.5))

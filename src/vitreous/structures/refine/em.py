@@ -28,6 +28,7 @@ from vitreous.structures.refine.course import apart_deg, following_state
 from vitreous.structures.refine.images import PointImages, point_images
 from vitreous.structures.refine.imaging import Imaged, image_anew
 from vitreous.structures.refine.insertion import insert, posterior_points
+from vitreous.structures.refine.memory import tile_bytes, tiles_in_memory
 from vitreous.structures.refine.search import SEARCH_RINGS, Search, best_of, prepare_search, starts
 from vitreous.structures.refine.state import Found, Pass, RefineState
 from vitreous.volumes import RingPoints, VolumeSums, cross_power, prepared, symmetrised, zero_volume_sums
@@ -51,7 +52,7 @@ def inserted(work: Pass, state: RefineState, rings: int) -> tuple[VolumeSums, ..
     for mine in work.mine:
         sums = zero_volume_sums(rings)
         for tile, images in _ahead(
-            work, mine, lambda i: point_images(work.data, i, points, state.inserted_noise, *state.imaging.of(i))
+            work, mine, points, lambda i: point_images(work.data, i, points, state.inserted_noise, *state.imaging.of(i))
         ):
             _add(sums, images, tile, state, spread=state.inserted_spread, at=tile)
         parts.append(work.processes.add(sums))
@@ -70,19 +71,24 @@ def _add(
         insert(sums, images, rotation[:, None], origin[:, None])
 
 
-def _ahead(work: Pass, index: np.ndarray, function: Callable[[np.ndarray], Any]) -> Iterator[tuple[np.ndarray, Any]]:
+def _ahead(
+    work: Pass, index: np.ndarray, points: RingPoints, function: Callable[[np.ndarray], Any]
+) -> Iterator[tuple[np.ndarray, Any]]:
     """``(tile, function(tile))`` for tiles of particles, by the threads, a few tiles ahead, in order."""
-    tiles = tiles_of(index, TILE) if len(index) else []
-    size = TILES_AHEAD * work.data.threads
+    tiles, threads = tiles_of(index, TILE) if len(index) else [], work.data.threads
+    size = tiles_in_memory(TILES_AHEAD * threads, tile_bytes(TILE, points.plane.shape[1]), work.data.memory_bytes)
     for i in range(0, len(tiles), size):
         some = tiles[i : i + size]
-        yield from zip(some, ordered_map(function, some, work.data.threads), strict=True)
+        yield from zip(some, ordered_map(function, some, min(threads, size)), strict=True)
 
 
 def one_pass(
     work: Pass, state: RefineState, parts: tuple[VolumeSums, ...] | None, progress: Callable[[int], None] | None = None
 ) -> tuple[RefineState, tuple[VolumeSums, ...], dict[str, Any]]:
-    """Visit every fold once; parts: sums of the folds at the poses of the state, None where it has none yet."""
+    """Visit every fold once; parts: sums of the folds at the poses of the state, None where it has none yet.
+
+    The new sums take the place of ``parts`` in memory: those of all folds are by far the most that a pass needs.
+    """
     rings = state.rings
     points = RingPoints(basis=work.data.basis.truncated(rings))
     blind = parts is None
@@ -98,7 +104,9 @@ def one_pass(
             map_of_others = map_of_others * work.mask(len(map_of_others))
         return _matched(work, state, points, prepared(map_of_others), index)
 
-    parts, index, found = visit(work.folds, parts, match, against=own_half, processes=work.processes, progress=progress)
+    parts, index, found = visit(
+        work.folds, parts, match, against=own_half, processes=work.processes, progress=progress, overwrite=True
+    )
     following, info = following_state(work, state, half_sums(parts, work.group), index, found)
     return following, parts, info
 
@@ -119,7 +127,7 @@ def _matched(
         return point_images(work.data, tile, points, state.noise_power, *anew), found
 
     sums, parts = zero_volume_sums(points.rings), [_nobody(state)]
-    for tile, (images, found) in _ahead(work, index, climb):
+    for tile, (images, found) in _ahead(work, index, points, climb):
         _add(sums, images, tile, found, spread=state.spread)
         parts.append(found)
     return sums, Found(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Found)})

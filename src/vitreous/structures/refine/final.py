@@ -43,7 +43,7 @@ from vitreous.volumes import (
     spherical_mask,
     view_sampling,
 )
-from vitreous.volumes.reconstruction import add_sums, least_squares
+from vitreous.volumes.reconstruction import add_sums, least_squares, signal_envelope
 from vitreous.volumes.reconstruction.solve import prior_of, sphere
 
 if TYPE_CHECKING:
@@ -62,9 +62,13 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
     assert parts is not None
     run.on_progress(0, 4, "comparing with noise")
     said = evidence(work, state, parts)
+    of_group = _without_group(run, work, parts)
     half = np.full(len(work.data), -1)
     for number, fold in enumerate(work.folds):
         half[fold] = number % 2
+    noise, noise_group = noise_curves(state.noise_power, work.data), work.data.noise_group
+    del work, parts
+    run.forget()
     used = half >= 0
     poses = Poses(
         particle=np.arange(len(half)),
@@ -73,8 +77,7 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         origin_A=state.origin_A,
     )
     run.on_progress(1, 4, "maps from the original pixels")
-    noise = noise_curves(state.noise_power, work.data)
-    found = _reconstructed(run, state, half, noise)
+    found = _reconstructed(run, state, half, noise, noise_group)
     run.on_progress(2, 4, "mask and resolution")
     halves = tuple(_named(volume, run.settings.symmetry) for volume in found.halves)
     full = _named(best_map(found, run.preparation.radius_px), run.settings.symmetry)
@@ -99,16 +102,18 @@ def finish(run: "RefineRun", state: RefineState) -> RefineResult:
         views=angular_distribution(state.rotation[used], symmetry=run.settings.symmetry),
         sampling=view_sampling(state.rotation[used], radius, symmetry=run.settings.symmetry),
         noise_power=noise,
-        noise_group=work.data.noise_group,
+        noise_group=noise_group,
         ctf=_ctf(run, state),
         imaging=state.imaging,
         found_signal=said.found_signal,
         same_view=said.same_view,
-        messages=[*_messages(run, state, in_sphere, said, used), *_without_group(run, work, parts), *of_mask],
+        messages=[*_messages(run, state, in_sphere, said, used), *of_group, *of_mask],
     )
 
 
-def _reconstructed(run: "RefineRun", state: RefineState, half: np.ndarray, noise: np.ndarray) -> Reconstruction:
+def _reconstructed(
+    run: "RefineRun", state: RefineState, half: np.ndarray, noise: np.ndarray, noise_group: np.ndarray
+) -> Reconstruction:
     """Half maps of the original pixels, every particle at the poses that stand for its posterior."""
     known = state.information / UNDERSTATED
     used = half >= 0
@@ -121,7 +126,7 @@ def _reconstructed(run: "RefineRun", state: RefineState, half: np.ndarray, noise
         half=np.maximum(half, 0),
         weights=used.astype(np.float64),
         scale=state.imaging.scale,
-        noise_group=run.data(state.room).noise_group,
+        noise_group=noise_group,
         noise_power=torch.from_numpy(noise).float(),
         spread=lambda index: posterior_points(index, state.rotation[index], state.origin_A[index], known[index]),
     )
@@ -138,10 +143,17 @@ def _ctf(run: "RefineRun", state: RefineState) -> CTFParameters | None:
 
 
 def best_map(found: Reconstruction, radius_px: float) -> Volume:
-    """Of all particles, by least squares inside the particle's sphere, under the prior that the halves imply."""
-    whole = add_sums(*found.sums)
-    mask = sphere(found.full.box_px, radius_px)
-    return found.full.with_data(least_squares(whole, prior_of(whole, found.ssnr), mask).numpy())
+    """Of all particles, by least squares inside the sphere, under the prior that the halves imply.
+
+    That is the power of every shell, and where in the sphere it is (:mod:`vitreous.volumes.reconstruction.envelope`).
+    """
+    whole, ball = add_sums(*found.sums), sphere(found.full.box_px, radius_px)
+    halves = (torch.from_numpy(found.halves[0].data), torch.from_numpy(found.halves[1].data))
+    where = signal_envelope(halves, found.fsc, radius_px)
+    # The signal-to-noise ratio is the mean over the sphere; where the signal is, it is higher.
+    prior = prior_of(whole, found.ssnr) * (where.square().sum() / ball.square().sum())
+    start = torch.where(where > 0, ball / where.clamp_min(1e-6), 0.0)  # with it m V begins as gridding in the sphere
+    return found.full.with_data(least_squares(whole, prior, where, start=start).numpy())
 
 
 def _with_map(post: PostProcessed, full: Volume) -> PostProcessed:

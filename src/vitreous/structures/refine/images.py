@@ -9,6 +9,7 @@ import torch
 from vitreous.fourier import slice_points
 from vitreous.matching import PreparedParticles
 from vitreous.optics import ctf_at
+from vitreous.particles.scratch import release
 from vitreous.volumes import PADDING, RingPoints
 
 __all__ = ["PointImages", "point_images", "point_quadratures", "window_A"]
@@ -68,6 +69,7 @@ def point_images(
     """
     rings = points.rings
     packed = torch.from_numpy(np.ascontiguousarray(data.packed[index]))
+    release(data.packed)
     values = points.to_points(data.basis.unpack(packed, rings))
     weight = _weight(data, index, points, noise_power)
     field = window_A(data)

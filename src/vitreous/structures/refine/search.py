@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from vitreous.matching import PreparedParticles, SearchPlan, find_rows
-from vitreous.matching.prepare import SHIFTED_SHARE
 from vitreous.matching.references import References
 from vitreous.matching.score import Rows
 from vitreous.rotations import fibonacci_directions, random_rotations
 from vitreous.structures.refine.images import PointImages
 from vitreous.structures.refine.local import Climb, LocalPoses, refine_locally
+from vitreous.structures.refine.memory import SEARCH_SHARE
 from vitreous.volumes import RingPoints, ring_slices
 
 __all__ = ["SEARCH_RINGS", "Search", "best_of", "direction_matrices", "prepare_search", "starts"]
@@ -93,7 +93,8 @@ def starts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Poses (m, S, 3, 3), (m, S, 2) of the best matches of particles; the first is repeated where there are fewer."""
     tile = data.tile(index, search.plan.fine.rings, noise_power)
-    blocks = search.plan.blocks(search.references, len(index), int(SHIFTED_SHARE * data.memory_bytes))
+    share = int(SEARCH_SHARE * data.memory_bytes) // data.threads
+    blocks = search.plan.blocks(search.references, len(index), share)
     rows = find_rows([tile], search.plan, blocks)[0]
     return _poses(rows, search, len(index), data.pixel_size_A)
 

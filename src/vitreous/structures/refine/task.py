@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from vitreous.matching import (
     ring_limit,
 )
 from vitreous.matching.workers import one_thread
-from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, Volume, require_particles
+from vitreous.particles.scratch import release_free
 from vitreous.processes import ALONE, Processes
 from vitreous.require import settings_with
 from vitreous.rotations import symmetry_matrices
@@ -29,12 +28,14 @@ from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.imaging import Imaging
+from vitreous.structures.refine.memory import FEWEST_FOLDS, IMAGES_SHARE, folds_in_memory, peak_bytes
 from vitreous.structures.refine.methods import method_of
+from vitreous.structures.refine.requirements import require_defocus, require_in_sphere
 from vitreous.structures.refine.result import RefineResult
 from vitreous.structures.refine.settings import Refine
 from vitreous.structures.refine.start import Start, for_halves, from_poses, from_reference, initial_rings
 from vitreous.structures.refine.state import Pass, RefineState
-from vitreous.volumes import PADDING, VolumeSums, resample
+from vitreous.volumes import VolumeSums, resample
 
 __all__ = ["RefineRun", "prepare_refinement", "refine"]
 
@@ -43,9 +44,7 @@ RINGS_AT_START = 24
 RING_GROWTH = 1.5
 IMAGED_FROM = 2  # passes, before which the map says little about how particles were imaged
 SAMPLE = 400  # particles that try whether a search of all views is worth its time
-FEWEST_PER_FOLD, FEWEST_FOLDS = 5, 4
-BYTES_PER_SAMPLE = 12  # of the sums of a fold: a complex and a real number
-SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds
+FEWEST_PER_FOLD = 5
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -78,39 +77,45 @@ class RefineRun:
         self.on_progress: Callable[[int, int, str], None] = _silent
         self.preparation = preparation_for(particles, settings)
         self.ctf = particles.ctf_for(settings.ctf)
-        _require_defocus(particles, self.ctf, settings)
+        require_defocus(particles, self.ctf, settings)
+        if mask is not None:
+            require_in_sphere(mask, self.preparation)
         self.group = symmetry_matrices(settings.symmetry).float()
-        self.fold_count = self._folds_in_memory()
+        self.most_rings, self.fold_count = self._planned()
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
         self._parts: tuple[RefineState, tuple[VolumeSums, ...]] | None = None
         self._start: Start | None = None
 
-    @cached_property
-    def most_rings(self) -> int:
-        """Rings that the pixels and the user allow."""
-        return self.preparation.working_basis(1 << 20).rings
+    def _planned(self) -> tuple[int, int]:
+        """The most rings that are ever prepared, and the number of folds, that the memory holds.
 
-    def _folds_in_memory(self) -> int:
-        """As many folds as the user wants, or as the memory holds the sums of; ValueError where it does not hold four.
-
-        At the most rings that a run may come to; a part of the memory is left for maps and images.
+        As many folds as the user wants, or fewer; and where not even four fit at all rings, fewer rings. ValueError
+        where four do not fit at those that it begins with.
         """
-        limit = self.settings.resolution_limit_A
-        rings = self.most_rings
-        if limit is not None:
-            rings = max(1, min(rings, int(self.window_A / limit)))
-        samples = 2 * PADDING * (rings + 1)
-        one = BYTES_PER_SAMPLE * (samples + 3) ** 2 * (samples // 2 + 2)
-        fitting = int(SUMS_SHARE * self.memory_bytes) // one
-        if fitting < FEWEST_FOLDS:
-            raise ValueError(
-                f"memory: four folds at {self.window_A / rings:.1f} A need "
-                f"{FEWEST_FOLDS * one / SUMS_SHARE / 2**30:.1f} GB, and {self.memory_bytes / 2**30:.1f} are allowed; "
-                "allow more, or give a resolution limit"
-            )
-        return min(self.settings.folds, fitting - fitting % 2)
+        of_pixels, limit = self.preparation.working_basis(1 << 20).rings, self.settings.resolution_limit_A
+        wanted = of_pixels if limit is None else max(1, min(of_pixels, int(self.window_A / limit)))
+        fewest = min(wanted, RINGS_AT_START)
+        for rings in range(wanted, fewest - 1, -1):
+            folds = folds_in_memory(self.settings.folds, rings, self._images_in_memory(rings), self.memory_bytes)
+            if folds:
+                return of_pixels if rings == wanted else rings, folds
+        needed = peak_bytes(FEWEST_FOLDS, fewest, self._images_in_memory(fewest), self.memory_bytes)
+        raise ValueError(
+            f"memory: four folds at {self.window_A / fewest:.1f} A need {needed / 2**30:.1f} GB, and "
+            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more, or give a resolution limit"
+        )
+
+    def _images_in_memory(self, rings: int) -> int:
+        return self.prepared_bytes(rings) if self.in_memory(rings) else 0
+
+    @property
+    def memory_limit_A(self) -> float | None:
+        """The resolution that the memory ends at; None where it does not."""
+        if self.most_rings == self.preparation.working_basis(1 << 20).rings:
+            return None
+        return self.window_A / self.most_rings
 
     @property
     def window_A(self) -> float:
@@ -118,20 +123,18 @@ class RefineRun:
         basis = self.preparation.working_basis(1)
         return basis.window_px * self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
 
-    @cached_property
-    def prepared_bytes(self) -> int:
-        """Of the images on the rings that it begins with."""
-        basis = self.preparation.working_basis(RINGS_AT_START)
-        return len(self.particles) * basis.packed_size * 4
+    def prepared_bytes(self, rings: int = RINGS_AT_START) -> int:
+        """Of the images on so many rings; without a number, on those that it begins with."""
+        return len(self.particles) * self.preparation.working_basis(rings).packed_size * 4
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether prepared images are in memory."""
-        return self.store is None or self.prepared_bytes < self.memory_bytes // 4
+    def in_memory(self, rings: int = RINGS_AT_START) -> bool:
+        """Whether images on so many rings are in memory."""
+        return self.store is None or self.prepared_bytes(rings) < IMAGES_SHARE * self.memory_bytes
 
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for so many rings."""
         if self._data is None or self._data.basis.rings != min(rings, self.most_rings):
+            self._data = None  # those on fewer rings are not there beside them
             self._data = prepare_particles(
                 self.particles.read,
                 len(self.particles),
@@ -139,7 +142,7 @@ class RefineRun:
                 rings=rings,
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
-                store=None if self.in_memory else self._file(rings),
+                store=None if self.in_memory(rings) else self._file(rings),
                 threads=self.threads,
                 memory_bytes=self.memory_bytes,
                 processes=self.processes,
@@ -275,9 +278,16 @@ class RefineRun:
         """Sums of the folds at the poses of a state, with room for the rings that it uses next."""
         if state.iteration == 0:
             return None
-        if self._parts is not None and self._parts[0] is state and state.inserted_rings == state.rings:
-            return self._parts[1]
+        kept, self._parts = self._parts, None  # a pass overwrites them; others are of no use, and are not there twice
+        if kept is not None and kept[0] is state and state.inserted_rings == state.rings:
+            return kept[1]
+        del kept
         return inserted(work, state, state.rings)
+
+    def forget(self) -> None:
+        """Images and sums that are kept between steps; they are made again where they are needed."""
+        self._data = self._parts = self._start = None
+        release_free()
 
     def _step(self, state: RefineState) -> tuple[RefineState, dict[str, Any]]:
         work = self.work(state)
@@ -285,8 +295,10 @@ class RefineRun:
         following, parts, info = one_pass(
             work, state, self.parts(work, state), lambda done: self.on_progress(done, of, "poses")
         )
+        del work
         following = self._with_room(self._with_search(following))
         self._parts = following, parts
+        release_free()
         return following, info
 
     def _with_search(self, state: RefineState) -> RefineState:
@@ -324,20 +336,6 @@ class RefineRun:
 
     def _finalise(self, state: RefineState) -> RefineResult:
         return finish(self, state)
-
-
-def _require_defocus(particles: ParticleSet, ctf: CTFParameters | None, settings: Refine) -> None:
-    """ValueError where defoci are to be refined, and there are none that could be."""
-    if settings.refine_defocus == "none" and settings.refine_scale == "none":
-        return
-    name = "refine_defocus" if settings.refine_defocus != "none" else "refine_scale"
-    if ctf is None:
-        raise ValueError(f"{name}: {particles.path} has no CTF, or it is ignored; leave {name} out")
-    if np.any(ctf.phase_flipped):
-        raise ValueError(
-            f"{name}: the phases of the images of {particles.path} were flipped, with the defocus that they had; give "
-            "the images as they were, or leave it out"
-        )
 
 
 def prepare_refinement(

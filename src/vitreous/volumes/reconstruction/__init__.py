@@ -7,6 +7,7 @@ from vitreous.volumes.reconstruction.algorithm import (
     reconstruction_algorithm,
     step_count,
 )
+from vitreous.volumes.reconstruction.envelope import signal_envelope
 from vitreous.volumes.reconstruction.noise import background_power
 from vitreous.volumes.reconstruction.posed import PosedParticles, random_halves
 from vitreous.volumes.reconstruction.settings import (
@@ -44,6 +45,7 @@ __all__ = [
     "random_halves",
     "reconstruct",
     "reconstruction_algorithm",
+    "signal_envelope",
     "solve",
     "step_count",
 ]

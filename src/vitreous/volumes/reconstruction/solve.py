@@ -140,11 +140,13 @@ def least_squares(
     mask: torch.Tensor,
     *,
     iterations: int = 3,
+    start: torch.Tensor | None = None,
     objective: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
     """The map m V (n, n, n) that fits the images best inside a soft mask m, under a prior on the grid.
 
-    objective: told ``1/2 V^T (A + P) V - b^T V`` after every iteration; it never rises.
+    start: what V of gridding is multiplied by to begin with (n, n, n), None for 1 inside the mask; objective: told
+    ``1/2 V^T (A + P) V - b^T V`` after every iteration; it never rises.
     """
     n = len(mask)
     b = mask * to_real_space(sums.numerator, n)
@@ -157,7 +159,8 @@ def least_squares(
 
     kernel = point_spread(sums.denominator, n)
     inverse = 1 / (sums.denominator + prior)
-    x = to_real_space(sums.numerator * inverse, n) * (mask > 0)  # sample by sample, as gridding has it
+    x = to_real_space(sums.numerator * inverse, n)  # sample by sample, as gridding has it
+    x *= (mask > 0) if start is None else start
     residual = b - normal(x)
     z = filtered(residual, inverse)
     direction, power = z, (residual * z).sum()
