@@ -1,9 +1,10 @@
 """From simulated micrographs to a refined map by one command, without a setting: `vitreous run micrographs.star`.
 
 Micrographs of the 80S ribosome (1024 x 1024, 5 A per pixel, at two ratios of signal to noise) with ice blobs,
-aggregates and fragments, made by `make_micrographs.py` of the scoring scripts. Picks are scored against the truth at a quarter of the diameter; the map
-is compared with the one that the micrographs were made of, over both hands, without a mask. CPU minutes are those of
-the whole command. The micrographs come with their CTF, unless it is to be estimated, too.
+aggregates and fragments, made by `make_micrographs.py` of the scoring scripts. Picks are scored against the truth at a
+quarter of the diameter; the map is compared with the one that the micrographs were made of, over both hands, without a
+mask. CPU minutes are those of the whole command. The micrographs come with their CTF, unless it is to be estimated,
+too.
 """
 
 import argparse
