@@ -1,9 +1,10 @@
 """From simulated micrographs to a refined map by one command, without a setting: `vitreous run micrographs.star`.
 
-Micrographs of the 80S ribosome (1024 x 1024, 5 A per pixel, SNR 0.1) with ice blobs, aggregates and fragments, made by
-`make_micrographs.py` of the scoring scripts. Picks are scored against the truth at a quarter of the diameter; the map
-is compared with the one that the micrographs were made of, over both hands, without a mask. CPU minutes are those of
-the whole command. The micrographs come with their CTF, unless it is to be estimated, too.
+Micrographs of the 80S ribosome (1024 x 1024, 5 A per pixel, at two ratios of signal to noise) with ice blobs,
+aggregates and fragments, made by `make_micrographs.py` of the scoring scripts. Picks are scored against the truth at a
+quarter of the diameter; the map is compared with the one that the micrographs were made of, over both hands, without a
+mask. CPU minutes are those of the whole command. The micrographs come with their CTF, unless it is to be estimated,
+too.
 """
 
 import argparse
@@ -33,19 +34,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m benchmarks round``."""
     parser.add_argument("--sticks", type=Path, default=DEFAULT)
     parser.add_argument("--micrographs", type=int, default=40)
+    parser.add_argument("--snr", type=float, nargs="+", default=[0.4, 0.1])
     parser.add_argument("--seed", type=int, default=601)
     parser.add_argument("--estimate-ctf", action="store_true", help="give the voltage alone, and no CTF")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Figures of one run."""
+    """Figures of one run for every ratio."""
+    return {"runs": [{"snr": snr, **_measured(options, work / f"snr{snr:g}", snr)} for snr in options.snr]}
+
+
+def _measured(options: argparse.Namespace, work: Path, snr: float) -> dict[str, Any]:
     torch.set_num_threads(1)
+    work.mkdir(parents=True, exist_ok=True)
     score = stick_module(options.sticks, "picks_score")
     shared = REPOSITORY / options.sticks.parent / "data" / "maps" / MAP
     if not shared.is_file():
         raise NotAvailable(f"the map is not at {shared}")
     given = work / "micrographs"
-    size = ("--size", str(SIDE_PX), "--angpix", f"{PIXEL_A:g}", "--n", str(options.micrographs), "--snr", "0.1")
+    size = ("--size", str(SIDE_PX), "--angpix", f"{PIXEL_A:g}", "--n", str(options.micrographs), "--snr", f"{snr:g}")
     script = REPOSITORY / options.sticks / "make_micrographs.py"
     made = (sys.executable, script, given, "--map", shared, "--map-angpix", f"{MAP_A:g}", *size, *JUNK)
     subprocess.run([*made, "--seed", str(options.seed)], check=True, stdout=subprocess.DEVNULL)
@@ -99,23 +106,21 @@ def _scored(work: Path, stage: str, score: Any) -> dict[str, float]:
 
 def table(figures: dict[str, Any]) -> str:
     """Markdown."""
-    picks = [
-        (name, *(f"{figures[f'{stage}_{key}']:.3f}" for key in ("precision", "recall", "AP")))
-        for name, stage in (("a ball", "pick_first"), ("averages", "pick"))
-    ]
-    rows = [
-        (name, str(figures[key]))
-        for name, key in (
-            ("micrographs", "micrographs"),
-            ("diameter guessed (A)", "diameter_A"),
-            ("averages that are templates", "templates"),
-            ("boxes", "boxes"),
-            ("particles of the chosen classes", "particles"),
-            ("resolution claimed (A)", "claim_A"),
-            ("FSC 0.5 with the truth (A)", "fsc05_A"),
-            ("correlation with the truth", "correlation"),
-            ("CPU minutes", "cpu_min"),
-        )
-    ]
-    head = ("picked with", "precision", "recall", "AP")
-    return markdown_table(("figure", "value"), rows) + "\n\n" + markdown_table(head, picks)
+    rows = (
+        ("SNR", "snr"),
+        ("micrographs", "micrographs"),
+        ("diameter guessed (A)", "diameter_A"),
+        ("averages that are templates", "templates"),
+        ("boxes", "boxes"),
+        ("particles of the chosen classes", "particles"),
+        ("resolution claimed (A)", "claim_A"),
+        ("FSC 0.5 with the truth (A)", "fsc05_A"),
+        ("correlation with the truth", "correlation"),
+        *((f"picks of {name}: {key}", f"{stage}_{key}")
+          for name, stage in (("a ball", "pick_first"), ("averages", "pick"))
+          for key in ("precision", "recall", "AP")),
+        ("CPU minutes", "cpu_min"),
+    )  # fmt: skip
+    runs = figures["runs"]
+    head = ("figure", *(f"run {i + 1}" for i in range(len(runs))))
+    return markdown_table(head, [(name, *(run[key] for run in runs)) for name, key in rows])
