@@ -30,7 +30,7 @@ def carbon_area(image: np.ndarray, diameter_px: float) -> np.ndarray:
     """
     power = np.square(image - gaussian_filter(image, FINE_PX))
     near = gaussian_filter(power, 2 * FINE_PX)
-    seen = near > EMPTY * np.quantile(near, 1 - QUIET)
+    seen: np.ndarray = near > EMPTY * np.quantile(near, 1 - QUIET)
     if not seen.any():
         return seen
     share = np.maximum(gaussian_filter(seen.astype(power.dtype), WIDTH * diameter_px), np.finfo(power.dtype).eps)
