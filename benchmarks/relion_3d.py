@@ -2,9 +2,10 @@
 
 The peer is RELION's CPU program with the settings that its own interface gives for an initial model (stochastic
 gradient descent) and for a refinement of two halves that never meet. Each of its two stages is stopped when its time
-is up, and its last complete iteration is scored: the initial model then starts the refinement, filtered to 40 A. Both
-programs are scored alike: poses in the one frame, of either hand, that brings most of them to the truth; the map within
-the ball of 28 px of metrics.py. An unfinished refinement of RELION is scored by the mean of its two half maps.
+is up, and its last complete iteration is scored: what it has after so many seconds, and not what it can reach. The
+initial model then starts the refinement, filtered to 40 A. Both programs are scored alike: poses in the one frame, of
+either hand, that brings most of them to the truth; the map within the ball of 28 px of metrics.py. An unfinished
+refinement of RELION is scored by the mean of its two half maps.
 
 CPU seconds of RELION are those of the processes that work on the halves; a third one that hands out the work waits by
 spinning, and is left out.
