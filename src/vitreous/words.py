@@ -5,7 +5,7 @@ from dataclasses import fields
 from textwrap import wrap
 from typing import Any
 
-__all__ = ["SaidElsewhereError", "american", "brief", "british", "first_process", "folded", "printable"]
+__all__ = ["SaidElsewhereError", "american", "brief", "british", "counted", "first_process", "folded", "printable"]
 
 LONG = 40  # letters of a value
 SPELLINGS = {"normalise": "normalize", "neighbour": "neighbor", "centre": "center", "colour": "color"}
@@ -40,6 +40,16 @@ def american(name: str) -> str:
     for ours, theirs in SPELLINGS.items():
         name = name.replace(ours, theirs)
     return name
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things, in the singular where there is one.
+
+    >>> counted(1, "class"), counted(2, "class"), counted(1200, "usable particle")
+    ('1 class', '2 classes', '1,200 usable particles')
+    """
+    ending = "" if count == 1 else "es" if thing.endswith("s") else "s"
+    return f"{count:,} {thing}{ending}"
 
 
 def folded(text: str, *, lines: int, width: int = 110) -> list[str]:

@@ -58,7 +58,7 @@ def test_what_cannot_be_tested_is_refused():
     with pytest.raises(ValueError, match="no particle has a class"):
         prepare_stability(particles, SETTINGS, alignments=none)
     many = labelled(np.arange(40), truth)
-    with pytest.raises(ValueError, match="the largest class has 1 usable particles; expected at least 12"):
+    with pytest.raises(ValueError, match="the largest class has 1 usable particle; expected at least 12"):
         prepare_stability(particles, SETTINGS, alignments=many)
     with pytest.raises(ValueError, match="starts: expected at least 2"):
         StabilityTest(starts=1)

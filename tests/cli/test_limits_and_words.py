@@ -138,4 +138,4 @@ def test_too_few_usable_particles_are_explained(vitreous, tmp_path):
     for job in (("align",), ("isac", "--img-per-grp", 24), ("mra", "--classes", 2), ("msa",)):
         ended = vitreous(job[0], tmp_path / "same.mrcs", "-o", tmp_path / job[0], *job[1:])
         assert ended.code == 1
-        assert "1 usable particles of 12 (11 particles" in ended.err
+        assert "1 usable particle of 12 (11 particles" in ended.err

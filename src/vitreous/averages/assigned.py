@@ -26,6 +26,7 @@ from vitreous.matching import (
 )
 from vitreous.processes import ALONE, Processes
 from vitreous.randomness import uniforms
+from vitreous.words import counted
 
 __all__ = ["Assignment", "Progress", "finished_classes"]
 
@@ -181,9 +182,10 @@ def _messages(noise: NoiseTest, data: PreparedParticles, population: np.ndarray)
             "Nothing was found: the images match the class averages no better than pure noise does "
             f"({noise.excess:+.2f} nats per image, {noise.sigmas:.1f} standard errors); the averages are aligned noise."
         )
-    if data.bad.any():
-        lines.append(f"{int(data.bad.sum())} particles could not be used and have class 0 and weight 0.")
+    refused = int(data.bad.sum())
+    if refused:
+        lines.append(f"{counted(refused, 'particle')} could not be used: class 0 and weight 0.")
     empty = int((population == 0).sum())
     if empty:
-        lines.append(f"{empty} classes have no particles.")
+        lines.append(f"{counted(empty, 'class')} {'has' if empty == 1 else 'have'} no particles.")
     return lines

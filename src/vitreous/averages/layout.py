@@ -25,6 +25,7 @@ from vitreous.matching import (
 from vitreous.matching.workers import one_thread
 from vitreous.optics import CTFParameters
 from vitreous.particles import ParticleSet, judged
+from vitreous.words import counted
 
 __all__ = ["Layout", "Progress", "lay_out", "prepared_images", "silent", "to_the_end", "usable_words"]
 
@@ -77,7 +78,7 @@ def usable_words(particles: ParticleSet, count: int) -> str:
     """``count`` usable particles, and why the others of a set that was judged cannot be used."""
     judged_as = getattr(particles, "usable", None)
     left = () if judged_as is None else [fault.words for fault in judged_as.faults if len(fault.rows)]
-    return f"{count:,} usable particles" + (f" of {len(particles):,} ({'; '.join(left)})" if left else "")
+    return counted(count, "usable particle") + (f" of {len(particles):,} ({'; '.join(left)})" if left else "")
 
 
 def lay_out(

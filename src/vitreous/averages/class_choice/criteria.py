@@ -29,6 +29,7 @@ import numpy as np
 from scipy.stats import norm
 
 from vitreous.averages.class_choice.figures import ClassFigures
+from vitreous.words import counted
 
 __all__ = ["REASONS", "ClassVerdicts", "Typical", "outliers", "verdicts"]
 
@@ -169,7 +170,7 @@ def _words(
     """All reasons of one class, with figures."""
     far_A = float(np.linalg.norm(figures.centre_A[k]))
     details = {
-        "few": f"{figures.members[k]} usable particles",
+        "few": counted(int(figures.members[k]), "usable particle"),
         "noise": f"its members match it by {figures.score[k]:.1f} standard deviations, noise by "
         f"{figures.noise_score[k]:.1f}",
         "off_centre": f"by {far_A:.0f} Å; particles may be {offset_range_A:.0f} Å off, and so may the frame of a class",

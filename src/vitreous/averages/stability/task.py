@@ -37,6 +37,7 @@ from vitreous.matching import (
 from vitreous.particles import ParticleSet
 from vitreous.randomness import uniforms
 from vitreous.require import settings_with
+from vitreous.words import counted
 
 __all__ = ["StabilityRun", "StabilityRunState", "prepare_stability", "stability"]
 
@@ -182,11 +183,10 @@ def prepare_stability(
             "nothing; give the particles of a 2D classification"
         )
     if sizes.max() < FEWEST_MEMBERS:
-        raise ValueError(
-            f"{found.path}: the largest class has {sizes.max()} usable particles; expected at least {FEWEST_MEMBERS}"
-        )
+        largest = counted(int(sizes.max()), "usable particle")
+        raise ValueError(f"{found.path}: the largest class has {largest}; expected at least {FEWEST_MEMBERS}")
     small = int(((sizes > 0) & (sizes < FEWEST_MEMBERS)).sum())
-    notes = (f"{small} classes with fewer than {FEWEST_MEMBERS} particles are not tested",) if small else ()
+    notes = (f"{counted(small, 'class')} with fewer than {FEWEST_MEMBERS} particles: not tested",) if small else ()
     return StabilityRun(laid=laid, settings=settings, given=given, notes=notes)
 
 

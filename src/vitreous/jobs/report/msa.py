@@ -22,6 +22,7 @@ from vitreous.jobs.report.page import (
     picture,
 )
 from vitreous.jobs.results.msa import MSAFolder, open_msa_folder
+from vitreous.words import counted
 
 __all__ = ["msa_page"]
 
@@ -59,7 +60,7 @@ def _headline(found: MSAFolder, significant: int) -> str:
     if not significant:
         return f"{total}: nothing varies but noise."
     factors = "one factor varies" if significant == 1 else f"{significant} factors vary"
-    return f"{total}: {factors} by more than noise, {len(found.population)} classes."
+    return f"{total}: {factors} by more than noise, {counted(len(found.population), 'class')}."
 
 
 def _key_figures(found: MSAFolder, summary: dict[str, Any]) -> list[KeyFigure]:

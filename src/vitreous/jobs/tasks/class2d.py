@@ -28,6 +28,7 @@ from vitreous.jobs.results.class2d_relion import (
 from vitreous.jobs.sources import CTFApplied, Particles, require_within_box
 from vitreous.jobs.task import IN_SETTINGS, Outcome, Prepared, Resources, Task
 from vitreous.matching import FIRST_RINGS
+from vitreous.words import counted
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class2d"]
 
@@ -214,8 +215,8 @@ def _outcome(result: Class2DResult) -> Outcome:
         words, verdict = "no class shows more signal than noise alone would", "nothing was found"
     else:
         resolution = f"the best resolution is {best:.1f} Å" if np.isfinite(best) else "none of them with a resolution"
-        refusals = f"; {refused:,} particles were refused" if refused else ""
-        words, verdict = f"{filled} classes, {resolution}{refusals}", "done"
+        refusals = f"; {counted(refused, 'particle')} {'was' if refused == 1 else 'were'} refused" if refused else ""
+        words, verdict = f"{counted(filled, 'class')}, {resolution}{refusals}", "done"
     return Outcome(words=words, verdict=verdict, summary=figures, messages=tuple(result.messages))
 
 

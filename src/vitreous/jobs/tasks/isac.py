@@ -12,6 +12,7 @@ from vitreous.jobs.report.isac import isac_page
 from vitreous.jobs.results.isac import FILES, write_isac
 from vitreous.jobs.sources import Particles
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+from vitreous.words import counted
 
 __all__ = ["TASK", "run_isac"]
 
@@ -52,7 +53,7 @@ def _write(run: ISACRun, folder: Path, result: ISACResult, state: ISACState) -> 
         )  # fmt: skip
     share = 100 * accounted / len(run.laid.particles)
     return Outcome(
-        words=f"{count} classes account for {accounted:,} of {len(run.laid.particles):,} particles ({share:.0f} %)",
+        words=f"{counted(count, 'class')} with {accounted:,} of {len(run.laid.particles):,} particles ({share:.0f} %)",
         summary=figures,
     )
 

@@ -16,6 +16,7 @@ from vitreous.jobs.results.class2d import FILES
 from vitreous.jobs.results.class2d_relion import SearchSettings, write_final
 from vitreous.jobs.sources import Particles, require_within_box
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+from vitreous.words import counted
 
 __all__ = ["TASK", "run_mra"]
 
@@ -72,7 +73,7 @@ def _write(run: MRARun, folder: Path, result: Class2DResult, state: MRAState) ->
         )  # fmt: skip
     resolution = f"the best resolution is {best:.1f} Å" if np.isfinite(best) else "none of them with a resolution"
     return Outcome(
-        words=f"{filled} classes after {state.iteration} passes, {resolution}; the largest has "
+        words=f"{counted(filled, 'class')} after {counted(state.iteration, 'pass')}, {resolution}; the largest has "
         f"{100 * largest:.1f} % of the particles",
         summary=figures,
         messages=messages,

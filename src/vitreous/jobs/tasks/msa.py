@@ -14,6 +14,7 @@ from vitreous.jobs.results.msa import FILES, aligned_file, write_msa
 from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import ParticleSet, judged, open_stack
+from vitreous.words import counted
 
 __all__ = ["TASK", "AlignedParticles", "run_msa"]
 
@@ -143,8 +144,8 @@ def _write(run: MSARun, folder: Path, result: MSAResult, state: MSAState) -> Out
         )
     at_least = "at least " if result.significant == len(result.eigenvalues) else ""
     return Outcome(
-        words=f"{at_least}{result.significant} significant factors with {100 * share:.1f} % of the variance, "
-        f"{len(result.averages)} classes",
+        words=f"{at_least}{counted(result.significant, 'significant factor')} with {100 * share:.1f} % of the "
+        f"variance, {counted(len(result.averages), 'class')}",
         summary=figures,
         messages=result.messages,
     )
