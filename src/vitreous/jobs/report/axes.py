@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Axis", "Frame", "axis", "drawing", "frequency_axis", "number"]
+__all__ = ["Axis", "Frame", "axis", "drawing", "frequency_axis", "fsc_axis", "number"]
 
 WIDTH, HEIGHT = 440, 260
 GAP = 30  # between panels of the page: a double drawing spans two panels and the gap
@@ -70,6 +70,11 @@ def axis(low: float, high: float, label: str, *, count: int = 5, whole: bool = F
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     ticks = tuple((i * step, number(i * step, step)) for i in range(first, last + 1))
     return Axis(low=low, high=high, ticks=ticks, label=label)
+
+
+def fsc_axis() -> Axis:
+    """Fourier shell correlation from -0.2 to 1: what is below is noise of shells with few coefficients, and is cut."""
+    return axis(-0.2, 1.0, "FSC")
 
 
 def frequency_axis(high: float) -> Axis:

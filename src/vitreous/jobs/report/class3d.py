@@ -7,7 +7,7 @@ import numpy as np
 
 from vitreous.jobs.history import read_history
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.report.axes import axis, frequency_axis
+from vitreous.jobs.report.axes import axis, frequency_axis, fsc_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram
 from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Panel, Rows, Section, Text
@@ -102,7 +102,7 @@ def _fsc(found: Class3DFolder) -> str:
     return curves(
         lines,
         x=frequency_axis(float(found.classes[0].frequency_per_A[-1])),
-        y=axis(min(0.0, *(float(line.y.min()) for line in lines)), 1.0, "FSC"),
+        y=fsc_axis(),
         title="Fourier shell correlation of the half maps of every class",
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.report.axes import axis, frequency_axis
+from vitreous.jobs.report.axes import axis, frequency_axis, fsc_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import TURN_HINT, map_panel, slices
 from vitreous.jobs.report.page import Charts, Drawing, KeyFigure, Page, Section, Slices
@@ -122,11 +122,10 @@ def _fsc_chart(found: PostProcessFolder) -> str:
         if name == "randomised":
             y = np.where(k >= 1.0 / found.randomised_from_A, y, np.nan)
         lines.append(Curve(x=k, y=y, style=style, name=word))
-    lowest = min(-0.05, *(float(np.nanmin(line.y)) for line in lines))
     return curves(
         lines,
         x=frequency_axis(float(k[-1])),
-        y=axis(max(lowest, -0.3), 1.0, "FSC"),
+        y=fsc_axis(),
         title="Fourier shell correlation: corrected, masked, unmasked, randomised",
         guides=((0.143, "0.143"),),
     )
@@ -142,7 +141,7 @@ def _cone_chart(found: PostProcessFolder) -> str:
     return curves(
         lines,
         x=frequency_axis(float(k[-1])),
-        y=axis(-0.2, 1.0, "FSC"),
+        y=fsc_axis(),
         title="Fourier shell correlation in cones: lowest, all, highest",
         guides=((0.143, "0.143"),),
     )

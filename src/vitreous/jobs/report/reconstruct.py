@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.report.axes import axis, frequency_axis
+from vitreous.jobs.report.axes import frequency_axis, fsc_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import TURN_HINT, directions_chart, slices
 from vitreous.jobs.report.page import Charts, Columns, KeyFigure, Page, Section, Slices
@@ -76,7 +76,7 @@ def _fsc_chart(found: ReconstructFolder) -> str:
     return curves(
         [Curve(x=frequency[1:], y=found.fsc[1:], name="half maps")],
         x=frequency_axis(float(frequency[-1])),
-        y=axis(min(0.0, float(found.fsc.min())), 1.0, "FSC"),
+        y=fsc_axis(),
         title="Fourier shell correlation of the half maps",
         guides=((0.5, "0.5"), (0.143, "0.143")),
     )

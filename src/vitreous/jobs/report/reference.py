@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.jobs.manifest import read_manifest
-from vitreous.jobs.report.axes import axis, frequency_axis
+from vitreous.jobs.report.axes import frequency_axis, fsc_axis
 from vitreous.jobs.report.charts import Curve, curves
 from vitreous.jobs.report.maps import slices
 from vitreous.jobs.report.page import Charts, Columns, Rows, Section, Slices
@@ -56,7 +56,7 @@ def _fsc(better: np.ndarray, mirrored: np.ndarray, field_A: float) -> str:
             Curve(x=frequency, y=better, name="better hand"),
         ],
         x=frequency_axis(float(frequency[-1])),
-        y=axis(min(0.0, float(better.min()), float(mirrored.min())), 1.0, "FSC"),
+        y=fsc_axis(),
         title="Fourier shell correlation with the reference",
         guides=((0.5, "0.5"),),
     )
