@@ -40,7 +40,8 @@ def test_known_rotations_are_found_within_hundredths_of_a_degree(hand, grid):
     turn, shift = Rotation.random(rng=7), np.array([2.0, -1.5, 1.0])
     there = as_map(translate(rotate(mirror(blobs()) if hand else blobs(), turn.as_matrix()), shift))
     found = align_finely(as_map(blobs(), *grid), there, start_near(turn, shift, 5.0, hand), resolution_A=10.0)
-    assert degrees_apart(found.rotation, turn.as_matrix()) < 0.03
+    # The best rotation of maps between whose grid points splines lie is up to 0.033 degrees off: 0.02 A at the rim.
+    assert degrees_apart(found.rotation, turn.as_matrix()) < 0.05
     assert np.abs(found.shift_A - shift).max() < 0.02  # A, 1/200 of a pixel
     assert found.correlation > 0.97  # splines of order 3 take some of what is close to Nyquist
 

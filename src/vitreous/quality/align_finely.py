@@ -13,11 +13,12 @@ s.
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import map_coordinates, spline_filter
+from scipy.ndimage import spline_filter
 
 from vitreous.conventions import centre_index
 from vitreous.particles import Volume
-from vitreous.quality.align_maps import FLIP, MapAlignment, back_to_moving
+from vitreous.quality._kernels.sampling import splines_at
+from vitreous.quality.align_maps import FLIP, MapAlignment, to_pixels
 
 __all__ = ["align_finely"]
 
@@ -38,32 +39,26 @@ def align_finely(
     """
     from scipy.spatial.transform import Rotation  # here: it takes a tenth of a second of every start
 
-    value, slopes = _with_slopes(moving, resolution_A)
+    coefficients = spline_filter(_flat_map(moving, resolution_A), order=3, mode="mirror")
     points, target = _targets(reference, resolution_A, seed)
-    flip = FLIP if alignment.other_hand else np.ones(3)
 
-    def sampled(maps: np.ndarray, found: MapAlignment) -> np.ndarray:
-        index = _index(back_to_moving(points, found), moving)
-        return np.stack([map_coordinates(one, index, order=3, mode="constant", prefilter=False) for one in maps])
+    def sampled(found: MapAlignment) -> tuple[MapAlignment, np.ndarray]:
+        """The alignment with its correlation; the map (4, m) and its slopes along x, y and z of the other map per A."""
+        matrix = to_pixels(found.rotation, found.other_hand, moving.pixel_size_A)
+        values = splines_at(coefficients, points, found.shift_A, matrix)
+        values[1:] /= moving.pixel_size_A
+        return replace(found, correlation=float(np.corrcoef(values[0], target)[0, 1])), values
 
-    def correlation(found: MapAlignment) -> float:
-        return float(np.corrcoef(sampled(value[None], found)[0], target)[0, 1])
-
-    best, damping = replace(alignment, correlation=correlation(alignment)), 1e-3
-    step = None
+    (best, values), damping, step = sampled(alignment), 1e-3, None
     for _ in range(_STEPS):
         if step is None:
-            matrix, right = _normal_equations(sampled(np.stack([value, *slopes]), best), points, target, best, flip)
+            matrix, right = _normal_equations(values, points, target, best)
         step = np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), right)
-        tried = replace(
-            best,
-            rotation=(Rotation.from_rotvec(step[:3]) * Rotation.from_matrix(best.rotation)).as_matrix(),
-            shift_A=best.shift_A + step[3:6],
-        )
-        tried = replace(tried, correlation=correlation(tried))
+        turn = Rotation.from_rotvec(step[:3]) * Rotation.from_matrix(best.rotation)
+        tried, there = sampled(replace(best, rotation=turn.as_matrix(), shift_A=best.shift_A + step[3:6]))
         gain = tried.correlation - best.correlation
         if gain > 0:
-            best, damping, step = tried, damping * _ACCEPT, None
+            best, values, damping, step = tried, there, damping * _ACCEPT, None
         else:
             damping *= _REJECT
         if abs(gain) < _CLOSE:
@@ -72,25 +67,24 @@ def align_finely(
 
 
 def _normal_equations(
-    sampled: np.ndarray, points: np.ndarray, target: np.ndarray, found: MapAlignment, flip: np.ndarray
+    sampled: np.ndarray, points: np.ndarray, target: np.ndarray, found: MapAlignment
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Newton's matrix (8, 8) and right side (8,) of w, s, a and b; sampled: (4, m) the map and its slopes."""
     value, slope = sampled[0], sampled[1:].T
     scale = float(np.polyfit(value, target, 1)[0])
-    h = scale * (slope * flip) @ found.rotation.T
+    h = scale * (slope * FLIP if found.other_hand else slope) @ found.rotation.T
     turning = -np.cross(points - found.shift_A, h)
     design = np.column_stack([turning, -h, value, np.ones(len(value))])
     residual = target - scale * value
     return design.T @ design, design.T @ residual
 
 
-def _flat(volume: Volume, resolution_A: float) -> tuple[np.ndarray, np.ndarray]:
-    """Transform of a map with shells of power 1 up to a resolution, (n, n, n // 2 + 1); frequencies (3, ...)."""
+def _flat_map(volume: Volume, resolution_A: float) -> np.ndarray:
+    """The map with shells of power 1 up to a resolution, [z, y, x]."""
     n = volume.box_px
     ft = np.fft.rfftn(volume.data.astype(np.float64))
-    full, half = np.fft.fftfreq(n, volume.pixel_size_A), np.fft.rfftfreq(n, volume.pixel_size_A)
-    k = np.stack(np.meshgrid(full, full, half, indexing="ij"))
-    radius = np.sqrt((k**2).sum(0)) * n * volume.pixel_size_A
+    full, half = np.fft.fftfreq(n, 1 / n), np.fft.rfftfreq(n, 1 / n)
+    radius = np.sqrt(full[:, None, None] ** 2 + full[:, None] ** 2 + half**2)
     shell = np.minimum(radius.round().astype(int), n)
     power = np.bincount(shell.ravel(), (abs(ft) ** 2).ravel()) / np.maximum(np.bincount(shell.ravel()), 1)
     end = n * volume.pixel_size_A / resolution_A
@@ -98,30 +92,15 @@ def _flat(volume: Volume, resolution_A: float) -> tuple[np.ndarray, np.ndarray]:
     kept[(shell == 0) | (shell > n // 2)] = 0  # the mean says nothing, and corners have parts of shells
     if not (kept * abs(ft)).any():
         raise ValueError(f"the map has nothing between its box and {resolution_A:g} A that it could be aligned by")
-    return ft * kept / np.sqrt(power[shell] + 1e-12 * power.max()), k
-
-
-def _with_slopes(volume: Volume, resolution_A: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Spline coefficients of the flattened map, and of its slopes along x, y and z per Angstrom."""
-    ft, k = _flat(volume, resolution_A)
-    shape = (volume.box_px,) * 3
-    maps = [
-        np.fft.irfftn(one, s=shape, axes=(0, 1, 2)) for one in (ft, *(2j * np.pi * k[axis] * ft for axis in (2, 1, 0)))
-    ]
-    value, *slopes = (spline_filter(one, order=3, mode="constant") for one in maps)
-    return value, slopes
+    return np.fft.irfftn(ft * kept / np.sqrt(power[shell] + 1e-12 * power.max()), s=(n,) * 3, axes=(0, 1, 2))
 
 
 def _targets(volume: Volume, resolution_A: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Points (m, 3) x, y, z in A within the ball of the box, and the flattened map there."""
     n, pixel = volume.box_px, volume.pixel_size_A
-    flat = np.fft.irfftn(_flat(volume, resolution_A)[0], s=(n,) * 3, axes=(0, 1, 2))
+    flat = _flat_map(volume, resolution_A)
     z, y, x = np.indices((n,) * 3).reshape(3, -1) - centre_index(n)
     inside = np.flatnonzero(x**2 + y**2 + z**2 < (n // 2) ** 2)
     if len(inside) > _MOST_POINTS:
         inside = np.random.default_rng(seed).choice(inside, _MOST_POINTS, replace=False)
     return np.stack([x, y, z], axis=1)[inside] * pixel, flat.ravel()[inside]
-
-
-def _index(points: np.ndarray, volume: Volume) -> np.ndarray:
-    return points[:, ::-1].T / volume.pixel_size_A + centre_index(volume.box_px)

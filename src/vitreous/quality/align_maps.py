@@ -11,8 +11,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from vitreous.conventions import centre_index
 from vitreous.particles import Volume
+from vitreous.quality._kernels.sampling import correlation_at
 
-__all__ = ["FLIP", "MapAlignment", "align_maps", "back_to_moving", "other_hand", "resample_aligned"]
+__all__ = ["FLIP", "MapAlignment", "align_maps", "back_to_moving", "other_hand", "resample_aligned", "to_pixels"]
 
 _SIDE = 20  # points across the box of the coarse grid
 _ROTATIONS = 1500  # of each hand: about 15 degrees between neighbours
@@ -53,10 +54,11 @@ def align_maps(
     maps = [_smooth(v, p, resolution_A) for v, p in ((moving, moving_pixel_A), (reference, reference_pixel_A))]
     centres = [_centre_of_mass(v, p) for v, p in zip(maps, (moving_pixel_A, reference_pixel_A), strict=True)]
     points, values = _points(maps[1], reference_pixel_A)
+    values = values - values.mean()
+    values /= np.linalg.norm(values)
 
     def correlation(turn: Rotation, shift: np.ndarray, hand: bool) -> float:
-        found = _sample(maps[0], moving_pixel_A, _back(points, turn.as_matrix(), shift, hand), 1)
-        return float(np.corrcoef(found, values)[0, 1])
+        return float(correlation_at(maps[0], points, shift, to_pixels(turn.as_matrix(), hand, moving_pixel_A), values))
 
     def shift_for(turn: Rotation, hand: bool) -> np.ndarray:
         return centres[1] - turn.as_matrix() @ (centres[0] * (FLIP if hand else 1.0))
@@ -106,11 +108,12 @@ def other_hand(volume: Volume) -> Volume:
 
 def back_to_moving(points_A: np.ndarray, alignment: MapAlignment) -> np.ndarray:
     """Where points (m, 3) of the reference lie in the map that was aligned with it: x, y, z in A from its centre."""
-    return _back(points_A, alignment.rotation, alignment.shift_A, alignment.other_hand)
+    return (points_A - alignment.shift_A) @ to_pixels(alignment.rotation, alignment.other_hand, 1.0)
 
 
-def _back(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray, hand: bool) -> np.ndarray:
-    return ((points - shift) @ rotation) * (FLIP if hand else 1.0)
+def to_pixels(rotation: np.ndarray, other_hand: bool, pixel_A: float) -> np.ndarray:
+    """The matrix A by which points p of the reference are ``(p - shift) A`` pixels from the centre of the other map."""
+    return rotation * (FLIP if other_hand else np.ones(3)) / pixel_A
 
 
 def _sample(volume: np.ndarray, pixel_A: float, points: np.ndarray, order: int) -> np.ndarray:
