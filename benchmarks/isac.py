@@ -31,12 +31,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--junk", type=float, nargs="+", default=[0.0, 0.2], help="share of the particles")
     parser.add_argument("--particles", type=int, default=5000)
     parser.add_argument("--many", type=int, nargs="*", default=[20_000, 50_000], help="particles, for the cost")
+    parser.add_argument("--add", action="store_true", help="to what bench-out/isac.json has: only --many")
     parser.add_argument("--views-snr", type=float, nargs="*", default=[0.1, 0.05], help="of the sets with two views")
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Rows of mixtures, of two views, of real particles, and of larger numbers of particles."""
-    mixtures, views, many = [], [], []
+    if options.add:
+        earlier: dict[str, Any] = json.loads((REPOSITORY / "bench-out" / "isac.json").read_text())["figures"]
+        return {**earlier, "many": [*earlier["many"], *_many(options, work)]}
+    mixtures, views = [], []
     for snr in options.snr:
         for junk in options.junk:
             for seed in options.seeds:
@@ -51,12 +55,19 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
             score = sticks.score_accepted(options.sticks, data, folder / "isac_data.star") if _any(folder) else {}
             views.append({"snr": snr, "seed": seed, **_kept(score, "view_purity"), **cost.figures()})
             print(views[-1], flush=True)
+    real = _real(options, work)
+    many = _many(options, work)
+    return {"particles": options.particles, "mixtures": mixtures, "views": views, "many": many, "real": real}
+
+
+def _many(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
+    """Whole jobs of more particles: a fifth junk, SNR 0.1, the first seed."""
+    rows = []
     for particles in options.many:
         data = _mixture(options, work, n=particles, snr=0.1, junk=0.2, seed=options.seeds[0])
-        many.append({"particles": particles, **_isac(options, data, particles, GROUP)})
-        print(many[-1], flush=True)
-    real = _real(options, work)
-    return {"particles": options.particles, "mixtures": mixtures, "views": views, "many": many, "real": real}
+        rows.append({"particles": particles, **_isac(options, data, particles, GROUP)})
+        print(rows[-1], flush=True)
+    return rows
 
 
 def _mixture(options: argparse.Namespace, work: Path, **settings: Any) -> Path:
