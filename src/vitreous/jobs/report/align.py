@@ -9,6 +9,7 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram
 from vitreous.jobs.report.page import Charts, Drawing, Gallery, KeyFigure, Page, Section, Tile, picture
+from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.results.align import AlignFolder, open_align_folder
 
 __all__ = ["align_page"]
@@ -29,6 +30,7 @@ def align_page(folder: Path) -> Page:
         nothing_found=("Images that the average has not seen match it no better than noise does.",) if lost else (),
         sections=(
             Section(name="average", title="Average", panels=(Gallery(tiles=tuple(_average(found))),)),
+            *(section for section in (selection_section(folder, found.average[None]),) if section is not None),
             Section(
                 name="starts",
                 title="Starts",

@@ -10,11 +10,11 @@ from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS, NO_RESOLUTION_A, open_class2d_folder
 from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.stability import classes_in, passthrough_in
-from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
+from vitreous.particles import ParticleSet, StarFile, Table, image_name, read_particles, read_star
 
 __all__ = ["ClassifiedFolder", "open_classified"]
 
-ALIGNED = "aligned.star"  # of an align job: one class
+ALIGNED, AVERAGE = "aligned.star", "average.mrcs"  # of an align job: one class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def open_classified(
         found = open_class2d_folder(path)
         return _read(path, path / "run_data.star", manifest, found.classes, len(found.averages))
     if (path / ALIGNED).is_file():
-        return _read(path, path / ALIGNED, manifest, None, 1)
+        return _read(path, path / ALIGNED, manifest, _one_average(manifest), 1)
     data = classes_in(path)
     passthrough = passthrough or passthrough_in(path, data)
     number = read_particles(data, project=project, passthrough=passthrough, alignment="2D").table
@@ -109,7 +109,19 @@ def open_classified(
     )
 
 
-def _read(path: Path, data: Path, manifest: Manifest | None, table: Table | None, count: int) -> ClassifiedFolder:
+def _one_average(manifest: Manifest | None) -> Table:
+    """The row of the average of an ``align`` job."""
+    found = None if manifest is None else manifest.summary.get("resolution_A")
+    return Table.from_arrays(
+        {
+            "rlnReferenceImage": [image_name(0, AVERAGE)],
+            "rlnClassNumber": [1],
+            "rlnEstimatedResolution": [NO_RESOLUTION_A if found is None else float(found)],
+        }
+    )
+
+
+def _read(path: Path, data: Path, manifest: Manifest | None, table: Table, count: int) -> ClassifiedFolder:
     rows = next(t for t in read_star(data).values() if "rlnImageName" in t)
     label = np.maximum(np.nan_to_num(rows.numbers("rlnClassNumber")), 0).astype(np.int64)
     return ClassifiedFolder(path=path, data=data, label=label, count=count, table=table, manifest=manifest)
