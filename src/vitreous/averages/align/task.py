@@ -97,7 +97,8 @@ def prepare_alignment(
     laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads)
     _check_reference(reference, laid.particles, settings)
     if laid.usable < FEWEST:
-        raise ValueError(f"{laid.particles.path}: {laid.usable_words} are too few to be aligned; expected {FEWEST}")
+        words = f"{laid.usable_words} {'is' if laid.usable == 1 else 'are'}"
+        raise ValueError(f"{laid.particles.path}: {words} too few to be aligned; expected at least {FEWEST}")
     return AlignRun(laid=laid, settings=settings, reference=reference)
 
 
