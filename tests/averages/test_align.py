@@ -124,6 +124,8 @@ def test_what_does_not_fit_is_refused():
     few, _ = simulate(6, 0.5, 9)
     with pytest.raises(ValueError, match="6 usable particles are too few"):
         prepare_alignment(few, Align())
+    with pytest.raises(ValueError, match=r"of which 32 are aligned .* too few for 33 folds; ask for fewer"):
+        prepare_alignment(particles, Align(folds=33))
 
 
 def test_held_out_images_do_not_count_as_mirror_stable():

@@ -43,7 +43,8 @@ def select(
     Parameters
     ----------
     job
-        Folder of a finished 2D classification: of class2d, isac or align, of RELION or cryoSPARC; or a particle file.
+        Folder of a finished 2D classification: of class2d, mra, isac, align or msa, of RELION or cryoSPARC; or a
+        particle file.
     auto
         Keep classes that are worth it, and say why the others went: no more than noise, off centre, little signal,
         blurred, more unexplained than explained, cut at the edge, unstable.
