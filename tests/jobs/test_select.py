@@ -1,5 +1,7 @@
 """Selecting classes splits the particles and loses none."""
 
+import re
+
 import pytest
 import starfile
 from made_up import CLASSES, PARTICLES, made_up_job
@@ -8,6 +10,7 @@ from vitreous.averages.class_choice import ClassChoice
 from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.results import align, class2d, isac, msa
 from vitreous.jobs.select import SelectionError, select_particles
+from vitreous.particles import read_star, write_star
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +111,14 @@ def test_classes_of_another_program_have_averages_after_a_choice_only(job, tmp_p
 def test_an_overwritten_job_takes_its_selection_with_it():
     for files in (align.FILES, class2d.FILES, isac.FILES, msa.FILES):
         assert {"selected.star", "class_selection.star", "class_averages.star"} <= set(files)
+
+
+@pytest.mark.parametrize("number", [1e9, 1.5])
+def test_what_is_no_class_number_is_refused(job, tmp_path, number):
+    blocks = read_star(job / "run_data.star")
+    wrong = blocks["particles"].numbers("rlnClassNumber").astype(float)
+    wrong[2] = number
+    rows = blocks["particles"].with_columns({"rlnClassNumber": wrong})
+    write_star(job / "wrong.star", {**blocks, "particles": rows})
+    with pytest.raises(JobFolderError, match=re.escape(f"particle 3 has the class {number:g} (rlnClassNumber); expected a whole")):
+        select_particles(job / "wrong.star", classes=[1], output=tmp_path / "out")

@@ -74,9 +74,10 @@ def select_particles(
     class); with ``auto`` ``class_selection.star`` (figures and reasons).
 
     ``job_folder``: of ``class2d``, ``mra``, ``isac``, ``align`` or ``msa``, of RELION or cryoSPARC, or a particle file,
-    or a result of these functions; ``output``: folder for the files, needed where no job of this program made the classes, which then also gets averages from the
-    original pixels; ``stability``: folder of a test of stability of these classes; ``settings``: of the choice, where
-    they are not those of the job. These two and ``keep_outliers`` are for ``auto`` only.
+    or a result of these functions; ``output``: folder for the files, needed where no job of this program made the
+    classes, which then also gets averages from the original pixels; ``stability``: folder of a test of stability of
+    these classes; ``settings``: of the choice, where they are not those of the job. These two and ``keep_outliers`` are
+    for ``auto`` only.
 
     Raises
     ------
