@@ -64,7 +64,11 @@ def test_coloured_noise_is_weighed():
 
 def test_what_does_not_fit_is_refused():
     image = SHAPE.image(BOX)[None]
-    with pytest.raises(ValueError, match=r"images: expected \(n, L, L\), found"):
+    with pytest.raises(ValueError, match=r"images: expected \(n, L, L\) with at least one"):
         align_images(image[0], image[0], offset_range_A=1.0)
-    with pytest.raises(ValueError, match="noise_power: expected 17 positive numbers"):
+    with pytest.raises(ValueError, match="noise_power: expected 17 positive numbers, found 0 among them"):
         found(image, noise_power=np.zeros(17))
+    with pytest.raises(ValueError, match=r"images: expected \(n, L, L\) with at least one image, found \(0, 32, 32\)"):
+        found(image[:0])
+    with pytest.raises(ValueError, match=r"references: expected \(1, 32, 32\) or \(32, 32\), found \(2, 32, 32\)"):
+        align_images(image, np.concatenate([image, image]), offset_range_A=1.0)

@@ -1,12 +1,22 @@
 """One average of particles of one view: angles, agreement of starts, and what is said of noise and of wrong input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sets import PIXEL_A, SHAPES, angle_error_deg, simulate
 
-from vitreous.alignment import Groups, Matching, align_once, alignment_criteria, random_alignments, sums_of_folds
-from vitreous.averages.align import Align, align, prepare_alignment
-from vitreous.matching import ImagePreparation, aligned_images, prepare_particles
+from vitreous.alignment import (
+    Groups,
+    Matching,
+    align_once,
+    alignment_criteria,
+    pyramid_alignments,
+    random_alignments,
+    sums_of_folds,
+)
+from vitreous.averages.align import Align, AlignResult, align, prepare_alignment
+from vitreous.matching import Alignments, ImagePreparation, aligned_images, prepare_particles
 
 ONE_VIEW = {"particle_diameter_A": 130.0, "offset_range_A": 12.0, "starts": 2, "folds": 4}
 
@@ -114,3 +124,34 @@ def test_what_does_not_fit_is_refused():
     few, _ = simulate(6, 0.5, 9)
     with pytest.raises(ValueError, match="6 usable particles are too few"):
         prepare_alignment(few, Align())
+    with pytest.raises(ValueError, match=r"of which 32 are aligned .* too few for 33 folds; ask for fewer"):
+        prepare_alignment(particles, Align(folds=33))
+
+
+def test_held_out_images_do_not_count_as_mirror_stable():
+    """Of 10 images two were held out, and four of the eight others changed their mirror state in every start."""
+    stable = np.array([True] * 4 + [False] * 4 + [True] * 2)
+    error = np.array([1.0] * 4 + [np.nan] * 6)
+    image, none = np.zeros((8, 8), np.float32), np.zeros(1)
+    found = AlignResult(
+        pixel_size_A=2.0, particle_diameter_A=12.0, average=image, halves=np.stack([image, image]), frc=np.zeros(5),
+        resolution_A=8.0, alignments=Alignments.unknown(10), pixel_error_A=error, mirror_stable=stable,
+        start_evidence=none, start_error_A=none, start_averages=image[None], found_signal=True,
+    )  # fmt: skip
+    assert found.mirror_stable_share == 0.5
+    assert np.isnan(
+        replace(found, pixel_error_A=np.full(10, np.nan), mirror_stable=np.ones(10, bool)).mirror_stable_share
+    )
+
+
+def test_a_pyramid_does_not_stop_short_for_a_group_without_images():
+    """Group 1 of three is empty: the others, of 12 and of 2 images, end as they do without it."""
+    particles, _ = simulate(14, 0.5, 5, shapes=SHAPES[:1])
+    preparation = ImagePreparation.for_box(particles.box_px, PIXEL_A, 130.0)
+    data = prepare_particles(particles.read, 14, preparation, rings=5, ctf=None)
+    label, matching = (np.arange(14) >= 12).astype(np.int64), Matching(offset_range_A=10.0)
+    close, apart = Groups.of_labels(label), Groups.of_labels(2 * label)
+    ends = [pyramid_alignments(data, groups, data.group_power, matching, 5, 1) for groups in (close, apart)]
+    assert len(np.unique(ends[0].psi_rad)) == 14 - 2 + 1  # the two roots have angle 0, and all others their own
+    np.testing.assert_array_equal(ends[0].psi_rad, ends[1].psi_rad)
+    assert ends[1].reference.tolist() == (2 * label).tolist()

@@ -1,11 +1,16 @@
 """Selecting classes splits the particles and loses none."""
 
+import re
+
 import pytest
 import starfile
 from made_up import CLASSES, PARTICLES, made_up_job
 
+from vitreous.averages.class_choice import ClassChoice
 from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.results import align, class2d, isac, msa
 from vitreous.jobs.select import SelectionError, select_particles
+from vitreous.particles import read_star, write_star
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +76,51 @@ def test_no_condition_is_refused(job):
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(JobFolderError, match=r"has none of run_data\.star, isac_data\.star"):
         select_particles(tmp_path, classes=[1])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ({"min_size": 0}, "min_size: expected at least 1, found 0"),
+        ({"worst_resolution_A": float("nan")}, "worst_resolution_A: expected a positive number, found nan"),
+        ({"min_size": 5, "stability": "nowhere"}, "stability: used by the choice of classes only"),
+        ({"min_size": 5, "keep_outliers": True}, "keep_outliers: used by the choice of classes only"),
+        ({"min_size": 5, "settings": ClassChoice()}, "settings: used by the choice of classes only"),
+    ],
+)
+def test_conditions_that_mean_nothing_are_refused(job, conditions, words):
+    with pytest.raises(SelectionError, match=words):
+        select_particles(job, **conditions)
+
+
+def test_classes_of_another_program_have_averages_after_a_choice_only(job, tmp_path):
+    """Files that are not there are not named, and those of an earlier choice do not stay beside another selection."""
+    data, out = job / "run_data.star", tmp_path / "chosen"
+    out.mkdir()
+    for name in ("class_selection.star", "class_averages.star", "class_averages.mrcs", "report.html", "notes.txt"):
+        (out / name).touch()
+    found = select_particles(data, classes=[1], output=out)
+    assert found.class_averages is None
+    assert found.excluded == out / "excluded.star"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "backup_selection.star", "excluded.star", "notes.txt", "selected.star",
+    ]  # fmt: skip
+    assert select_particles(job, classes=[1]).class_averages == job / "class_averages.star"
+
+
+def test_an_overwritten_job_takes_its_selection_with_it():
+    for files in (align.FILES, class2d.FILES, isac.FILES, msa.FILES):
+        assert {"selected.star", "class_selection.star", "class_averages.star"} <= set(files)
+
+
+@pytest.mark.parametrize("number", [1e9, 1.5])
+def test_what_is_no_class_number_is_refused(job, tmp_path, number):
+    blocks = read_star(job / "run_data.star")
+    wrong = blocks["particles"].numbers("rlnClassNumber").astype(float)
+    wrong[2] = number
+    rows = blocks["particles"].with_columns({"rlnClassNumber": wrong})
+    write_star(job / "wrong.star", {**blocks, "particles": rows})
+    with pytest.raises(
+        JobFolderError, match=re.escape(f"particle 3 has the class {number:g} (rlnClassNumber); expected a whole")
+    ):
+        select_particles(job / "wrong.star", classes=[1], output=tmp_path / "out")

@@ -61,10 +61,12 @@ def align_images(
     correlation. mirror: try the mirror image of the reference, too. Raises ValueError for shapes that do not fit,
     a diameter that leaves no background and a noise power that is not positive.
     """
-    images = np.asarray(images, np.float32)
-    references = np.broadcast_to(np.asarray(references, np.float32), images.shape)
-    if images.ndim != 3 or images.shape[1] != images.shape[2]:
-        raise ValueError(f"images: expected (n, L, L), found {images.shape}")
+    images, references = np.asarray(images, np.float32), np.asarray(references, np.float32)
+    if images.ndim != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
+        raise ValueError(f"images: expected (n, L, L) with at least one image, found {images.shape}")
+    if references.shape not in (images.shape, images.shape[1:]):
+        raise ValueError(f"references: expected {images.shape} or {images.shape[1:]}, found {references.shape}")
+    references = np.broadcast_to(references, images.shape)
     box, n = images.shape[1], len(images)
     preparation = ImagePreparation.for_box(box, pixel_size_A, particle_diameter_A, normalise=False)
     rings = preparation.working_basis(1 << 20).rings
@@ -130,8 +132,10 @@ def _noise(noise_power: np.ndarray | None, data: PreparedParticles) -> torch.Ten
         return torch.ones(1, data.basis.rings)
     spectrum = np.asarray(noise_power, np.float64)
     shells = data.preparation.box_px // 2 + 1
-    if spectrum.shape != (shells,) or not (spectrum[1:] > 0).all():
+    if spectrum.shape != (shells,):
         raise ValueError(f"noise_power: expected {shells} positive numbers, found {spectrum.shape}")
+    if not (spectrum[1:] > 0).all():
+        raise ValueError(f"noise_power: expected {shells} positive numbers, found {spectrum[1:].min():g} among them")
     at = data.basis.k_per_px * data.basis.box_px  # of the working box, whose shells are those of the raw one
     return torch.from_numpy(np.interp(at, np.arange(shells), spectrum)).float()[None]
 

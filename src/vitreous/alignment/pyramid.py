@@ -47,7 +47,7 @@ def pyramid_alignments(
         replace(unknown, particle=groups.particle[order], reference=np.arange(len(order))),
         order,
     )
-    while len(nodes.group) > groups.count:
+    while len(nodes.group) > len(np.unique(groups.group)):
         first, second = _pairs(nodes.group)
         moves = []
         for start in range(0, len(first), TILE):

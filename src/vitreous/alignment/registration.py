@@ -38,7 +38,8 @@ class Registered:
     """L sets of n alignments in one frame.
 
     sets: the alignments, moved; pixel_error_A: (n,) mean over pairs of sets of the displacement of image i, rms over
-    the disc, between sets in which it has the same mirror state; pair_error_A: (L, L) the same, mean over images;
+    the disc, between sets in which it has the same mirror state, NaN where there are none; pair_error_A: (L, L) the
+    same, mean over images, NaN where no image has one mirror state in both;
     mirror_stable: (n,) bool, images with one mirror state in all sets; best: the set that is nearest to the others.
     """
 

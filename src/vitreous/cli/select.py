@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from vitreous.averages.class_choice import ClassChoice
 from vitreous.jobs import SelectionError, select_particles
 from vitreous.jobs.options import processors
+from vitreous.jobs.results.selection import SELECTION
 from vitreous.jobs.selection_report import report_selection
 
 __all__ = ["select"]
@@ -42,7 +43,8 @@ def select(
     Parameters
     ----------
     job
-        Folder of a finished 2D classification: of class2d, isac or align, of RELION or cryoSPARC; or a particle file.
+        Folder of a finished 2D classification: of class2d, mra, isac, align or msa, of RELION or cryoSPARC; or a
+        particle file.
     auto
         Keep classes that are worth it, and say why the others went: no more than noise, off centre, little signal,
         blurred, more unexplained than explained, cut at the edge, unstable.
@@ -70,7 +72,8 @@ def select(
         One JSON object on standard output.
     """
     numbers = None if classes is None else class_numbers(classes)
-    settings = ClassChoice(particle_diameter_A=particle_diameter_A)
+    settings = None if particle_diameter_A is None else ClassChoice(particle_diameter_A=particle_diameter_A)
+    shown = auto or ((output or job) / SELECTION).is_file()  # the report shows a choice, or has shown one
     try:
         found = select_particles(
             job, numbers, min_size, worst_resolution_A, auto=auto, stability=stability, keep_outliers=keep_outliers,
@@ -80,7 +83,7 @@ def select(
         if auto:
             report_selection(job, output)  # which shows why nothing was kept
         raise
-    page = report_selection(job, output) if auto else None
+    page = report_selection(job, output) if shown else None
     if json:
         print(json_format.dumps({**asdict(found), "report": page}, default=str))
         return
@@ -89,10 +92,15 @@ def select(
     print(f"classes   {', '.join(map(str, found.classes))}")
     outliers = f", {found.outlier_count:,} of them in selected classes" if found.outlier_count else ""
     print(f"selected  {found.selected_count:,} particles: {found.selected}")
-    print(f"excluded  {found.excluded_count:,} particles{outliers}: {found.excluded}")
-    print(f"averages  {found.class_averages}")
+    print(f"excluded  {found.excluded_count:,} particles{outliers}{_at(found.excluded)}")
+    if found.class_averages is not None:
+        print(f"averages  {found.class_averages}")
     if page is not None:
         print(f"report    {page}")
+
+
+def _at(path: Path | None) -> str:
+    return "" if path is None else f": {path}"
 
 
 def class_numbers(text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +33,8 @@ class SelectResult:
     selected_count: int
     excluded_count: int
     selected: Path
-    excluded: Path
-    class_averages: Path
+    excluded: Path | None  # None where nothing is excluded from classes of another program
+    class_averages: Path | None  # None where nobody has made averages: classes of another program, without ``auto``
     reasons: dict[int, str] = field(default_factory=dict)  # of classes that a choice did not keep, in words
     outlier_count: int = 0  # particles of selected classes that were excluded
     notes: tuple[str, ...] = ()
@@ -72,19 +73,23 @@ def select_particles(
     ``class_averages.star`` (the selected classes) and ``backup_selection.star`` (RELION's: one ``rlnSelected`` per
     class); with ``auto`` ``class_selection.star`` (figures and reasons).
 
-    ``job_folder``: of ``class2d``, ``isac`` or ``align``, of RELION or cryoSPARC, or a particle file, or a result of
-    these functions; ``output``:
-    folder for the files, needed where no job of this program made the classes, which then also gets averages from the
-    original pixels; ``stability``: folder of a test of stability of these classes; ``settings``: of the choice, where
-    they are not those of the job.
+    ``job_folder``: of ``class2d``, ``mra``, ``isac``, ``align`` or ``msa``, of RELION or cryoSPARC, or a particle file,
+    or a result of these functions; ``output``: folder for the files, needed where no job of this program made the
+    classes, which then also gets averages from the original pixels; ``stability``: folder of a test of stability of
+    these classes; ``settings``: of the choice, where they are not those of the job. These two and ``keep_outliers`` are
+    for ``auto`` only.
 
     Raises
     ------
     JobFolderError
         When the folder is not there, is that of another job, or not that of a finished 2D classification.
     SelectionError
-        For a class number that does not exist, no condition at all, or a selection without particles.
+        For a class number that does not exist, no condition at all, one that means nothing, or a selection without
+        particles.
     """
+    _check_conditions(min_size, worst_resolution_A)
+    if not auto:
+        _check_unused(stability=stability, keep_outliers=keep_outliers, settings=settings)
     at = None if project is None else Path(project)
     files = tuple(map(Path, passthrough))
     path = job_folder if isinstance(job_folder, str | Path) else job_folder.folder
@@ -102,7 +107,7 @@ def select_particles(
         out.mkdir(parents=True, exist_ok=True)
         write_selection(out, judged, folder.population, chosen)
     else:
-        (out / SELECTION).unlink(missing_ok=True)  # or the report would show another selection
+        _forget_choice(folder, out)
     keep = np.isin(folder.label, np.flatnonzero(chosen) + 1)
     if not keep.any():
         raise SelectionError(_nothing(folder, judged, out))
@@ -117,8 +122,28 @@ def select_particles(
         reasons=words,
         outlier_count=int(outlier.sum()),
         notes=notes,
-        **paths,
+        selected=paths["selected"],
+        excluded=_there(paths["excluded"]),
+        class_averages=_there(paths["class_averages"]),
     )
+
+
+def _there(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _check_conditions(min_size: int | None, worst_resolution_A: float | None) -> None:
+    if min_size is not None and min_size < 1:
+        raise SelectionError(f"min_size: expected at least 1, found {min_size}")
+    if worst_resolution_A is not None and not (isfinite(worst_resolution_A) and worst_resolution_A > 0):
+        raise SelectionError(f"worst_resolution_A: expected a positive number, found {worst_resolution_A:g}")
+
+
+def _check_unused(**given: object) -> None:
+    """SelectionError for what was given and would be left unused without ``auto``."""
+    unused = [name for name, value in given.items() if value is not None and value is not False]
+    if unused:
+        raise SelectionError(f"{unused[0]}: used by the choice of classes only, and that was not asked for; add auto")
 
 
 def _output(folder: ClassifiedFolder, output: str | Path | None) -> Path:
@@ -150,6 +175,16 @@ def _judged(
         averages=folder.table is None, threads=threads, memory_bytes=memory_bytes,
     )  # fmt: skip
     return judged, notes
+
+
+def _forget_choice(folder: ClassifiedFolder, out: Path) -> None:
+    """Remove what an earlier choice has left in ``out``, or its files would speak of another selection."""
+    if not (out / SELECTION).is_file():
+        return
+    (out / SELECTION).unlink()
+    if folder.table is None:
+        for name in ("class_averages.star", AVERAGES, "report.html"):
+            (out / name).unlink(missing_ok=True)
 
 
 def _stable(path: Path, count: int) -> np.ndarray:

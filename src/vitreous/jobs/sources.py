@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+import numpy as np
+
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS
-from vitreous.particles import Contrast, Given, ParticleSet, judged, read_particles
+from vitreous.particles import Contrast, Given, ParticleSet, judged, open_stack, read_particles
 
 __all__ = [
     "CTFApplied",
@@ -17,6 +19,7 @@ __all__ = [
     "classified",
     "inherited",
     "light_on_dark",
+    "one_image",
     "require_signal",
     "require_within_box",
     "warnings_before",
@@ -25,7 +28,7 @@ __all__ = [
 CTFApplied = Literal["none", "phases", "full"]
 CLASSIFIED = "run_data.star"  # of a class2d folder
 ACCOUNTED = "accounted.star"  # of an isac folder: what is in its classes
-INHERITED = (*CLASSIFICATIONS, "isac")  # jobs whose particles go on with the settings of their images
+INHERITED = (*CLASSIFICATIONS, "isac", "align", "msa")  # jobs whose particles go on with the settings of their images
 RESOLUTIONS = ("resolution_limit_A", "initial_lowpass_A")  # of settings, in Angstrom
 
 
@@ -75,6 +78,17 @@ class Particles:
             ctf_applied=self.ctf_applied,
             alignment=alignment,
         )
+
+
+def one_image(path: Path) -> np.ndarray:
+    """The first image (L, L) of an image or a stack. ValueError for a map, whose first section is no picture of it."""
+    stack = open_stack(path)
+    if stack.header.is_volume and path.suffix.lower() != ".mrcs":
+        raise ValueError(
+            f"{path} is a map of {stack.header.nx}³ voxels; expected an image (.mrc or .mrcs): `vitreous project` "
+            "makes images of a map"
+        )
+    return stack.read(np.arange(1))[0]
 
 
 def require_within_box(settings: object, particles: ParticleSet) -> None:

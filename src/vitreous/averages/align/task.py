@@ -15,7 +15,7 @@ from vitreous.averages.align.result import AlignResult
 from vitreous.averages.align.settings import Align
 from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
 from vitreous.iterate import Algorithm
-from vitreous.matching import PreparedParticles, prepare_particles
+from vitreous.matching import PreparedParticles, held_out_size, prepare_particles
 from vitreous.particles import ParticleSet
 from vitreous.require import settings_with
 
@@ -97,7 +97,14 @@ def prepare_alignment(
     laid = lay_out(particles, settings, memory_bytes=memory_bytes, threads=threads)
     _check_reference(reference, laid.particles, settings)
     if laid.usable < FEWEST:
-        raise ValueError(f"{laid.particles.path}: {laid.usable_words} are too few to be aligned; expected {FEWEST}")
+        words = f"{laid.usable_words} {'is' if laid.usable == 1 else 'are'}"
+        raise ValueError(f"{laid.particles.path}: {words} too few to be aligned; expected at least {FEWEST}")
+    dealt = laid.usable - held_out_size(laid.usable)
+    if dealt < settings.folds:
+        raise ValueError(
+            f"{laid.particles.path}: {laid.usable_words}, of which {dealt} are aligned and the others held out, are "
+            f"too few for {settings.folds} folds; ask for fewer (at least 4)"
+        )
     return AlignRun(laid=laid, settings=settings, reference=reference)
 
 

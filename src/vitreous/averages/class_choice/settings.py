@@ -14,8 +14,9 @@ class ClassChoice:
     Parameters
     ----------
     error_rate
-        Chance that a data set loses, by scatter alone, any class that it should keep. It is shared by the classes and
-        the criteria. Of single particles that are taken out: the share of them that may be there by scatter alone.
+        Chance that a criterion which has to do with scatter misjudges any class of a data set by scatter alone: keeps
+        one of noise, or drops a good one. It is shared by the classes. Of single particles that are taken out: the
+        share of them that may be there by scatter alone.
     particle_diameter_A
         Diameter of the circular mask around the particle, in Angstrom. None: 7/8 of the box.
     offset_range_A

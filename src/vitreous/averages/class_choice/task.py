@@ -1,7 +1,7 @@
 """The choice of classes as one call: classified particles in, figures and verdicts of every class out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vitreous.matching import (
 )
 from vitreous.matching.workers import one_thread
 from vitreous.particles import ParticleSet, judged
+from vitreous.require import settings_with
 
 __all__ = ["JudgedClasses", "judge_classes"]
 
@@ -56,7 +57,7 @@ def judge_classes(
     where the last ones may be empty; found_signal, stable: as in :func:`verdicts`; averages: make averages of all
     classes from the original pixels as well. Raises ValueError for particles without classes.
     """
-    chosen = replace(settings or ClassChoice(), **overrides)
+    chosen = settings_with(ClassChoice, settings, overrides)
     found = judged(particles, ctf=chosen.ctf, poses=alignments is None)
     given = Alignments.from_particles(found) if alignments is None else alignments
     used = given.take(np.flatnonzero(given.known & ~found.bad))

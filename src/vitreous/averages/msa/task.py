@@ -28,6 +28,7 @@ from vitreous.iterate import Algorithm
 from vitreous.matching import Alignments, ImagePreparation, assumptions, preparation_for
 from vitreous.particles import ParticleSet, judged
 from vitreous.require import settings_with
+from vitreous.words import counted
 
 __all__ = ["MSARun", "MSAState", "msa", "prepare_msa"]
 
@@ -247,8 +248,8 @@ def _mask(given: np.ndarray | None, preparation: ImagePreparation, path: Path) -
     inside = np.asarray(given > 0.5)
     if inside.sum() < 2:
         raise ValueError(
-            f"mask: covers nothing: {int(inside.sum())} pixels are above 0.5 (its values go from {given.min():g} to "
-            f"{given.max():g}); expected 1 where the particle is and 0 elsewhere"
+            f"mask: covers nothing: {counted(int(inside.sum()), 'pixel')} above 0.5 (its values go from "
+            f"{given.min():g} to {given.max():g}); expected 1 where the particle is and 0 elsewhere"
         )
     return inside
 
@@ -256,8 +257,8 @@ def _mask(given: np.ndarray | None, preparation: ImagePreparation, path: Path) -
 def _check_counts(laid_out: MSARun) -> None:
     count, settings, path = len(laid_out.used), laid_out.settings, laid_out.particles.path
     if count < FEWEST:
-        words = usable_words(laid_out.particles, count)
-        raise ValueError(f"{path}: {words} are too few to analyse; expected at least {FEWEST}")
+        words = f"{usable_words(laid_out.particles, count)} {'is' if count == 1 else 'are'}"
+        raise ValueError(f"{path}: {words} too few to analyse; expected at least {FEWEST}")
     if count <= settings.factors:
         raise ValueError(
             f"{path}: factors: {settings.factors} factors need more than {settings.factors} images, found {count}; "

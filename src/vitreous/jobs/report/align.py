@@ -9,7 +9,9 @@ from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.report.axes import axis, frequency_axis
 from vitreous.jobs.report.charts import Curve, curves, histogram
 from vitreous.jobs.report.page import Charts, Drawing, Gallery, KeyFigure, Page, Section, Tile, picture
+from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.results.align import AlignFolder, open_align_folder
+from vitreous.words import counted
 
 __all__ = ["align_page"]
 
@@ -24,11 +26,12 @@ def align_page(folder: Path) -> Page:
         kind="alignment",
         headline="Nothing was found: the average is aligned noise."
         if lost
-        else f"{summary.get('aligned_particles', len(found.error_A)):,} particles, aligned to one average.",
+        else f"{counted(summary.get('aligned_particles', len(found.error_A)), 'particle')}, aligned to one average.",
         key_figures=tuple(_key_figures(found, summary, pixel)),
         nothing_found=("Images that the average has not seen match it no better than noise does.",) if lost else (),
         sections=(
             Section(name="average", title="Average", panels=(Gallery(tiles=tuple(_average(found))),)),
+            *(section for section in (selection_section(folder, found.average[None]),) if section is not None),
             Section(
                 name="starts",
                 title="Starts",
@@ -46,12 +49,13 @@ def _key_figures(found: AlignFolder, summary: dict[str, Any], pixel: float) -> l
     figures: list[KeyFigure] = [
         ("resolution", "none" if resolution is None else f"{resolution:.1f} Å", "FRC 0.143, less what noise has"),
     ]
-    if len(found.error_A):
-        stable = float(summary.get("mirror_stable_share", 1.0))
-        figures += [
-            ("pixel error", f"{found.error_A.mean() / pixel:.2f} px", "mean displacement between starts"),
-            ("mirror-stable", f"{100 * stable:.0f} %", "the same mirror state in all starts"),
-        ]
+    error, stable = summary.get("mean_pixel_error_px"), summary.get("mirror_stable_share")
+    if error is None and len(found.error_A):
+        error = found.error_A.mean() / pixel
+    if error is not None:
+        figures.append(("pixel error", f"{error:.2f} px", "mean displacement between starts"))
+    if stable is not None:
+        figures.append(("mirror-stable", f"{100 * stable:.0f} %", "the same mirror state in all starts"))
     return figures
 
 

@@ -10,6 +10,7 @@ from vitreous.jobs.report.charts import histogram
 from vitreous.jobs.report.page import Charts, Gallery, Page, Rows, Section, Text, Tile, picture
 from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.results.isac import ISACFolder, open_isac_folder
+from vitreous.words import counted
 
 __all__ = ["isac_page"]
 
@@ -22,7 +23,8 @@ def isac_page(folder: Path) -> Page:
     error = f"{np.median(found.error_A) / pixel:.2f} px" if count else "-"
     return Page(
         kind="ISAC",
-        headline=f"{count} validated averages account for {accounted:,} of {found.particles:,} particles."
+        headline=f"{counted(count, 'validated average')} account{'s' * (count == 1)} for {accounted:,} of "
+        f"{found.particles:,} particles."
         if count
         else "Nothing was accepted: no class was reproducible and stable.",
         nothing_found=() if count else ("No class was found again by all runs with a stable alignment.",),

@@ -21,6 +21,7 @@ from vitreous.jobs.report.page import (
     TileRows,
     picture,
 )
+from vitreous.jobs.report.selection import selection_section
 from vitreous.jobs.results.msa import MSAFolder, open_msa_folder
 from vitreous.words import counted
 
@@ -48,6 +49,7 @@ def msa_page(folder: Path) -> Page:
         nothing_found=() if significant else NOTHING_FOUND,
         sections=(
             _classes(found),
+            *(section for section in (selection_section(folder, found.averages),) if section is not None),
             _factors(found, significant),
             *((_walks(found, significant), *_maps(found), _tree(found)) if significant else ()),
             _reconstituted(found, significant),

@@ -7,6 +7,7 @@ import numpy as np
 from vitreous.averages.class_choice import REASONS
 from vitreous.jobs.report.page import Gallery, Page, Panel, Section, Text, Tile, picture
 from vitreous.jobs.results.selection import Selection, read_selection
+from vitreous.words import counted
 
 __all__ = ["selection_page", "selection_section"]
 
@@ -63,7 +64,7 @@ def _tile(number: int, found: Selection, averages: np.ndarray) -> Tile:
 
 def _counted(numbers: list[int], found: Selection) -> str:
     particles = int(found.population[np.array(numbers, int) - 1].sum())
-    return f"{len(numbers)} class{'es' if len(numbers) != 1 else ''}, {particles:,} particles"
+    return f"{counted(len(numbers), 'class')}, {counted(particles, 'particle')}"
 
 
 def _capital(words: str) -> str:

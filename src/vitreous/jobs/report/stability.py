@@ -9,6 +9,7 @@ from vitreous.jobs.report.axes import axis
 from vitreous.jobs.report.charts import scatter
 from vitreous.jobs.report.page import Charts, Gallery, Page, Panel, Section, Text, Tile, picture
 from vitreous.jobs.results.stability import StabilityFolder, open_stability_folder
+from vitreous.words import counted
 
 __all__ = ["stability_page"]
 
@@ -26,9 +27,9 @@ def stability_page(folder: Path) -> Page:
     median = f"{np.median(found.error_A[found.stable]) / pixel:.2f} px" if stable else "-"
     return Page(
         kind="stability of classes",
-        headline=f"{len(stable)} of {int(tested.sum())} classes are stable.",
+        headline=f"{len(stable)} of {counted(int(tested.sum()), 'class')} {_is(stable)} stable.",
         key_figures=(
-            ("stable classes", f"{len(stable)}", f"{len(unstable)} are not"),
+            ("stable classes", f"{len(stable)}", f"{len(unstable)} {_is(unstable)} not"),
             ("particles in them", f"{inside:,}", f"{100 * inside / everyone:.0f} % of those that have a class"),
             ("pixel error", median, "median of the stable classes"),
         ),
@@ -50,6 +51,10 @@ def stability_page(folder: Path) -> Page:
             Section(name="figures", title="Figures", panels=(Charts(drawings=(_chart(found, pixel),)),)),
         ),
     )
+
+
+def _is(classes: list[int]) -> str:
+    return "is" if len(classes) == 1 else "are"
 
 
 def _gallery(found: StabilityFolder, classes: list[int], pixel: float) -> Panel:

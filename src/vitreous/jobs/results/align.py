@@ -8,6 +8,7 @@ import numpy as np
 
 from vitreous.averages.align import AlignResult
 from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.results.class2d import SELECTION_FILES
 from vitreous.matching import ImagePreparation, aligned_images
 from vitreous.particles import MrcStackWriter, ParticleSet, Table, open_stack, read_star, write_mrc_stack, write_star
 
@@ -17,7 +18,7 @@ DATA, AVERAGE, HALVES, STARTS, FIGURES = (
     "aligned.star", "average.mrcs", "average_halves.mrcs", "starts.mrcs", "average.star",
 )  # fmt: skip
 STACK = "aligned.mrcs"
-FILES = (DATA, AVERAGE, HALVES, STARTS, FIGURES, STACK)
+FILES = (DATA, AVERAGE, HALVES, STARTS, FIGURES, STACK, *SELECTION_FILES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ __all__ = [
     "CLASSIFICATIONS",
     "FILES",
     "NO_RESOLUTION_A",
+    "SELECTION_FILES",
     "Class2DFolder",
     "Examples",
     "open_class2d_folder",
@@ -22,6 +23,9 @@ __all__ = [
 CLASSIFICATIONS = ("class2d", "mra")  # jobs that write these files
 NO_RESOLUTION_A = 999.0  # what RELION writes for a class without resolution
 EXAMPLES = "examples.npz"
+SELECTION_FILES = (  # what `select` adds to the folder of any 2D job
+    "selected.star", "excluded.star", "class_averages.star", "backup_selection.star", "class_selection.star",
+)  # fmt: skip
 FILES = (
     "run_it[0-9][0-9][0-9]_classes.mrcs",
     *(f"run_it[0-9][0-9][0-9]_{kind}.star" for kind in ("data", "model", "optimiser", "sampling")),
@@ -33,11 +37,7 @@ FILES = (
     "run_sampling.star",
     EXAMPLES,
     "RELION_OUTPUT_NODES.star",
-    "selected.star",
-    "excluded.star",
-    "class_averages.star",
-    "backup_selection.star",
-    "class_selection.star",
+    *SELECTION_FILES,
 )
 NEEDED = ("run_classes.mrcs", "run_model.star", "run_data.star")
 

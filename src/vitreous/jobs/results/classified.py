@@ -10,11 +10,12 @@ from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS, NO_RESOLUTION_A, open_class2d_folder
 from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.stability import classes_in, passthrough_in
-from vitreous.particles import ParticleSet, StarFile, Table, read_particles, read_star
+from vitreous.particles import ParticleSet, StarFile, Table, image_name, read_particles, read_star
 
 __all__ = ["ClassifiedFolder", "open_classified"]
 
-ALIGNED = "aligned.star"  # of an align job: one class
+ALIGNED, AVERAGE = "aligned.star", "average.mrcs"  # of an align job: one class
+MOST_CLASSES = 100_000  # more are a mistake in a file, and an array for each would not fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +92,13 @@ def open_classified(
         found = open_class2d_folder(path)
         return _read(path, path / "run_data.star", manifest, found.classes, len(found.averages))
     if (path / ALIGNED).is_file():
-        return _read(path, path / ALIGNED, manifest, None, 1)
+        return _read(path, path / ALIGNED, manifest, _one_average(manifest), 1)
     data = classes_in(path)
     passthrough = passthrough or passthrough_in(path, data)
     number = read_particles(data, project=project, passthrough=passthrough, alignment="2D").table
     if "rlnClassNumber" not in number:
         raise JobFolderError(f"{data}: no particle has a class (rlnClassNumber); expected those of a 2D classification")
-    label = np.maximum(np.nan_to_num(number.numbers("rlnClassNumber")), 0).astype(np.int64)
+    label = _labels(number, data)
     return ClassifiedFolder(
         path=path,
         data=data,
@@ -109,7 +110,31 @@ def open_classified(
     )
 
 
-def _read(path: Path, data: Path, manifest: Manifest | None, table: Table | None, count: int) -> ClassifiedFolder:
+def _one_average(manifest: Manifest | None) -> Table:
+    """The row of the average of an ``align`` job."""
+    found = None if manifest is None else manifest.summary.get("resolution_A")
+    return Table.from_arrays(
+        {
+            "rlnReferenceImage": [image_name(0, AVERAGE)],
+            "rlnClassNumber": [1],
+            "rlnEstimatedResolution": [NO_RESOLUTION_A if found is None else float(found)],
+        }
+    )
+
+
+def _labels(table: Table, path: Path) -> np.ndarray:
+    """Class numbers (n,) from 1, 0 for none. JobFolderError for what is no number of a class."""
+    number = np.nan_to_num(table.numbers("rlnClassNumber"))
+    wrong = np.flatnonzero((number != np.floor(number)) | (number > MOST_CLASSES))
+    if len(wrong):
+        raise JobFolderError(
+            f"{path}: particle {wrong[0] + 1} has the class {number[wrong[0]]:g} (rlnClassNumber); expected a whole "
+            f"number, at most {MOST_CLASSES:,}"
+        )
+    return np.maximum(number, 0).astype(np.int64)
+
+
+def _read(path: Path, data: Path, manifest: Manifest | None, table: Table, count: int) -> ClassifiedFolder:
     rows = next(t for t in read_star(data).values() if "rlnImageName" in t)
-    label = np.maximum(np.nan_to_num(rows.numbers("rlnClassNumber")), 0).astype(np.int64)
+    label = _labels(rows, data)
     return ClassifiedFolder(path=path, data=data, label=label, count=count, table=table, manifest=manifest)

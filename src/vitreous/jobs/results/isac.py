@@ -7,6 +7,7 @@ import numpy as np
 
 from vitreous.averages.isac import ISACResult
 from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A, SELECTION_FILES
 from vitreous.particles import ParticleSet, Table, image_name, open_stack, read_star, write_mrc_stack, write_star
 
 __all__ = ["FILES", "ISACFolder", "open_isac_folder", "write_isac"]
@@ -14,8 +15,7 @@ __all__ = ["FILES", "ISACFolder", "open_isac_folder", "write_isac"]
 DATA, ACCOUNTED, CLASSES, AVERAGES, HALVES = (
     "isac_data.star", "accounted.star", "isac_classes.star", "isac_classes.mrcs", "isac_class_halves.mrcs",
 )  # fmt: skip
-SELECTED = ("selected.star", "excluded.star", "class_averages.star", "backup_selection.star", "class_selection.star")
-FILES = (DATA, ACCOUNTED, CLASSES, AVERAGES, HALVES, *SELECTED)
+FILES = (DATA, ACCOUNTED, CLASSES, AVERAGES, HALVES, *SELECTION_FILES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def write_isac(folder: Path, result: ISACResult, particles: ParticleSet) -> None
     table = {
         "rlnReferenceImage": np.array([image_name(k, AVERAGES) for k in range(count)], dtype=str),
         "rlnClassNumber": np.arange(1, count + 1),
-        "rlnEstimatedResolution": np.where(np.isfinite(result.resolution_A), result.resolution_A, 999.0),
+        "rlnEstimatedResolution": np.where(np.isfinite(result.resolution_A), result.resolution_A, NO_RESOLUTION_A),
         "vtrPopulation": result.population,
         "vtrGeneration": result.generation,
         "vtrCommonMembers": result.common,
@@ -83,6 +83,6 @@ def open_isac_folder(folder: str | Path) -> ISACFolder:
         population=table.numbers("vtrPopulation").astype(int),
         generation=table.numbers("vtrGeneration").astype(int),
         error_A=table.numbers("vtrPixelErrorAngst"),
-        resolution_A=np.where(resolution >= 999, np.inf, resolution),
+        resolution_A=np.where(resolution >= NO_RESOLUTION_A, np.inf, resolution),
         particles=len(next(t for t in data.values() if "vtrPixelErrorAngst" in t)),
     )

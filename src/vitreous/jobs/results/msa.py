@@ -8,7 +8,7 @@ import numpy as np
 
 from vitreous.averages.msa import FactorMap, MSAResult
 from vitreous.jobs.folder import JobFolderError
-from vitreous.jobs.results.class2d import NO_RESOLUTION_A
+from vitreous.jobs.results.class2d import NO_RESOLUTION_A, SELECTION_FILES
 from vitreous.particles import (
     Given,
     ParticleSet,
@@ -25,8 +25,7 @@ __all__ = ["FILES", "MSAFolder", "aligned_file", "open_msa_folder", "write_msa"]
 
 DATA, MODEL, AVERAGES, HALVES = "run_data.star", "run_model.star", "run_classes.mrcs", "run_class_halves.mrcs"
 FACTORS, EIGENIMAGES, AVERAGE, PICTURES = "msa_factors.star", "msa_eigenimages.mrcs", "msa_average.mrcs", "msa.npz"
-SELECTION = ("selected.star", "excluded.star", "class_averages.star", "backup_selection.star")
-FILES = (DATA, MODEL, AVERAGES, HALVES, FACTORS, EIGENIMAGES, AVERAGE, PICTURES, *SELECTION)
+FILES = (DATA, MODEL, AVERAGES, HALVES, FACTORS, EIGENIMAGES, AVERAGE, PICTURES, *SELECTION_FILES)
 NEEDED = (FACTORS, DATA, MODEL, AVERAGES, EIGENIMAGES, AVERAGE, PICTURES)
 MOST_COLUMNS = 8  # of coordinates in the particle file
 ALIGNED = ("aligned.star", "accounted.star", "run_data.star")  # of align, isac, class2d and msa

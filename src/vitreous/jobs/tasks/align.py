@@ -12,9 +12,9 @@ from vitreous.jobs.function import function_of
 from vitreous.jobs.laid_out import about_layout, data_words, search_words
 from vitreous.jobs.report.align import align_page
 from vitreous.jobs.results.align import FILES, write_aligned, write_aligned_stack
-from vitreous.jobs.sources import CTFApplied, Particles
+from vitreous.jobs.sources import CTFApplied, Particles, one_image
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.particles import open_stack
+from vitreous.words import counted
 
 __all__ = ["TASK", "ParticlesToAlign", "run_align"]
 
@@ -59,7 +59,7 @@ def _prepare(source: ParticlesToAlign, settings: Align, resources: Resources) ->
         pixel_size_A=source.pixel_size_A,
         ctf_applied=source.ctf_applied,
     ).open(ctf=settings.ctf, poses=False)
-    reference = None if source.reference is None else open_stack(source.reference).read(np.arange(1))[0]
+    reference = None if source.reference is None else one_image(source.reference)
     run = prepare_alignment(
         found, settings, reference=reference, memory_bytes=resources.memory_bytes, threads=resources.threads
     )
@@ -76,12 +76,11 @@ def _prepare(source: ParticlesToAlign, settings: Align, resources: Resources) ->
 
 def _screen(run: AlignRun, output: Path) -> tuple[str, ...]:
     settings = run.settings
-    begun = f"{settings.begun} start{'s' if settings.begun > 1 else ''}"
     mirror = ", mirror images too" if settings.mirror else ""
     return (
         data_words(run.laid),
-        f"settings {settings.method}, {begun}, {search_words(run.laid)}{mirror}, at most {settings.iterations} passes, "
-        f"seed {settings.seed}",
+        f"settings {settings.method}, {counted(settings.begun, 'start')}, {search_words(run.laid)}{mirror}, "
+        f"at most {counted(settings.iterations, 'pass')}, seed {settings.seed}",
         f"output   {output}",
     )
 
@@ -104,17 +103,18 @@ def _words(result: AlignResult, state: AlignState) -> str:
     resolution = f"resolution {result.resolution_A:.1f} Å" if np.isfinite(result.resolution_A) else "nothing resolved"
     error = result.mean_error_A / result.pixel_size_A
     starts = f"; starts differ by {error:.2f} px" if np.isfinite(error) else ""
-    return f"{int(result.alignments.known.sum()):,} images aligned in {state.iteration} passes, {resolution}{starts}"
+    images = counted(int(result.alignments.known.sum()), "image")
+    return f"{images} aligned in {counted(state.iteration, 'pass')}, {resolution}{starts}"
 
 
 def _figures(result: AlignResult) -> dict[str, Any]:
     """For ``job.json`` and the report."""
-    error = result.mean_error_A / result.pixel_size_A
+    error, stable = result.mean_error_A / result.pixel_size_A, result.mirror_stable_share
     return {
         "aligned_particles": int(result.alignments.known.sum()),
         "resolution_A": result.resolution_A if np.isfinite(result.resolution_A) else None,
         "mean_pixel_error_px": round(error, 4) if np.isfinite(error) else None,
-        "mirror_stable_share": float(result.mirror_stable[result.alignments.known].mean()),
+        "mirror_stable_share": round(stable, 4) if np.isfinite(stable) else None,
         "found_signal": result.found_signal,
     }
 

@@ -242,6 +242,7 @@ def _averages(given: FromMicrographs, job: Job, particles: Path, options: RunOpt
     job.describe(summary={"templates": len(found.classes)}, messages=(text,))
     content: dict[str, Any] = {"classes": found.classes, "particles": found.selected_count}
     tell(options, text, "templates", content)
+    assert found.class_averages is not None  # of classes of this program
     return found.class_averages
 
 

@@ -61,6 +61,8 @@ class Reference:
         require_file(path, "an image or a map (.mrc, .mrcs)")
         header = read_header(path)
         if header.is_volume:
+            if self.number != 1:
+                raise ValueError(f"number: {path} is a map, which is projected; it has no image {self.number}")
             volume = read_volume(path, pixel_size_A=self.pixel_size_A)
             if not np.isfinite(volume.data).all():
                 raise ValueError(f"{path}: the map has values that are NaN or infinite")
@@ -69,11 +71,14 @@ class Reference:
             said = f"a projection at rot {self.rot_deg:g}, tilt {self.tilt_deg:g}, psi {self.psi_deg:g}"
             return view, volume.pixel_size_A, f"{said} of {volume.box_px}³ voxels"
         stack = open_stack(path)
+        if self.rot_deg or self.tilt_deg or self.psi_deg:
+            raise ValueError(f"{path} has images, which are taken as they are; angles are for the projection of a map")
         if self.number > len(stack):
             raise ValueError(f"number: {path} has {len(stack)} image(s), found {self.number}")
         pixel = self.pixel_size_A or header.pixel_size_A or 1.0
         image = stack.read(np.array([self.number - 1]))[0]
-        return image, pixel, f"image {self.number} of {len(stack)}"
+        known = "" if self.pixel_size_A or header.pixel_size_A else " (its header has no pixel size; 1 Å is taken)"
+        return image, pixel, f"image {self.number} of {len(stack)}{known}"
 
 
 def _prepare(source: Reference, settings: ModelBias, resources: Resources) -> Prepared[AtOnce, ModelBiasResult]:

@@ -11,9 +11,9 @@ from vitreous.averages.msa import MSA, MSAResult, MSARun, MSAState, prepare_msa
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.msa import msa_page
 from vitreous.jobs.results.msa import FILES, aligned_file, write_msa
-from vitreous.jobs.sources import CTFApplied, Particles, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, one_image, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
-from vitreous.particles import ParticleSet, judged, open_stack
+from vitreous.particles import ParticleSet, judged
 from vitreous.words import counted
 
 __all__ = ["TASK", "AlignedParticles", "run_msa"]
@@ -54,7 +54,7 @@ class AlignedParticles:
 
 def _prepare(source: AlignedParticles, settings: MSA, resources: Resources) -> Prepared[MSAState, MSAResult]:
     found = _opened(source, settings)
-    mask = None if source.mask is None else open_stack(source.mask).read(np.arange(1))[0]
+    mask = None if source.mask is None else one_image(source.mask)
     run = prepare_msa(
         found,
         settings,
@@ -108,11 +108,7 @@ def _opened(source: AlignedParticles, settings: MSA) -> ParticleSet:
 
 def _screen(run: MSARun, output: Path) -> tuple[str, ...]:
     particles, settings = run.particles, run.settings
-    classes = (
-        "classes from the data"
-        if settings.classes is None
-        else f"{settings.classes} class{'es' * (settings.classes > 1)}"
-    )
+    classes = "classes from the data" if settings.classes is None else counted(settings.classes, "class")
     how = "covariance of all pixels" if run.exact else "randomised subspace"
     return (
         f"data     {particles.path}: {len(run.used):,} of {len(particles):,} particles, {particles.box_px} x "

@@ -207,6 +207,7 @@ def _from_averages(
     if INITIAL not in settings.stages:
         return ()
     averages = selected.class_averages
+    assert averages is not None  # of classes of this program
     if DECONVOLVE in settings.stages:
         averages = job.path / DECONVOLVE
         particles = deconvolve.ClassifiedParticles(particles=selected.selected, project=source.project)

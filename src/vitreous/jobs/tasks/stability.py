@@ -19,6 +19,7 @@ from vitreous.jobs.report.stability import stability_page
 from vitreous.jobs.results.stability import FILES, classes_in, passthrough_in, write_stability
 from vitreous.jobs.sources import CTFApplied, Particles, inherited
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
+from vitreous.words import counted
 
 __all__ = ["TASK", "ClassesToTest", "run_stability"]
 
@@ -65,7 +66,7 @@ def _prepare(
     run = prepare_stability(found, settings, memory_bytes=resources.memory_bytes, threads=resources.threads)
     run.on_progress = resources.progress
     about = about_layout(run.laid, settings)
-    about["notes"] = (*notes, *run.notes)
+    about["notes"] = (*notes, *run.laid.notes, *run.notes)
     about["summary"]["classes"] = run.classes
     return Prepared(
         **about,
@@ -74,7 +75,8 @@ def _prepare(
         steps=settings.iterations,
         write=partial(_write, run),
         screen=(
-            f"data     {found.path}: {len(found):,} particles in {run.classes} classes, {found.pixel_size_A:g} Å/pixel",
+            f"data     {found.path}: {len(found):,} particles in {counted(run.classes, 'class')}, "
+            f"{found.pixel_size_A:g} Å/pixel",
             f"settings {settings.starts} starts, {search_words(run.laid)}, stable below {settings.threshold_px:g} px, "
             f"seed {settings.seed}",
             f"output   {resources.store.parent}",
@@ -89,7 +91,8 @@ def _write(run: StabilityRun, folder: Path, result: StabilityResult, state: Stab
     errors = result.error_A[result.stable] / result.pixel_size_A
     median = f", median pixel error {np.median(errors):.2f} px" if stable else ""
     return Outcome(
-        words=f"{stable} of {tested} classes are stable{median}; {unstable} are not",
+        words=f"{stable} of {counted(tested, 'class')} {'is' if stable == 1 else 'are'} stable{median}; {unstable} "
+        f"{'is' if unstable == 1 else 'are'} not",
         summary={
             "tested_classes": tested,
             "stable_classes": stable,
