@@ -105,8 +105,11 @@ def test_masks_come_from_files(posed, tmp_path):
     assert open_msa_folder(tmp_path / "o").kept["mask"].sum() == 72
 
 
-def test_the_folder_of_an_alignment_is_taken(posed, tmp_path):
-    run_align(posed / "faces.star", tmp_path / "aligned", Align(starts=1, iterations=2, folds=4))
+def test_the_folder_of_an_alignment_is_taken_with_its_diameter(posed, tmp_path, capsys):
+    run_align(
+        posed / "faces.star", tmp_path / "aligned", Align(starts=1, iterations=2, folds=4, particle_diameter_A=70.0)
+    )
     run_msa(tmp_path / "aligned", tmp_path / "o", MSA(factors=5), RunOptions(dry_run=True))
+    assert "as in the classification: particle_diameter_A 70" in capsys.readouterr().out
     with pytest.raises(JobFolderError, match=r"has none of aligned.star, accounted.star, run_data.star"):
         run_msa(tmp_path, tmp_path / "o")

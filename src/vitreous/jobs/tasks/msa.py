@@ -11,7 +11,7 @@ from vitreous.averages.msa import MSA, MSAResult, MSARun, MSAState, prepare_msa
 from vitreous.jobs.function import function_of
 from vitreous.jobs.report.msa import msa_page
 from vitreous.jobs.results.msa import FILES, aligned_file, write_msa
-from vitreous.jobs.sources import CTFApplied, Particles, one_image, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, inherited, one_image, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import ParticleSet, judged
 from vitreous.words import counted
@@ -53,6 +53,7 @@ class AlignedParticles:
 
 
 def _prepare(source: AlignedParticles, settings: MSA, resources: Resources) -> Prepared[MSAState, MSAResult]:
+    settings, taken = inherited(settings, aligned_file(source.particles))
     found = _opened(source, settings)
     mask = None if source.mask is None else one_image(source.mask)
     run = prepare_msa(
@@ -73,7 +74,7 @@ def _prepare(source: AlignedParticles, settings: MSA, resources: Resources) -> P
         steps=run.steps,
         write=partial(_write, run),
         screen=_screen(run, resources.store.parent),
-        notes=run.notes,
+        notes=(*taken, *run.notes),
         warnings=(*run.warnings, *warnings_before(found, invert_contrast=settings.invert_contrast)),
         summary={
             "particles": len(found),
