@@ -330,6 +330,11 @@ def test_averages_that_cannot_be_used_are_refused_in_words(images, words):
         model_from_averages(images.astype(np.float32), PIXEL_A, CommonLines())
 
 
+def test_a_particle_of_few_pixels_has_too_few_rings():
+    with pytest.raises(ValueError, match="particle_diameter_A: 40 A are so few pixels of 5 A that they have 3 rings"):
+        prepare_views(averages(6)[0][:, 6:18, 6:18], PIXEL_A, particle_diameter_A=40.0)
+
+
 FEW_STEPS = {  # of every method: enough to go through all of its parts
     "common-lines": {},
     "projection-matching": {"tries": 1, "passes": 2},
@@ -372,6 +377,8 @@ def test_settings_refuse_what_cannot_work():
         CommonLines(symmetry="D2", solver="robust")
     with pytest.raises(ValueError, match=r"most: expected at least fewest \(4\), found 3"):
         Ransac(most=3)
+    with pytest.raises(ValueError, match="rings: expected at least 4, found 3"):
+        Ransac(rings=3)
 
 
 @pytest.mark.parametrize("group", ["C1", "C3"])
