@@ -76,8 +76,9 @@ def prepare_from_averages(
         remark=_remark,
         screen=(
             f"data     {found.path}: {len(found):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
-            f"settings {name}, symmetry {settings.symmetry}, {counted(settings.restarts, 'restart')} and a scrambled one "
-            f"of {', '.join(one.name for one in methods)}; particle {views.data.preparation.particle_diameter_A:.0f} Å, "
+            f"settings {name}, symmetry {settings.symmetry}, {counted(settings.restarts, 'restart')} and a scrambled "
+            f"one of {', '.join(one.name for one in methods)}; particle "
+            f"{views.data.preparation.particle_diameter_A:.0f} Å, "
             f"{views.rings} rings to {views.window_A / views.rings:.1f} Å, seed {settings.seed}",
         ),
         warnings=warnings,

@@ -202,8 +202,8 @@ def _screen(run: Class3DRun, source: ParticlesToClassify, resources: Resources) 
         f"symmetry {settings.symmetry}, particle diameter {run.preparation.particle_diameter_A:.0f} Å, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
-        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.prepared_bytes())} "
-        f"{'in memory' if run.base.in_memory() else 'on disk'}",
+        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.room.prepared_bytes())} "
+        f"{'in memory' if run.base.room.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",
     )
 

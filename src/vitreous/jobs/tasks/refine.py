@@ -185,8 +185,8 @@ def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> 
         f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, at most {settings.iterations} passes, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
-        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.prepared_bytes())} "
-        f"{'in memory' if run.in_memory() else 'on disk'}",
+        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.room.prepared_bytes())} "
+        f"{'in memory' if run.room.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",
     )
 

@@ -151,8 +151,8 @@ def prepare_views(
     if data.basis.rings < FIRST_RINGS:
         raise ValueError(
             f"particle_diameter_A: {preparation.particle_diameter_A:.0f} A are so few pixels of {pixel_size_A:g} A "
-            f"that they have {data.basis.rings} rings of Fourier space, and a first map takes {FIRST_RINGS}; give a larger "
-            "diameter, or averages that are not reduced so far"
+            f"that they have {data.basis.rings} rings of Fourier space, and a first map takes {FIRST_RINGS}; give a "
+            "larger diameter, or averages that are not reduced so far"
         )
     return _weighted(data, noise, moved, symmetry, offset_within_box(offset_range_A, preparation), chosen=rings is None)
 
