@@ -21,11 +21,11 @@ from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import along_one_axis
 from vitreous.structures.class3d import Class3D, Class3DResult, Class3DRun, Class3DState, prepare_class3d
 from vitreous.structures.poses import ANGLES, Poses
+from vitreous.words import counted
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class3d"]
 
 WITH_POSES = ("abinitio_data.star", "refined_data.star", "run_data.star")  # in the folders of jobs
-POSE_PASSES, COMPONENT_PASSES = 25, 15  # the most that there may be
 USUAL_START, USUAL_LAST = 9, 3  # passes of a start and of the last stage
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
@@ -118,7 +118,7 @@ def _prepare(
         inputs=(found.path, *source.reference),
         algorithm=run.algorithm,
         state=Class3DState,
-        steps=_most_steps(run),
+        steps=run.most_steps,
         forecast=partial(_forecast, run),
         write=partial(_write, run),
         screen=_screen(run, source, resources),
@@ -163,7 +163,7 @@ def _poses(
         return None, ["no poses to start from: they are refined in one map first"]
     poses = Poses.from_particles(particles)
     unknown = int((~poses.known).sum())
-    notes = [f"{unknown:,} particles without a pose have no part"] if unknown else []
+    notes = [f"without a pose, and without a part: {counted(unknown, 'particle')}"] if unknown else []
     frames = len(np.unique(poses.volume[poses.known]))
     if frames > 1:
         notes.append(f"the file has {frames} classes; their poses are taken to be in one frame")
@@ -172,28 +172,18 @@ def _poses(
     return poses, notes
 
 
-def _starts(run: Class3DRun) -> int:
-    return 1 if len(run.references) == run.settings.classes else run.settings.starts
-
-
-def _most_steps(run: Class3DRun) -> int:
-    each = COMPONENT_PASSES + run.settings.iterations + 1
-    return POSE_PASSES * run.seeks_poses + 4 + _starts(run) * each + run.settings.iterations
-
-
 def _forecast(run: Class3DRun, infos: Sequence[Info]) -> float:
     """The usual number of passes, all of one cost but for those of the last stage, which may align."""
-    starts = _starts(run)
     done = sum(1 for info in infos if info["stage"] in ("components", "classes", "judged"))
     last = sum(1 for info in infos if info["stage"] == "last")
-    to_come = max(starts * USUAL_START - done, 0 if last else 1) + max(USUAL_LAST - last, 0)
+    to_come = max(run.start_count * USUAL_START - done, 0 if last else 1) + max(USUAL_LAST - last, 0)
     return seconds_of([(float(info["seconds"]), 1.0) for info in infos], [float(to_come)])
 
 
 def _screen(run: Class3DRun, source: ParticlesToClassify, resources: Resources) -> tuple[str, ...]:
     particles, settings = run.particles, run.settings
     poses = "poses found first" if run.seeks_poses else "poses of the file"
-    begin = "their references" if len(run.references) == settings.classes else f"{settings.starts} starts"
+    begin = "their references" if len(run.references) == settings.classes else counted(settings.starts, "start")
     aligned = "kept" if settings.alignment == "none" else f"{settings.alignment} alignment in the last stage"
     return (
         f"data     {particles.path}: {len(particles):,} particles, {particles.box_px} x {particles.box_px} pixels, "
@@ -201,7 +191,7 @@ def _screen(run: Class3DRun, source: ParticlesToClassify, resources: Resources) 
         f"settings {settings.classes} classes from {begin}, {settings.assignment}; {poses}, {aligned}; "
         f"symmetry {settings.symmetry}, particle diameter {run.preparation.particle_diameter_A:.0f} Å, "
         f"seed {settings.seed}",
-        f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
+        f"work     {counted(run.threads, 'thread')}, memory "
         f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.room.prepared_bytes())} "
         f"{'in memory' if run.base.room.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",

@@ -26,6 +26,7 @@ from vitreous.volumes import (
     reconstruct,
     spherical_mask,
 )
+from vitreous.words import counted
 
 if TYPE_CHECKING:
     from vitreous.structures.class3d.task import Class3DRun
@@ -206,14 +207,14 @@ def _messages(
     empty = sum(not one.particles for one in maps)
     if empty:
         lines.append(
-            f"{empty} of {k} classes have hardly any particle: their maps are the mean map. Fewer classes suffice."
+            f"Hardly any particle is in {empty} of {k} classes: the mean map is written there. Fewer classes suffice."
         )
     if state.joint is not None and state.joint.passes >= run.settings.iterations and state.joint.changed > 0.01:
         lines.append(
-            f"The last stage stopped after {state.joint.passes} passes, while {state.joint.changed:.1%} of the "
-            "particles still changed their class."
+            f"The last stage stopped after {counted(state.joint.passes, 'pass')}, while {state.joint.changed:.1%} of "
+            "the particles still changed their class."
         )
     without = int((~used).sum())
     if without:
-        lines.append(f"{without} particles had no part: images that could not be used, or no pose.")
+        lines.append(f"{counted(without, 'particle')} had no part: images that could not be used, or no pose.")
     return lines
