@@ -19,7 +19,7 @@ import torch
 from vitreous.conventions import centre_index
 from vitreous.particles import Table, Volume, read_stack, read_star, write_mrc_stack, write_star, write_volume
 from vitreous.quality import MapAlignment, resample_aligned, resolution_at, shell_correlation
-from vitreous.rotations import compare_poses
+from vitreous.rotations import compare_poses, mirrored_poses
 from vitreous.structures.from_averages import MethodModel
 from vitreous.volumes import project_map, resample
 
@@ -31,7 +31,6 @@ SHOWN = 3  # averages per method: the first, the middle and the last one of thos
 PICTURES = 9
 COMPARED_PX = 48  # voxels along maps that are compared with each other
 AGREE, WITHIN_DEG = 0.5, 20.0  # FSC at which maps agree; poses that agree
-FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +123,7 @@ def frame_of(one: MethodModel, other: MethodModel, group: np.ndarray) -> MapAlig
     ``o_2 - o_1 = (G_2^T t)_xy``, which gives t by least squares over the averages that agree.
     """
     both = compare_poses(other.rotation, one.rotation, group=group, within_deg=WITHIN_DEG)
-    turned = FLIP @ other.rotation @ FLIP if both.other_hand else other.rotation
+    turned = mirrored_poses(other.rotation) if both.other_hand else other.rotation
     across = np.swapaxes(turned, 1, 2)[both.agrees, :2].reshape(-1, 3)
     shift = np.linalg.lstsq(across, (other.origin_A - one.origin_A)[both.agrees].ravel(), rcond=None)[0]
     return MapAlignment(

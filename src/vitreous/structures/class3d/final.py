@@ -191,8 +191,8 @@ def _messages(
     lines = []
     if not found:
         lines.append(
-            f"No evidence for {k} classes: the maps of the other half of the particles explain a particle by "
-            f"{best.evidence:+.2f} nats better than their mean map ({best.sigmas:.1f} standard errors), and the "
+            f"No evidence for {k} classes: the maps of the other half of the particles explain a particle "
+            f"better than their mean map by {best.evidence:+.2f} nats ({best.sigmas:.1f} standard errors), and the "
             f"classes of the two halves agree by {best.halves_agree:.2f} (adjusted Rand index; 0 is chance). The "
             "particles may show one structure, differ in a continuous way, or have poses that are too far off; maps "
             "and labels were written all the same."

@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from vitreous.randomness import generator
-from vitreous.rotations import compare_poses
+from vitreous.rotations import compare_poses, mirrored_poses
 from vitreous.structures.from_averages.common_lines import common_lines
 from vitreous.structures.from_averages.fitting import Fit, map_of, map_of_sums, search
 from vitreous.structures.from_averages.projection_matching import matched
@@ -29,7 +29,6 @@ LINE_STEP_DEG = 6.0
 FEWEST = 5  # averages in a subset
 MODEL_RINGS = 6
 ALIKE = 0.4  # share of poses, beyond chance, at which average linkage is cut
-FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 def clustered_lines(views: Views, settings: ClusteredLines, seed: int, start: int) -> Fit:
@@ -82,7 +81,7 @@ def _mean(views: Views, models: list[Fit], within_deg: float) -> torch.Tensor:
     group, turned = views.group.double().numpy(), [models[0].rotation]
     for one in models[1:]:
         frame = compare_poses(one.rotation, models[0].rotation, group=group, within_deg=within_deg)
-        turned.append(frame.rotation @ (FLIP @ one.rotation @ FLIP if frame.other_hand else one.rotation))
+        turned.append(frame.rotation @ (mirrored_poses(one.rotation) if frame.other_hand else one.rotation))
     sums = zero_volume_sums(FIRST_RINGS)
     origins = np.stack([one.origin_A for one in models], 1)
     insert(sums, views.images_at(FIRST_RINGS), np.stack(turned, 1), origins)
