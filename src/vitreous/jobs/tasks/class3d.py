@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.forecasts import Info, seconds_of
 from vitreous.jobs.function import function_of
 from vitreous.jobs.given_references import read_reference
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.class3d import class3d_page
 from vitreous.jobs.results.class3d import CLASS3D_FILES, write_class3d
-from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, file_in_folder, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import along_one_axis
@@ -26,6 +25,7 @@ from vitreous.words import counted
 __all__ = ["TASK", "ParticlesToClassify", "run_class3d"]
 
 WITH_POSES = ("abinitio_data.star", "refined_data.star", "run_data.star")  # in the folders of jobs
+INSTEAD = "a .star file of particles, or the folder of a finished `vitreous abinitio`, `refine` or `class3d`"
 USUAL_START, USUAL_LAST = 9, 3  # passes of a start and of the last stage
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
@@ -78,7 +78,7 @@ def _prepare(
     source: ParticlesToClassify, settings: Class3D, resources: Resources
 ) -> Prepared[Class3DState, Class3DResult]:
     found = Particles(
-        particles=_file(source.particles),
+        particles=file_in_folder(source.particles, WITH_POSES, INSTEAD),
         project=source.project,
         passthrough=source.passthrough,
         pixel_size_A=source.pixel_size_A,
@@ -132,19 +132,6 @@ def _prepare(
             "threads": run.threads,
             "processes": run.processes.size,
         },
-    )
-
-
-def _file(path: Path) -> Path:
-    """The particle file; of the folder of a job the one with poses."""
-    if not path.is_dir():
-        return path
-    for name in WITH_POSES:
-        if (path / name).is_file():
-            return path / name
-    raise JobFolderError(
-        f"{path} has none of {', '.join(WITH_POSES)}: give a .star file of particles, or the folder of a finished "
-        "`vitreous abinitio`, `vitreous refine` or `vitreous class3d`"
     )
 
 
