@@ -136,7 +136,7 @@ def test_folders_of_jobs_with_poses_are_reconstructed_and_projected(vitreous, jo
     ended = vitreous("project", job_with_poses, "--poses", job_with_poses, "-o", tmp_path / "p", "--threads", 1)
     assert ended.code == 0, ended.err
     assert "297 projections of 24 x 24 pixels" in ended.out
-    assert "has no refined_data.star" in vitreous("reconstruct", tmp_path / "p", "-o", tmp_path / "q").err
+    assert "has none of refined_data.star" in vitreous("reconstruct", tmp_path / "p", "-o", tmp_path / "q").err
     assert "has no refined_unfil.mrc" in vitreous("project", tmp_path / "p", "-o", tmp_path / "q").err
     blocks = read_star(job_with_poses / "abinitio_data.star")
     two = blocks["particles"].with_columns({"rlnClassNumber": np.arange(300) % 3})

@@ -83,7 +83,7 @@ def test_what_cannot_be_used_is_said_before_the_folder_is_made(simulated, vitreo
         ((simulated / "truth.star", "--mask", tmp_path / "empty.mrc"), "empty.mrc"),
         ((simulated / "truth.star", "--mask", tmp_path / "corner.mrc"), "0.00% of the sphere of the particle"),
         ((simulated / "truth.star", "--folds", "3"), "folds: expected"),
-        ((tmp_path,), "no abinitio_data.star"),
+        ((tmp_path,), "has none of abinitio_data.star"),
     ):
         ended = vitreous("refine", *words, "-o", tmp_path / "o")
         assert ended.code != 0

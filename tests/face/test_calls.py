@@ -8,10 +8,12 @@ import pytest
 
 import vitreous as vt
 from vitreous.face import tasks
+from vitreous.face.calls import _sorted
 from vitreous.face.given import as_source
 from vitreous.face.stub import stub_text
 from vitreous.face.views import VIEWS
 from vitreous.jobs.averages import refuse_particles
+from vitreous.jobs.tasks.class3d import TASK as CLASS3D
 from vitreous.jobs.tasks.table import TASKS
 
 
@@ -154,3 +156,14 @@ def test_a_model_from_averages_refuses_particles_in_memory(particles):
             vt.initial_model(given, method=method)
     assert "are they particles" in refuse_particles(given.subset(np.arange(199)))[0]
     assert refuse_particles(given.subset(np.arange(199)), uncorrected=True) == ()
+
+
+def test_references_of_classes_are_one_map_or_several(tmp_path):
+    """Maps in memory become files, as single ones do; one alone stands for a row of one."""
+    volume = vt.Volume(data=np.zeros((4, 4, 4), np.float32), pixel_size_A=2.0)
+    paths = as_source("reference", [volume, tmp_path / "b.mrc"], pixel_size_A=None)
+    assert vt.read_volume(paths[0]).data.shape == (4, 4, 4)
+    assert paths[1] == tmp_path / "b.mrc"
+    keywords = {"reference": "a.mrc", "passthrough": ("b.cs", "c.cs")}
+    source = _sorted(CLASS3D, "class3d", "particles", "p.star", None, keywords)[1]
+    assert (source.reference, source.passthrough) == ((Path("a.mrc"),), (Path("b.cs"), Path("c.cs")))

@@ -28,6 +28,9 @@ MADE: dict[str, Callable[[vt.ParticleSet, vt.Result], vt.Result]] = {
     "msa": lambda particles, classes: vt.msa(classes, classes=3),
     "project": lambda particles, classes: vt.project(ribosome(), views=4),
     "reconstruct": lambda particles, classes: vt.reconstruct(posed()),
+    "class3d": lambda particles, classes: vt.class3d(
+        posed(), reference=ribosome(), starts=1, iterations=1, resolution_limit_A=80.0
+    ),
     "model-bias": lambda particles, classes: vt.model_bias(
         classes.averages[0], pixel_size_A=PIXEL_A, fewest=50, most=200
     ),

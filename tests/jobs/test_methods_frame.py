@@ -1,13 +1,16 @@
-"""Maps of two methods are brought together by the poses that both give to the same averages."""
+"""Maps of two methods are brought together by the poses of the same averages; what their table says."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from vitreous.jobs.results.methods import frame_of
+from vitreous.jobs.report.initial_methods import methods_section
+from vitreous.jobs.results.methods import frame_of, read_methods, write_methods
 from vitreous.mixtures import Mixture, evaluate
 from vitreous.particles import Volume
 from vitreous.quality import resample_aligned
-from vitreous.rotations import random_rotations
+from vitreous.rotations import compare_poses, random_rotations
 from vitreous.structures.from_averages import MethodModel, Score
 
 BOX, PIXEL_A, N = 32, 5.0, 9
@@ -49,3 +52,17 @@ def test_the_frame_of_poses_is_the_frame_of_maps(mirrored):
     assert where.other_hand == mirrored
     back = resample_aligned(other.map.data, PIXEL_A, where, BOX, PIXEL_A)
     assert np.corrcoef(back.ravel(), one.map.data.ravel())[0, 1] > 0.99
+
+
+def test_a_single_restart_shares_its_poses_with_nobody(tmp_path):
+    """Neither the table nor the report says that it agrees with itself."""
+    rotation = random_rotations(N, seed=1).numpy()
+    own = compare_poses(rotation, rotation, group=np.eye(3)[None], within_deg=20.0)
+    alone = replace(model(np.eye(4, 3) * 20, rotation, np.zeros((N, 2))), agreements=(own,))
+    two = replace(alone, method="other", agreements=(own, own))
+    images = np.random.default_rng(0).normal(size=(N, BOX, BOX)).astype(np.float32)
+    write_methods(tmp_path, (alone, two), 0, images, PIXEL_A, {}, np.eye(3)[None])
+    found = read_methods(tmp_path)
+    assert np.isnan(found.rows.numbers("vtrAgreementOfRestarts")).tolist() == [True, False]
+    table = methods_section(tmp_path).panels[0]
+    assert [dict(zip(table.head, row, strict=True))["restarts share"] for row in table.rows] == ["", "100%"]

@@ -36,5 +36,12 @@ def test_one_hand_only_and_bad_maps():
     assert found.correlation < 0.97
     with pytest.raises(ValueError, match="positive density"):
         align_maps(-density, 6.0, density, 6.0, resolution_A=20.0)
+    holed = density.copy()
+    holed[3, 4, 5] = np.nan
+    for pair in ((holed, density), (density, holed)):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            align_maps(pair[0], 6.0, pair[1], 6.0, resolution_A=20.0)
+    with pytest.raises(ValueError, match="the same everywhere in the ball"):
+        align_maps(density, 6.0, np.pad(np.ones((1, 1, 1)), (0, 19)), 6.0, resolution_A=1.0)  # one corner
     with pytest.raises(ValueError, match="hands"):
         align_maps(density, 6.0, density, 6.0, resolution_A=20.0, hands=())

@@ -73,3 +73,15 @@ def test_a_map_without_detail_is_refused():
     start = MapAlignment(rotation=np.eye(3), shift_A=np.zeros(3), other_hand=False, correlation=0.0)
     with pytest.raises(ValueError, match="nothing between its box and 10 A"):
         align_finely(flat, flat, start, resolution_A=10.0)
+
+
+def test_maps_that_agree_on_nothing_within_the_smaller_box_stay_as_they_were_aligned():
+    """A ball in a box of half the size: their FSC is below 0.5 before the first ring that the small box has."""
+    z, y, x = np.indices((32,) * 3) - 16
+    ball = Volume(data=(x**2 + y**2 + z**2 < 13**2).astype(np.float32), pixel_size_A=8.0)
+    small = as_map(blobs(), 16, 8.0)
+    start = MapAlignment(rotation=np.eye(3), shift_A=np.zeros(3), other_hand=False, correlation=0.0)
+    with pytest.raises(ValueError, match="nothing between its box and 200 A"):
+        align_finely(small, ball, start, resolution_A=200.0)
+    agreement, _ = compare_maps(small, ball)
+    assert agreement.resolution_A > 128.0  # the small box

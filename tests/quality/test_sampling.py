@@ -43,6 +43,13 @@ def test_a_map_that_is_constant_where_it_is_looked_at_correlates_with_nothing(ca
     assert correlation_at(np.full_like(volume, 3.0), 0.1 * points, shift, matrix, values) == 0
 
 
+def test_places_that_are_no_numbers_are_outside(case):
+    volume, points, shift, matrix = case
+    values = np.linspace(-1, 1, len(points)) / np.linalg.norm(np.linspace(-1, 1, len(points)))
+    assert correlation_at(volume, points, shift * np.nan, matrix, values) == 0
+    assert not splines_at(volume, points, shift * np.nan, matrix).any()
+
+
 def test_splines_are_those_of_scipy_and_their_slopes_are_derivatives(case):
     volume, points, shift, matrix = case
     coefficients = spline_filter(volume, order=3, mode="mirror")

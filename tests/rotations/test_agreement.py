@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitreous.rotations import compare_poses, random_rotations, symmetry_matrices
+from vitreous.rotations import compare_poses, mirrored_poses, random_rotations, symmetry_matrices
 
 
 @pytest.mark.parametrize("name", ["C1", "O", "I"])
@@ -42,3 +42,15 @@ def test_views_along_one_axis_agree_by_chance():
     found = compare_poses(about_z(200), about_z(200), group=np.eye(3)[None], within_deg=40.0, chance=True)
     assert found.fraction > 0.2
     assert abs(found.beyond_chance) < 0.15
+
+
+def test_mirrored_poses_show_the_same_images_of_the_mirror_image():
+    """X(x, y) is the sum over z of V(G (x, y, z)); of V(x, y, -z) it is the same at F G F."""
+    rotation = random_rotations(5, seed=4).numpy()
+    points = np.random.default_rng(0).normal(size=(7, 3))  # a map of points: they are seen at (G^T p)_xy
+    other = points * [1, 1, -1]
+    seen = [
+        np.einsum("nba,pb->npa", g, p)[:, :, :2] for g, p in ((rotation, points), (mirrored_poses(rotation), other))
+    ]
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(mirrored_poses(rotation)), 1.0)

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from posed_scenes import DIAMETER_A, error_deg, scene
 
 from vitreous.rotations import random_rotations
 from vitreous.structures import Poses
 from vitreous.structures.class3d import Class3D, class3d, prepare_class3d
 from vitreous.structures.class3d.agreement import adjusted_rand_index, not_told_apart, together
+from vitreous.structures.class3d.align import at_found_poses
 from vitreous.structures.class3d.passes import responsibilities
 
 QUICK = Class3D(particle_diameter_A=DIAMETER_A, starts=1, iterations=6, resolution_limit_A=16.0)
@@ -146,6 +148,10 @@ def test_what_cannot_be_done_is_said():
     few = prepare_class3d(made.particles, replace(QUICK, classes=9), poses=made.truth)
     with pytest.raises(ValueError, match="60 usable particles with a pose are too few for 9 classes"):
         few.algorithm.init(0)
+    with pytest.raises(
+        ValueError, match=r"classes: expected at least 2 \(a single map is what `vitreous refine` makes"
+    ):
+        replace(QUICK, classes=1)
     three = (made.map,) * 3
     with pytest.raises(ValueError, match="expected one reference, or one for each of the 2 classes; found 3"):
         prepare_class3d(made.particles, QUICK, poses=made.truth, references=three)
@@ -177,3 +183,17 @@ def test_references_for_each_class_and_no_poses():
     assert np.median(error_deg(result.poses.rotation, poses.rotation)) < 4.0
     assert adjusted_rand_index(result.poses.volume, label) > 0.9
     assert any("began with references" in text for text in result.messages)
+
+
+def test_classes_that_are_the_mean_map_gain_nothing_where_poses_are_found():
+    """What a pose is worth by itself, its origin in the prior among it, is no gain of a class."""
+    made = scene(60, snr=2.0)
+    ready = prepare_class3d(made.particles, QUICK, poses=made.start(4.0, 2.0), threads=1)
+    state = ready.algorithm.step(ready.algorithm.init(0))[0]
+    view = ready.scene(state, 0)
+    labeller = at_found_poses(offset_range_A=8.0, seed=0, turn=0, everywhere=False)
+    label = labeller(view, (torch.zeros_like(state.mean),) * 2, np.log([0.5, 0.5]))
+    found = label(np.arange(60))[1]
+    assert np.abs(found.origin_A - made.start(4.0, 2.0).origin_A).max() > 0.5  # they have moved
+    np.testing.assert_allclose(found.gain, 0, atol=0.05)
+    np.testing.assert_allclose(found.values, 0.5)

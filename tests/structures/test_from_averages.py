@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from vitreous.fourier import slice_points
 from vitreous.iterate import run
 from vitreous.matching import Rows, best
 from vitreous.mixtures import Mixture, project
@@ -19,6 +20,7 @@ from vitreous.structures.from_averages import (
     ClusteredLines,
     CommonLines,
     Fit,
+    FromAverages,
     ProjectionMatching,
     Ransac,
     model_from_averages,
@@ -37,13 +39,15 @@ from vitreous.structures.from_averages.projection_matching import (
     projection_matching,
     rings_of_pass,
 )
-from vitreous.structures.from_averages.quasi_newton import Joint
+from vitreous.structures.from_averages.quasi_newton import Joint, _interpolated
 from vitreous.structures.from_averages.quasi_newton import ascend as ascend_together
 from vitreous.structures.from_averages.ransac import spread_subset
 from vitreous.structures.from_averages.score import held_out, score_of
+from vitreous.structures.from_averages.settings import shared_settings
 from vitreous.structures.from_averages.significant import significant_choice
 from vitreous.structures.from_averages.stochastic import some_better
 from vitreous.structures.from_averages.synchronise import pair_votes, rotations_by_eigenvectors, unsquared
+from vitreous.volumes import prepared
 
 BOX, PIXEL_A, N = 24, 5.0, 14
 ONE = np.eye(3)[None]
@@ -313,6 +317,10 @@ def test_all_methods_are_in_the_table_and_share_settings():
     methods = methods_for(AllMethods(symmetry="C2", seed=3))
     assert [one.name for one in methods] == list(METHODS)
     assert methods_for(Ransac())[0].name == "ransac"
+    given = AllMethods(symmetry="C2", seed=3, rings=7, restarts=2, agreement_deg=9.0)
+    for kind, _ in METHODS.values():
+        own = shared_settings(kind, given)
+        assert all(getattr(own, name) == getattr(given, name) for name in FromAverages.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
@@ -328,6 +336,11 @@ def test_all_methods_are_in_the_table_and_share_settings():
 def test_averages_that_cannot_be_used_are_refused_in_words(images, words):
     with pytest.raises(ValueError, match=words):
         model_from_averages(images.astype(np.float32), PIXEL_A, CommonLines())
+
+
+def test_a_particle_of_few_pixels_has_too_few_rings():
+    with pytest.raises(ValueError, match="particle_diameter_A: 40 A are so few pixels of 5 A that they have 3 rings"):
+        prepare_views(averages(6)[0][:, 6:18, 6:18], PIXEL_A, particle_diameter_A=40.0)
 
 
 FEW_STEPS = {  # of every method: enough to go through all of its parts
@@ -372,6 +385,17 @@ def test_settings_refuse_what_cannot_work():
         CommonLines(symmetry="D2", solver="robust")
     with pytest.raises(ValueError, match=r"most: expected at least fewest \(4\), found 3"):
         Ransac(most=3)
+    with pytest.raises(ValueError, match="rings: expected at least 4, found 3"):
+        Ransac(rings=3)
+
+
+def test_slices_that_can_be_differentiated_are_those_of_all_other_methods(scene):
+    views, rotations = scene
+    volume = prepared(map_of(views, Fit.at(rotations), 5))
+    matrices, plane = torch.from_numpy(rotations).float(), views.images_at(5).points.plane
+    expected = slice_points(volume, matrices, plane)
+    error = (_interpolated(volume, matrices, plane) - expected).abs().max()
+    assert float(error) < 1e-4 * float(expected.abs().max())
 
 
 @pytest.mark.parametrize("group", ["C1", "C3"])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, get_origin
 
 from vitreous.face.given import as_source, with_poses_of
 from vitreous.face.result import Result
@@ -53,7 +53,9 @@ def _sorted(
     further = POSES if first in ("particles", "classes") else ()
     found = sort_keywords(task, name, settings, keywords, running=RUNNING, further=further)
     pixel = found.source.get("pixel_size_A")
+    several = {f.name for f in fields(task.source) if get_origin(f.type) is tuple}
     source = {k: as_source(k, v, pixel_size_A=pixel) for k, v in found.source.items()}
+    source = {k: (v,) if k in several and not isinstance(v, tuple) else v for k, v in source.items()}
     main = as_source(first, given, pixel_size_A=pixel)
     for one in poses.values():
         main = with_poses_of(main if isinstance(main, ParticleSet) else read_particles(main), one)

@@ -14,7 +14,7 @@ from vitreous.particles import ParticleSet, Volume, from_arrays, read_particles,
 __all__ = ["as_source", "with_poses_of"]
 
 OF_FILES = frozenset({"particles", "images", "averages", "classes", "map", "reference", "mask", "input", "poses"})
-OF_SEVERAL = frozenset({"half_maps", "picks", "micrographs", "passthrough"})
+OF_SEVERAL = frozenset({"half_maps", "picks", "micrographs", "passthrough", "reference"})
 OF_MAPS = frozenset({"map", "reference", "mask", "input", "half_maps", "templates"})  # fields of sources
 _number = count(1)
 
@@ -34,7 +34,12 @@ def as_source(name: str, value: Any, *, pixel_size_A: float | None) -> Any:
         return path
     if hasattr(value, "__array__") or hasattr(value, "detach"):
         return _from_array(name, value, pixel_size_A)
-    if isinstance(value, Sequence) and name in OF_FILES and value and all(hasattr(one, "__array__") for one in value):
+    if (
+        isinstance(value, Sequence)
+        and name in OF_FILES - OF_SEVERAL
+        and value
+        and all(hasattr(one, "__array__") for one in value)
+    ):
         return _from_array(name, np.stack([np.asarray(one) for one in value]), pixel_size_A)
     if isinstance(value, Sequence) and name in OF_SEVERAL:
         return tuple(as_source(name, one, pixel_size_A=pixel_size_A) for one in value)

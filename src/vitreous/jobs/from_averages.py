@@ -33,9 +33,11 @@ from vitreous.structures.from_averages import (
     FromAveragesResult,
     FromAveragesState,
     Method,
+    MethodModel,
     Views,
     prepare_algorithm,
 )
+from vitreous.words import counted
 
 __all__ = ["AGREEING", "prepare_from_averages"]
 
@@ -74,8 +76,9 @@ def prepare_from_averages(
         remark=_remark,
         screen=(
             f"data     {found.path}: {len(found):,} averages, {box} x {box} pixels, {pixel:g} Å/pixel",
-            f"settings {name}, symmetry {settings.symmetry}, {settings.restarts} restarts and a scrambled one of "
-            f"{', '.join(one.name for one in methods)}; particle {views.data.preparation.particle_diameter_A:.0f} Å, "
+            f"settings {name}, symmetry {settings.symmetry}, {counted(settings.restarts, 'restart')} and a scrambled "
+            f"one of {', '.join(one.name for one in methods)}; particle "
+            f"{views.data.preparation.particle_diameter_A:.0f} Å, "
             f"{views.rings} rings to {views.window_A / views.rings:.1f} Å, seed {settings.seed}",
         ),
         warnings=warnings,
@@ -151,8 +154,8 @@ def _write(
     doubtful = _not_to_be_trusted(result, views)
     best = result.chosen
     lines = [
-        f"{result.model.restarts_agreeing} of {settings.restarts} restarts of {best.method} agree; score "
-        f"{best.score.score:.3f}" + (f"; not to be trusted: {'; '.join(doubtful)}" if doubtful else ""),
+        f"{_agreement(result, settings.restarts)}; score {best.score.score:.3f}"
+        + (f"; not to be trusted: {'; '.join(doubtful)}" if doubtful else ""),
         "hand     not determined by averages: initial_other_hand.mrc explains them equally well",
         *(f"method   {_row(one, costs)}" for one in sorted(result.methods, key=lambda one: -one.score.score)),
         *([f"note     {views}"] if views else []),
@@ -172,12 +175,18 @@ def _write(
     return Outcome(words="\n".join(lines), summary=summary, messages=(*([views] if views else []), *against))
 
 
-def _row(one: Any, costs: Mapping[str, tuple[float, float]]) -> str:
+def _agreement(result: FromAveragesResult, restarts: int) -> str:
+    name = result.chosen.method
+    if restarts == 1:
+        return f"a single start of {name}"
+    return f"{result.model.restarts_agreeing} of {restarts} restarts of {name} agree"
+
+
+def _row(one: MethodModel, costs: Mapping[str, tuple[float, float]]) -> str:
     seconds = costs.get(one.method, (0.0, 0.0))[0]
-    return (
-        f"{one.method}: score {one.score.score:.3f}, restarts share {max(one.agreeing, 0):.0%} of their poses beyond "
-        f"chance, {seconds:.1f} CPU s"
-    )
+    shared = f"restarts share {max(one.agreeing, 0):.0%} of their poses beyond chance"
+    alone = len(one.agreements) == 1
+    return f"{one.method}: score {one.score.score:.3f}, {'a single restart' if alone else shared}, {seconds:.1f} CPU s"
 
 
 def _not_to_be_trusted(result: FromAveragesResult, views: str | None) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitreous.jobs.folder import JobFolderError
+from vitreous.jobs.sources import file_in_folder
 from vitreous.particles import Given, ParticleSet, read_particles
 from vitreous.quality import UnseenCone
 from vitreous.rotations import euler_to_matrix
@@ -16,6 +16,7 @@ __all__ = ["NO_ORIGINS", "POSE_COLUMNS", "PosedImages", "doubts", "file_with_pos
 POSE_COLUMNS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 NO_ORIGINS = "the file has no origins (rlnOriginXAngst): particles are taken to be centred in their images"
 WITH_POSES = ("refined_data.star", "abinitio_data.star", "initial_data.star")  # of the folders of jobs
+INSTEAD = "a .star file of images with their poses, or the folder of a `vitreous refine`, `abinitio` or `initial` job"
 ABINITIO = WITH_POSES[1]
 VOLUME = "rlnClassNumber"  # in abinitio_data.star: which volume a particle shows; 0 where it has no pose
 WIDE_DEG = 30.0  # a cone without data that is wider than this, half angle, distorts a map visibly
@@ -49,15 +50,7 @@ class PosedImages:
 
 def file_with_poses(path: Given) -> Given | Path:
     """A file as it is; of the folder of a job the file with poses. JobFolderError where there is none."""
-    if isinstance(path, ParticleSet) or not path.is_dir():
-        return path
-    for name in WITH_POSES:
-        if (path / name).is_file():
-            return path / name
-    raise JobFolderError(
-        f"{path} has no {', '.join(WITH_POSES)}: give a .star file of images with their poses, or the folder of a "
-        "finished `vitreous refine`, `abinitio` or `initial`"
-    )
+    return file_in_folder(path, WITH_POSES, INSTEAD)
 
 
 def posed_rows(particles: ParticleSet) -> ParticleSet:

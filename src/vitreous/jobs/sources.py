@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.manifest import read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS
 from vitreous.particles import Contrast, Given, ParticleSet, judged, open_stack, read_particles
@@ -89,6 +90,19 @@ def one_image(path: Path) -> np.ndarray:
             "makes images of a map"
         )
     return stack.read(np.arange(1))[0]
+
+
+def file_in_folder(path: Given, names: tuple[str, ...], instead: str) -> Given | Path:
+    """Particles and files as they are; of the folder of a job the first that it has of the files ``names``.
+
+    Raises JobFolderError for a folder with none of them; ``instead`` says what to give.
+    """
+    if isinstance(path, ParticleSet) or not path.is_dir():
+        return path
+    found = next((path / name for name in names if (path / name).is_file()), None)
+    if found is None:
+        raise JobFolderError(f"{path} has none of {', '.join(names)}: give {instead}")
+    return found
 
 
 def require_within_box(settings: object, particles: ParticleSet) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 from vitreous.mixtures.conformations import PosedMixtures
 from vitreous.mixtures.model import evaluate, mirror, rotate, translate
 from vitreous.quality import MapAlignment, align_maps
+from vitreous.rotations import mirrored_poses
 
 __all__ = ["in_one_frame"]
 
 _BOX_PX = 40
 _RESOLUTION_PX = 3.0
-_FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 def in_one_frame(
@@ -44,7 +44,7 @@ def _moved(model: PosedMixtures, conformation: int, by: MapAlignment) -> PosedMi
     rows = model.labels == conformation
     mixture, rotations, offsets = model.mixtures[conformation], model.rotations.copy(), model.offsets_A.copy()
     if by.other_hand:
-        mixture, rotations[rows] = mirror(mixture), _FLIP @ rotations[rows] @ _FLIP
+        mixture, rotations[rows] = mirror(mixture), mirrored_poses(rotations[rows])
     rotations[rows] = by.rotation @ rotations[rows]
     offsets[rows] -= by.shift_A @ rotations[rows][:, :, :2]
     moved = translate(rotate(mixture, by.rotation), by.shift_A)

@@ -89,7 +89,8 @@ def _flat_map(volume: Volume, resolution_A: float) -> np.ndarray:
     power = np.bincount(shell.ravel(), (abs(ft) ** 2).ravel()) / np.maximum(np.bincount(shell.ravel()), 1)
     end = n * volume.pixel_size_A / resolution_A
     kept = np.cos(0.5 * np.pi * np.clip((radius - end) / ((_EDGE - 1) * end), 0, 1)) ** 2
-    kept[(shell == 0) | (shell > n // 2)] = 0  # the mean says nothing, and corners have parts of shells
+    # The mean says nothing, corners have parts of shells, and the cosine at its end is a number of rounding.
+    kept[(shell == 0) | (shell > n // 2) | (radius >= _EDGE * end)] = 0
     if not (kept * abs(ft)).any():
         raise ValueError(f"the map has nothing between its box and {resolution_A:g} A that it could be aligned by")
     return np.fft.irfftn(ft * kept / np.sqrt(power[shell] + 1e-12 * power.max()), s=(n,) * 3, axes=(0, 1, 2))

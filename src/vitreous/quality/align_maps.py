@@ -46,7 +46,8 @@ def align_maps(
 ) -> MapAlignment:
     """The best alignment of ``moving`` with ``reference`` (cubic maps [z, y, x]) at about ``resolution_A``.
 
-    Raises ValueError for a map without positive density.
+    hands: which are tried, True being the other one; pixel sizes in Angstrom. Raises ValueError for a map that holds
+    NaN or no positive density, for no hand, and for a reference with nothing in the ball that its box holds.
     """
     from scipy.optimize import minimize  # here: both take a tenth of a second of every start, and few jobs align maps
     from scipy.spatial.transform import Rotation
@@ -55,7 +56,9 @@ def align_maps(
     centres = [_centre_of_mass(v, p) for v, p in zip(maps, (moving_pixel_A, reference_pixel_A), strict=True)]
     points, values = _points(maps[1], reference_pixel_A)
     values = values - values.mean()
-    values /= np.linalg.norm(values)
+    if not (norm := np.linalg.norm(values)):
+        raise ValueError("the reference is the same everywhere in the ball that its box holds: nothing to align with")
+    values /= norm
 
     def correlation(turn: Rotation, shift: np.ndarray, hand: bool) -> float:
         return float(correlation_at(maps[0], points, shift, to_pixels(turn.as_matrix(), hand, moving_pixel_A), values))
@@ -122,6 +125,8 @@ def _sample(volume: np.ndarray, pixel_A: float, points: np.ndarray, order: int) 
 
 
 def _smooth(volume: np.ndarray, pixel_A: float, resolution_A: float) -> np.ndarray:
+    if not np.isfinite(volume).all():
+        raise ValueError("a map with values that are NaN or infinite cannot be aligned")
     positive = np.asarray(volume, dtype=np.float64).clip(min=0.0)
     if not positive.any():
         raise ValueError("a map without positive density cannot be aligned")

@@ -35,7 +35,7 @@ def compare_maps(found: Volume, true: Volume) -> tuple[MapAgreement, Volume]:
 
     Both are aligned at 30 A over all rotations, and then up to the resolution where the FSC falls below 0.5, anew while
     that becomes finer (:func:`vitreous.quality.align_finely`). FSC and correlation are taken over the whole box,
-    without a mask. Raises ValueError for a map that is nowhere positive.
+    without a mask. Raises ValueError for a map that is nowhere positive or holds NaN.
     """
     aligned, figures = {}, {}
     for hand in (False, True):
@@ -68,7 +68,8 @@ def _aligned(found: Volume, true: Volume, hand: bool) -> tuple[np.ndarray, torch
         hands=(hand,),
     )
     best = _compared(found, true, where)
-    finest, nyquist_A = np.inf, 2 * max(found.pixel_size_A, true.pixel_size_A)
+    nyquist_A = 2 * max(found.pixel_size_A, true.pixel_size_A)
+    finest = min(len(map_.data) * map_.pixel_size_A for map_ in (found, true))  # its box holds nothing coarser
     for _ in range(ROUNDS):
         resolution = float(resolution_at(best[1], AGREE, len(true.data), true.pixel_size_A))
         if not resolution < finest:

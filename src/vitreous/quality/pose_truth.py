@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vitreous.rotations import compare_poses, rotation_distance_deg
+from vitreous.rotations import compare_poses, mirrored_poses, rotation_distance_deg
 
 __all__ = ["PoseTruth", "compare_with_true_poses"]
 
 WITHIN_DEG = 10.0
-_FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ def compare_with_true_poses(found: np.ndarray, true: np.ndarray, group: np.ndarr
     1.0
     """
     agreement = compare_poses(found, true, group=group, within_deg=WITHIN_DEG)
-    hand = _FLIP @ found @ _FLIP if agreement.other_hand else found
+    hand = mirrored_poses(found) if agreement.other_hand else found
     copies = torch.from_numpy(agreement.rotation @ group[:, None] @ hand)
     error = rotation_distance_deg(copies, torch.from_numpy(true)).amin(0).numpy()
     return PoseTruth(

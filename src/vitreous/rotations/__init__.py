@@ -1,6 +1,6 @@
 """Rotations: sampling, Euler angles, distances, agreement of poses, point groups, harmonics, matrix Fisher."""
 
-from vitreous.rotations.agreement import Agreement, compare_poses
+from vitreous.rotations.agreement import Agreement, compare_poses, mirrored_poses
 from vitreous.rotations.euler import (
     direction_distance_deg,
     euler_to_matrix,
@@ -27,6 +27,7 @@ __all__ = [
     "healpix_directions",
     "invariants",
     "matrix_to_euler",
+    "mirrored_poses",
     "proper_svd",
     "quaternions_to_matrices",
     "random_rotations",

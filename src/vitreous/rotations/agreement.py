@@ -16,7 +16,7 @@ import numpy as np
 from vitreous.rotations.matrix_fisher import proper_svd
 from vitreous.words import brief
 
-__all__ = ["Agreement", "compare_poses"]
+__all__ = ["Agreement", "compare_poses", "mirrored_poses"]
 
 _FLIP = np.diag([1.0, 1.0, -1.0])
 
@@ -47,18 +47,23 @@ def compare_poses(
     Every image proposes the M that would make it agree; the M with most images wins, and is then averaged over them.
     chance: also measure what chance gives, which takes as long again.
     """
-    found = [_best(hand, second, group, within_deg) for hand in (first, _FLIP @ first @ _FLIP)]
+    found = [_best(hand, second, group, within_deg) for hand in (first, mirrored_poses(first))]
     other = found[1][1].sum() > found[0][1].sum()
     rotation, agrees = found[int(other)]
     by_chance = 0.0
     if chance:
         dealt = second[np.random.default_rng(0).permutation(len(second))]
         by_chance = max(
-            float(_best(hand, dealt, group, within_deg)[1].mean()) for hand in (first, _FLIP @ first @ _FLIP)
+            float(_best(hand, dealt, group, within_deg)[1].mean()) for hand in (first, mirrored_poses(first))
         )
     return Agreement(
         fraction=float(agrees.mean()), other_hand=bool(other), rotation=rotation, agrees=agrees, chance=by_chance
     )
+
+
+def mirrored_poses(rotations: np.ndarray) -> np.ndarray:
+    """The poses F G F (n, 3, 3), F = diag(1, 1, -1), of the same images in the mirror image (z to -z) of their map."""
+    return _FLIP @ rotations @ _FLIP
 
 
 def _best(first: np.ndarray, second: np.ndarray, group: np.ndarray, within_deg: float) -> tuple[np.ndarray, np.ndarray]:

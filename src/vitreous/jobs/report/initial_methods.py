@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from vitreous.jobs.report.page import Gallery, Panel, Rows, Section, Text, Tile, picture
 from vitreous.jobs.results.methods import MethodRows, read_methods
 
@@ -11,7 +13,8 @@ HEAD = ("method", "score", "beyond chance", "correlation", "restarts share", "CP
 HINT = (
     "Score: how well averages that were left out agree with the model, between chance (0: the same averages in random "
     "orientations, or scrambled ones, whichever reach more) and full agreement (1). Beyond chance: the difference in "
-    "standard errors. Restarts share: poses that other restarts have in common with the best one, beyond chance. "
+    "standard errors. Restarts share: poses that other restarts have in common with the best one, beyond chance; "
+    "nothing where there is a single one. "
     "Memory: the most that the process took meanwhile."
 )
 STRIP = ("xy slice", "xz slice", "yz slice", "average", "average", "average", "projection", "projection", "projection")
@@ -51,7 +54,9 @@ def _rows(found: MethodRows) -> list[tuple[str, ...]]:
         ("vtrCpuSeconds", "{:.1f}"),
         ("vtrPeakMegabytes", "{:.0f}"),
     ]
-    figures = [[form.format(value) for value in table.numbers(name)] for name, form in columns]
+    figures = [
+        [form.format(value) if np.isfinite(value) else "" for value in table.numbers(name)] for name, form in columns
+    ]
     order = sorted(range(len(names)), key=lambda i: -table.numbers("vtrScore")[i])
     return [(names[i], *(column[i] for column in figures), "the model" if chosen[i] else "") for i in order]
 

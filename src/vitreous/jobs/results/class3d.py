@@ -130,13 +130,13 @@ def _class_table(result: Class3DResult) -> Table:
             "rlnClassNumber": np.arange(1, k + 1),
             "vtrParticles": [int((result.poses.volume == j).sum()) for j in range(k)],
             "rlnClassDistribution": np.round(result.posterior[used].mean(0), 5),
-            "rlnEstimatedResolution": [_or_none(one.resolution_A) for one in result.classes],
+            "rlnEstimatedResolution": [_or_999(one.resolution_A) for one in result.classes],
             "vtrDifferencePeak": [round(one.peak, 2) for one in result.classes],
         }
     )
 
 
-def _or_none(value: float) -> float:
+def _or_999(value: float) -> float:
     """999 as RELION has it where there is no resolution."""
     return round(value, 2) if np.isfinite(value) else 999.0
 

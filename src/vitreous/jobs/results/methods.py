@@ -2,11 +2,11 @@
 
 ``initial_methods.star`` has a row per method, and in its second table the resolution at which the maps of two methods
 agree (FSC 0.5), over both hands; they are brought together by the poses of the averages, which all methods share.
-``initial_method_NAME.mrc`` are the maps where there are several, and
-``initial_strips.mrcs`` has nine pictures per method: three slices (in the frame and hand of the model that was chosen),
-three averages, the projections beside them.
+``initial_method_NAME.mrc`` are the maps where there are several, and ``initial_strips.mrcs`` has nine pictures per
+method: three slices (in the frame and hand of the model that was chosen), three averages, and their projections.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,7 +19,7 @@ import torch
 from vitreous.conventions import centre_index
 from vitreous.particles import Table, Volume, read_stack, read_star, write_mrc_stack, write_star, write_volume
 from vitreous.quality import MapAlignment, resample_aligned, resolution_at, shell_correlation
-from vitreous.rotations import compare_poses
+from vitreous.rotations import compare_poses, mirrored_poses
 from vitreous.structures.from_averages import MethodModel
 from vitreous.volumes import project_map, resample
 
@@ -27,11 +27,10 @@ __all__ = ["METHOD_FILES", "MethodRows", "costs_of", "frame_of", "read_methods",
 
 TABLE, STRIPS = "initial_methods.star", "initial_strips.mrcs"
 METHOD_FILES = (TABLE, STRIPS, "initial_method_*.mrc")
-SHOWN = 3  # averages per method, those in the middle of the order of agreement and at its ends
+SHOWN = 3  # averages per method: the first, the middle and the last one of those given
 PICTURES = 9
 COMPARED_PX = 48  # voxels along maps that are compared with each other
 AGREE, WITHIN_DEG = 0.5, 20.0  # FSC at which maps agree; poses that agree
-FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +69,7 @@ def write_methods(
         "vtrScore": [round(one.score.score, 4) for one in methods],
         "vtrBeyondChance": [round(one.score.beyond, 2) for one in methods],
         "vtrHeldOutCorrelation": [round(one.score.correlation, 4) for one in methods],
-        "vtrAgreementOfRestarts": [round(one.agreeing, 3) for one in methods],
+        "vtrAgreementOfRestarts": [_or_unknown(one) for one in methods],
         "vtrCpuSeconds": [round(costs.get(name, (0.0, 0.0))[0], 1) for name in names],
         "vtrPeakMegabytes": [round(costs.get(name, (0.0, 0.0))[1]) for name in names],
     }
@@ -83,6 +82,11 @@ def write_methods(
     chosen = methods[best]
     strips = np.concatenate([_strip(one, frame_of(chosen, one, group), images, pixel_size_A) for one in methods])
     write_mrc_stack(folder / STRIPS, strips, pixel_size_A)
+
+
+def _or_unknown(one: MethodModel) -> float:
+    """What restarts share; NaN of a single one, which has nothing to agree with."""
+    return round(one.agreeing, 3) if len(one.agreements) > 1 else math.nan
 
 
 def read_methods(folder: Path) -> MethodRows | None:
@@ -119,7 +123,7 @@ def frame_of(one: MethodModel, other: MethodModel, group: np.ndarray) -> MapAlig
     ``o_2 - o_1 = (G_2^T t)_xy``, which gives t by least squares over the averages that agree.
     """
     both = compare_poses(other.rotation, one.rotation, group=group, within_deg=WITHIN_DEG)
-    turned = FLIP @ other.rotation @ FLIP if both.other_hand else other.rotation
+    turned = mirrored_poses(other.rotation) if both.other_hand else other.rotation
     across = np.swapaxes(turned, 1, 2)[both.agrees, :2].reshape(-1, 3)
     shift = np.linalg.lstsq(across, (other.origin_A - one.origin_A)[both.agrees].ravel(), rcond=None)[0]
     return MapAlignment(

@@ -8,24 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.forecasts import Info, seconds_of
 from vitreous.jobs.function import function_of
 from vitreous.jobs.given_references import read_reference
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.class3d import class3d_page
 from vitreous.jobs.results.class3d import CLASS3D_FILES, write_class3d
-from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, file_in_folder, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import along_one_axis
 from vitreous.structures.class3d import Class3D, Class3DResult, Class3DRun, Class3DState, prepare_class3d
 from vitreous.structures.poses import ANGLES, Poses
+from vitreous.words import counted
 
 __all__ = ["TASK", "ParticlesToClassify", "run_class3d"]
 
 WITH_POSES = ("abinitio_data.star", "refined_data.star", "run_data.star")  # in the folders of jobs
-POSE_PASSES, COMPONENT_PASSES = 25, 15  # the most that there may be
+INSTEAD = "a .star file of particles, or the folder of a finished `vitreous abinitio`, `refine` or `class3d`"
 USUAL_START, USUAL_LAST = 9, 3  # passes of a start and of the last stage
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
@@ -78,7 +78,7 @@ def _prepare(
     source: ParticlesToClassify, settings: Class3D, resources: Resources
 ) -> Prepared[Class3DState, Class3DResult]:
     found = Particles(
-        particles=_file(source.particles),
+        particles=file_in_folder(source.particles, WITH_POSES, INSTEAD),
         project=source.project,
         passthrough=source.passthrough,
         pixel_size_A=source.pixel_size_A,
@@ -118,7 +118,7 @@ def _prepare(
         inputs=(found.path, *source.reference),
         algorithm=run.algorithm,
         state=Class3DState,
-        steps=_most_steps(run),
+        steps=run.most_steps,
         forecast=partial(_forecast, run),
         write=partial(_write, run),
         screen=_screen(run, source, resources),
@@ -132,19 +132,6 @@ def _prepare(
             "threads": run.threads,
             "processes": run.processes.size,
         },
-    )
-
-
-def _file(path: Path) -> Path:
-    """The particle file; of the folder of a job the one with poses."""
-    if not path.is_dir():
-        return path
-    for name in WITH_POSES:
-        if (path / name).is_file():
-            return path / name
-    raise JobFolderError(
-        f"{path} has none of {', '.join(WITH_POSES)}: give a .star file of particles, or the folder of a finished "
-        "`vitreous abinitio`, `vitreous refine` or `vitreous class3d`"
     )
 
 
@@ -163,7 +150,7 @@ def _poses(
         return None, ["no poses to start from: they are refined in one map first"]
     poses = Poses.from_particles(particles)
     unknown = int((~poses.known).sum())
-    notes = [f"{unknown:,} particles without a pose have no part"] if unknown else []
+    notes = [f"without a pose, and without a part: {counted(unknown, 'particle')}"] if unknown else []
     frames = len(np.unique(poses.volume[poses.known]))
     if frames > 1:
         notes.append(f"the file has {frames} classes; their poses are taken to be in one frame")
@@ -172,28 +159,18 @@ def _poses(
     return poses, notes
 
 
-def _starts(run: Class3DRun) -> int:
-    return 1 if len(run.references) == run.settings.classes else run.settings.starts
-
-
-def _most_steps(run: Class3DRun) -> int:
-    each = COMPONENT_PASSES + run.settings.iterations + 1
-    return POSE_PASSES * run.seeks_poses + 4 + _starts(run) * each + run.settings.iterations
-
-
 def _forecast(run: Class3DRun, infos: Sequence[Info]) -> float:
     """The usual number of passes, all of one cost but for those of the last stage, which may align."""
-    starts = _starts(run)
     done = sum(1 for info in infos if info["stage"] in ("components", "classes", "judged"))
     last = sum(1 for info in infos if info["stage"] == "last")
-    to_come = max(starts * USUAL_START - done, 0 if last else 1) + max(USUAL_LAST - last, 0)
+    to_come = max(run.start_count * USUAL_START - done, 0 if last else 1) + max(USUAL_LAST - last, 0)
     return seconds_of([(float(info["seconds"]), 1.0) for info in infos], [float(to_come)])
 
 
 def _screen(run: Class3DRun, source: ParticlesToClassify, resources: Resources) -> tuple[str, ...]:
     particles, settings = run.particles, run.settings
     poses = "poses found first" if run.seeks_poses else "poses of the file"
-    begin = "their references" if len(run.references) == settings.classes else f"{settings.starts} starts"
+    begin = "their references" if len(run.references) == settings.classes else counted(settings.starts, "start")
     aligned = "kept" if settings.alignment == "none" else f"{settings.alignment} alignment in the last stage"
     return (
         f"data     {particles.path}: {len(particles):,} particles, {particles.box_px} x {particles.box_px} pixels, "
@@ -201,9 +178,9 @@ def _screen(run: Class3DRun, source: ParticlesToClassify, resources: Resources) 
         f"settings {settings.classes} classes from {begin}, {settings.assignment}; {poses}, {aligned}; "
         f"symmetry {settings.symmetry}, particle diameter {run.preparation.particle_diameter_A:.0f} Å, "
         f"seed {settings.seed}",
-        f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
-        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.prepared_bytes())} "
-        f"{'in memory' if run.base.in_memory() else 'on disk'}",
+        f"work     {counted(run.threads, 'thread')}, memory "
+        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.base.room.prepared_bytes())} "
+        f"{'in memory' if run.base.room.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",
     )
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.jobs.folder import JobFolderError
 from vitreous.jobs.forecasts import forecast_refine
 from vitreous.jobs.function import function_of
 from vitreous.jobs.given_maps import require_mask
@@ -15,10 +14,10 @@ from vitreous.jobs.given_references import read_reference
 from vitreous.jobs.progress import describe_bytes
 from vitreous.jobs.report.refine import refine_page
 from vitreous.jobs.results.refine import DATA, REFINE_FILES, write_refined
-from vitreous.jobs.sources import CTFApplied, Particles, require_within_box, warnings_before
+from vitreous.jobs.sources import CTFApplied, Particles, file_in_folder, require_within_box, warnings_before
 from vitreous.jobs.task import Outcome, Prepared, Resources, Task
 from vitreous.jobs.tasks.postprocess import postprocess_doubts, postprocess_figures
-from vitreous.particles import Given, ParticleSet, Volume
+from vitreous.particles import ParticleSet, Volume
 from vitreous.quality import along_one_axis
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineResult, RefineRun, prepare_refinement
@@ -27,6 +26,7 @@ from vitreous.structures.refine.state import RefineState
 __all__ = ["TASK", "ParticlesToRefine", "run_refine"]
 
 WITH_POSES = ("abinitio_data.star", DATA)  # in the folders of jobs
+INSTEAD = "a .star file of particles, or the folder of a finished `vitreous abinitio` or `vitreous refine`"
 ALIASES = {  # RELION's names of our options
     "reference": ("--ref",),
     "mask": ("--solvent_mask",),
@@ -77,7 +77,7 @@ class ParticlesToRefine:
 
 def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) -> Prepared[RefineState, RefineResult]:
     found = Particles(
-        particles=_file(source.particles),
+        particles=file_in_folder(source.particles, WITH_POSES, INSTEAD),
         project=source.project,
         passthrough=source.passthrough,
         pixel_size_A=source.pixel_size_A,
@@ -144,19 +144,6 @@ def _prepare(source: ParticlesToRefine, settings: Refine, resources: Resources) 
     )
 
 
-def _file(path: Given) -> Given | Path:
-    """The particle file; of the folder of a job the one with poses."""
-    if isinstance(path, ParticleSet) or not path.is_dir():
-        return path
-    for name in WITH_POSES:
-        if (path / name).is_file():
-            return path / name
-    raise JobFolderError(
-        f"{path} has no {' and no '.join(WITH_POSES)}: give a .star file of particles, or the folder of a finished "
-        "`vitreous abinitio` or `vitreous refine`"
-    )
-
-
 def _start(particles: ParticleSet, source: ParticlesToRefine) -> tuple[Poses | None, list[str]]:
     """The poses to start from, None where all views are searched first, and what is said about them."""
     missing = [name for name in ANGLES if name not in particles.table]
@@ -185,8 +172,8 @@ def _screen(run: RefineRun, source: ParticlesToRefine, resources: Resources) -> 
         f"particle diameter {run.preparation.particle_diameter_A:.0f} Å, at most {settings.iterations} passes, "
         f"seed {settings.seed}",
         f"work     {run.threads} thread{'s' if run.threads > 1 else ''}, memory "
-        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.prepared_bytes())} "
-        f"{'in memory' if run.in_memory() else 'on disk'}",
+        f"{describe_bytes(resources.memory_bytes)}, prepared images {describe_bytes(run.room.prepared_bytes())} "
+        f"{'in memory' if run.room.in_memory() else 'on disk'}",
         f"output   {resources.store.parent}",
     )
 

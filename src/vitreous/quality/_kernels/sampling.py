@@ -23,7 +23,7 @@ def correlation_at(volume, points, shift, matrix, values):
         x = a * matrix[0, 0] + b * matrix[1, 0] + c * matrix[2, 0] + cx
         y = a * matrix[0, 1] + b * matrix[1, 1] + c * matrix[2, 1] + cy
         z = a * matrix[0, 2] + b * matrix[1, 2] + c * matrix[2, 2] + cz
-        if x < 0 or y < 0 or z < 0 or x > nx - 1 or y > ny - 1 or z > nz - 1:
+        if not (0 <= x <= nx - 1 and 0 <= y <= ny - 1 and 0 <= z <= nz - 1):  # nor is a place that is no number
             continue
         ix, iy, iz = min(int(x), nx - 2), min(int(y), ny - 2), min(int(z), nz - 2)
         fx, fy, fz = x - ix, y - iy, z - iz
@@ -56,7 +56,7 @@ def splines_at(coefficients, points, shift, matrix):
             where = float(n[axis] // 2)
             for j in range(3):
                 where += (points[i, j] - shift[j]) * matrix[j, axis]
-            if where < 0 or where > n[axis] - 1:
+            if not 0 <= where <= n[axis] - 1:
                 inside = False
                 break
             first = int(where)

@@ -42,6 +42,27 @@ def _norms(ctf_power, power, real, imag):
 
 
 @compiled
+def _at_turn(turn, real, imag):
+    """Re sum_q m_q c_q e^{iq psi} at a rotation, turn (2, Q) of the synthesis; real and imag may be shorter."""
+    value = np.float32(0)
+    c, v = turn[0], turn[1]
+    for q in range(real.shape[0]):
+        value += real[q] * c[q] + imag[q] * v[q]
+    return value
+
+
+@compiled
+def _possible(synthesis, real, imag, least, possible):
+    """The rotations at which a row has at least ``least``, into the first places of possible (T,); their number."""
+    count = 0
+    for t in range(synthesis.shape[0]):
+        if least == -np.inf or _at_turn(synthesis[t], real, imag) >= least:
+            possible[count] = t
+            count += 1
+    return count
+
+
+@compiled
 def descend(
     images,
     ctf_power,
@@ -80,22 +101,11 @@ def descend(
     at, poses = 0, 0
     for j in range(row.shape[0]):
         i, d, s = image[j], row[j] // shifts[0], row[j] % shifts[0]
-        count = 0
-        if floor[j] == -np.inf:
-            for t in range(turns):
-                possible[t] = t
-            count = turns
-        else:
+        least = floor[j]
+        if least > -np.inf:
             _products(images[i], above[row[j]], above_harmonics, real[:narrow], imag[:narrow])
-            least = floor[j] + _norms(ctf_power[i], above_power[d], real[:narrow], imag[:narrow])
-            for t in range(turns):
-                c, v = synthesis[t, 0], synthesis[t, 1]
-                value = np.float32(0)
-                for q in range(narrow):
-                    value += real[q] * c[q] + imag[q] * v[q]
-                if value >= least:
-                    possible[count] = t
-                    count += 1
+            least += _norms(ctf_power[i], above_power[d], real[:narrow], imag[:narrow])
+        count = _possible(synthesis, real[:narrow], imag[:narrow], least, possible)
         for a in range(direction_first[d], direction_first[d + 1]):
             for b in range(shift_first[s], shift_first[s + 1]):
                 k = a * shifts[1] + b
@@ -103,10 +113,7 @@ def descend(
                 mean = _norms(ctf_power[i], below_power[a], real, imag)
                 best, where = np.float32(-np.inf), 0
                 for p in range(count):
-                    c, v = synthesis[possible[p], 0], synthesis[possible[p], 1]
-                    value = np.float32(0)
-                    for q in range(width):
-                        value += real[q] * c[q] + imag[q] * v[q]
+                    value = _at_turn(synthesis[possible[p]], real, imag)
                     if value > best:
                         best, where = value, possible[p]
                 below_row[at], score[at], turn[at] = k, best - mean, where

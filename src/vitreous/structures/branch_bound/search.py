@@ -23,8 +23,8 @@ the exhaustive search. But ``|x|`` is mostly noise, in all directions of Fourier
     L(c) - l(p) - prior = 1/2 |C rho_c|^2 / sigma^2 + |C rho_c| / sigma nu,     nu ~ N(0, 1),
 
 since noise has one component only along rho. With ``G^2 = sum_r D(r) gap_p(r)^2``, D the mean of C^2 / sigma^2 on a
-ring, the true pose has ``L(c) <= l(p) + G^2 / 2 + k G + prior`` but with probability Phi(-k) for every level: in all at
-most ``levels Phi(-k)``, 0.3 % for two levels and k = 3. Two things are not in it: poses between the points of the grid,
+ring, the true pose has ``L(c) <= l(p) + G^2 / 2 + k G + prior`` but with probability Phi(-k), for every level but the
+last, which is scored: 0.14 % for two levels and k = 3. Two things are not in it: poses between the points of the grid,
 and that the best pose is the highest of many, which may owe its height to noise. How often it differs from the best one
 of the exhaustive search is measured (``python -m benchmarks branch-and-bound``).
 
@@ -109,7 +109,8 @@ class _Rows:
 class _Images:
     """Images as the compiled loop takes them: x (n, 2, P), ctf_power (n, 2, R, H); and what bounds need of them.
 
-    size: (n, R) |x(r)| under the weights of rings; highest, mean, lowest: (n, R) C^2 / sigma^2 on a ring.
+    size: (n, R) |x(r)| under the weights of rings; highest, mean, lowest: (n, R) C^2 / sigma^2 on a ring. C^2 is the
+    series of harmonics that scores are made with, which may fall below 0 by less than 1e-4; lowest does not.
     """
 
     x: np.ndarray

@@ -76,7 +76,8 @@ def pose_tree(
 ) -> PoseTree:
     """The tree for particles at ``rings`` rings and origins within a range.
 
-    Directions of a level are so far apart that the rim of the particle moves by a wavelength of its outermost ring.
+    Directions of a level are so far apart that the rim of the particle moves by half a wavelength of its outermost
+    ring.
     group: (g, 3, 3), of whose copies one is searched; levels: rings of each, two or more, the last one ``rings``;
     :func:`level_rings` where there are none. ValueError for levels that are not so.
     """

@@ -50,13 +50,18 @@ def at_found_poses(*, offset_range_A: float, seed: int, turn: int, everywhere: b
             slices = images.slices(scene.mean_ft, at.rotation)
             left = replace(images, x=images.centred(at.origin_A) - slices)
             of_mean = 2 * (slices.conj() * left.x).real.sum(1) + slices.abs().square().sum(1)
-            return left, Labels(
-                values=values, gain=value - of_mean.double().numpy(), rotation=at.rotation, origin_A=at.origin_A
-            )
+            prior = -0.5 * np.square(at.origin_A / _offset_sd_A(offset_range_A)).sum(1)
+            gain = value - of_mean.double().numpy() - prior
+            return left, Labels(values=values, gain=gain, rotation=at.rotation, origin_A=at.origin_A)
 
         return label
 
     return labeller
+
+
+def _offset_sd_A(offset_range_A: float) -> float:
+    """Standard deviation of the prior on origins, per axis."""
+    return offset_range_A / 2
 
 
 def _search(
@@ -64,8 +69,8 @@ def _search(
     turn: int,
 ) -> Search:  # fmt: skip
     return prepare_search(
-        data, volume, min(SEARCH_RINGS, rings), offset_range_A=offset_range_A, offset_sd_A=offset_range_A / 2,
-        group=group.numpy(), seed=seed, turn=turn,
+        data, volume, min(SEARCH_RINGS, rings), offset_range_A=offset_range_A,
+        offset_sd_A=_offset_sd_A(offset_range_A),        group=group.numpy(), seed=seed, turn=turn,
     )  # fmt: skip
 
 
@@ -80,7 +85,7 @@ def _climbed(
     offset_range_A: float,
     search: Search | None,
 ) -> LocalPoses:
-    sd = offset_range_A / 2
+    sd = _offset_sd_A(offset_range_A)
     found = refine_locally(volume, images, rotation, origin_A, offset_sd_A=sd)
     if search is None:
         return found

@@ -26,6 +26,7 @@ from vitreous.volumes import (
     reconstruct,
     spherical_mask,
 )
+from vitreous.words import counted
 
 if TYPE_CHECKING:
     from vitreous.structures.class3d.task import Class3DRun
@@ -190,8 +191,8 @@ def _messages(
     lines = []
     if not found:
         lines.append(
-            f"No evidence for {k} classes: the maps of the other half of the particles explain a particle by "
-            f"{best.evidence:+.2f} nats better than their mean map ({best.sigmas:.1f} standard errors), and the "
+            f"No evidence for {k} classes: the maps of the other half of the particles explain a particle "
+            f"better than their mean map by {best.evidence:+.2f} nats ({best.sigmas:.1f} standard errors), and the "
             f"classes of the two halves agree by {best.halves_agree:.2f} (adjusted Rand index; 0 is chance). The "
             "particles may show one structure, differ in a continuous way, or have poses that are too far off; maps "
             "and labels were written all the same."
@@ -206,14 +207,14 @@ def _messages(
     empty = sum(not one.particles for one in maps)
     if empty:
         lines.append(
-            f"{empty} of {k} classes have hardly any particle: their maps are the mean map. Fewer classes suffice."
+            f"Hardly any particle is in {empty} of {k} classes: the mean map is written there. Fewer classes suffice."
         )
     if state.joint is not None and state.joint.passes >= run.settings.iterations and state.joint.changed > 0.01:
         lines.append(
-            f"The last stage stopped after {state.joint.passes} passes, while {state.joint.changed:.1%} of the "
-            "particles still changed their class."
+            f"The last stage stopped after {counted(state.joint.passes, 'pass')}, while {state.joint.changed:.1%} of "
+            "the particles still changed their class."
         )
     without = int((~used).sum())
     if without:
-        lines.append(f"{without} particles had no part: images that could not be used, or no pose.")
+        lines.append(f"{counted(without, 'particle')} had no part: images that could not be used, or no pose.")
     return lines

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from vitreous.require import require_at_least, require_finite, require_one_of, require_positive
+from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 from vitreous.rotations import symmetry_matrices
 
 __all__ = ["Class3D"]
@@ -81,7 +81,8 @@ class Class3D:
         require_one_of(self, "start", ("components", "random"))
         positive = ("particle_diameter_A", "initial_lowpass_A", "resolution_limit_A", "tau2_fudge", "offset_range_A")
         require_positive(self, positive)
-        require_at_least(self, {"classes": 2, "starts": 1, "iterations": 1, "folds": 8})
+        require(self, "classes", self.classes >= 2, "at least 2 (a single map is what `vitreous refine` makes)")
+        require_at_least(self, {"starts": 1, "iterations": 1, "folds": 8})
         if self.folds % 4:
             raise ValueError(f"folds: expected a multiple of 4, for halves of halves, found {self.folds}")
         symmetry_matrices(self.symmetry)  # ValueError that names the groups

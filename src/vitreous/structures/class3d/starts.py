@@ -12,7 +12,7 @@ from vitreous.structures.class3d.passes import class_pass, component_pass, half_
 from vitreous.structures.class3d.state import Scene, StartState
 from vitreous.structures.class3d.sums import ClassSums
 
-__all__ = ["advance_start", "first_state", "moved"]
+__all__ = ["MOST_COMPONENT_PASSES", "SETTLED", "advance_start", "first_state", "moved"]
 
 MOST_COMPONENT_PASSES = 15
 SAME_COMPONENTS = 0.99  # least correlation of components with those of the last pass, when they are found

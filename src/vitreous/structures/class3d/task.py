@@ -21,13 +21,14 @@ from vitreous.structures.class3d.mean import mean_map
 from vitreous.structures.class3d.passes import class_pass, inserted
 from vitreous.structures.class3d.result import Class3DResult
 from vitreous.structures.class3d.settings import Class3D
-from vitreous.structures.class3d.starts import SETTLED, advance_start, first_state, moved
+from vitreous.structures.class3d.starts import MOST_COMPONENT_PASSES, SETTLED, advance_start, first_state, moved
 from vitreous.structures.class3d.state import Class3DState, Labels, Scene, StartState
 from vitreous.structures.class3d.sums import ClassSums
 from vitreous.structures.poses import ANGLES, Poses
 from vitreous.structures.refine import Refine, RefineRun, prepare_refinement
+from vitreous.structures.refine.memory import RINGS_AT_START, sums_bytes
 from vitreous.structures.refine.state import RefineState
-from vitreous.volumes import PADDING, RingPoints, prepared
+from vitreous.volumes import RingPoints, prepared
 
 __all__ = ["Class3DRun", "class3d", "prepare_class3d"]
 
@@ -38,8 +39,7 @@ START_SEEDS = 1_000_003  # between the seeds of two jobs with successive seeds l
 FEWEST_FOLDS = 8  # with fewer, half of the particles of a half are left out, and halves often miss small classes
 LEAST_PASSES = 2  # of the last stage
 SAME = 0.99999  # FSC of halves at all rings: noise has never been so alike
-BYTES_PER_SAMPLE = 12  # of the sums of a class: a complex and a real number
-SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds, before and after a pass
+SUMS_SHARE = 1 / 2  # of the memory, for the sums of the folds
 STAGES = {"components": "components", "classes": "classes in two halves", "judge": "halves judge each other"}
 Parts = tuple[ClassSums, ...]
 
@@ -76,8 +76,7 @@ class Class3DRun:
 
     def _folds_in_memory(self) -> int:
         """As many folds as the user wants, or as the memory holds the sums of; ValueError for fewer than eight."""
-        samples = 2 * PADDING * (self.most_rings + 1)
-        one = 2 * self.settings.classes * BYTES_PER_SAMPLE * (samples + 3) ** 2 * (samples // 2 + 2)
+        one = 2 * self.settings.classes * sums_bytes(self.most_rings)  # before and after a pass
         fitting = int(SUMS_SHARE * self.base.memory_bytes) // one
         if fitting < FEWEST_FOLDS:
             raise ValueError(
@@ -127,7 +126,7 @@ class Class3DRun:
 
     def _init(self, seed: int) -> Class3DState:
         sought = self.base.algorithm.init(seed) if self.seeks_poses and len(self.references) == 1 else None
-        room = sought.room if sought is not None else min(24, self.most_rings)
+        room = sought.room if sought is not None else min(RINGS_AT_START, self.most_rings)
         data = self.data(room)
         poses = self.base.poses or replace(Poses.unknown(len(data)), volume=np.zeros(len(data), np.int64))
         state = Class3DState(
@@ -183,7 +182,7 @@ class Class3DRun:
             following, info = self._with_mean(state)
         elif state.joint is not None:
             following, info = self._joint(state, state.joint)
-        elif not state.starts or (state.starts[-1].stage == "done" and len(state.starts) < self._starts):
+        elif not state.starts or (state.starts[-1].stage == "done" and len(state.starts) < self.start_count):
             following, info = self._new_start(state)
         elif state.starts[-1].stage == "done":
             following, info = self._from_best(state)
@@ -192,9 +191,16 @@ class Class3DRun:
         return replace(following, iteration=state.iteration + 1), info
 
     @property
-    def _starts(self) -> int:
+    def start_count(self) -> int:
         """With a reference for each class there is one beginning."""
         return 1 if len(self.references) == self.settings.classes else self.settings.starts
+
+    @property
+    def most_steps(self) -> int:
+        """Of the algorithm; four make mean maps, with more rings each."""
+        of_start = MOST_COMPONENT_PASSES + self.settings.iterations + 1
+        of_poses = self.base.settings.iterations * self.seeks_poses
+        return of_poses + 4 + self.start_count * of_start + self.settings.iterations
 
     def _refined(self, state: Class3DState, refine: RefineState) -> tuple[Class3DState, dict[str, Any]]:
         """A pass of the refinement of poses in one map."""

@@ -13,12 +13,11 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from vitreous.matching import best
 from vitreous.randomness import generator
-from vitreous.rotations import compare_poses
+from vitreous.rotations import compare_poses, mirrored_poses
 from vitreous.structures.from_averages.common_lines import common_lines
-from vitreous.structures.from_averages.fitting import Fit, agreement, map_of, map_of_sums, search
-from vitreous.structures.from_averages.projection_matching import SEARCH_RINGS, passes_over
+from vitreous.structures.from_averages.fitting import Fit, map_of, map_of_sums, search
+from vitreous.structures.from_averages.projection_matching import matched
 from vitreous.structures.from_averages.settings import ClusteredLines, CommonLines, shared_settings
 from vitreous.structures.from_averages.views import FIRST_RINGS, Views
 from vitreous.structures.refine.insertion import insert
@@ -30,7 +29,6 @@ LINE_STEP_DEG = 6.0
 FEWEST = 5  # averages in a subset
 MODEL_RINGS = 6
 ALIKE = 0.4  # share of poses, beyond chance, at which average linkage is cut
-FLIP = np.diag([1.0, 1.0, -1.0])
 
 
 def clustered_lines(views: Views, settings: ClusteredLines, seed: int, start: int) -> Fit:
@@ -49,7 +47,7 @@ def clustered_lines(views: Views, settings: ClusteredLines, seed: int, start: in
     ends = []
     for members in clusters_of([m.rotation for m in models], group, settings.agreement_deg)[: settings.refined]:
         volume = _mean(views, [models[m] for m in members], settings.agreement_deg)
-        ends.append(_refined(views, volume, settings.passes, seed, start))
+        ends.append(matched(views, volume, settings.passes, seed=seed, start=start))
     return max(ends, key=lambda end: end[0])[1]
 
 
@@ -83,15 +81,8 @@ def _mean(views: Views, models: list[Fit], within_deg: float) -> torch.Tensor:
     group, turned = views.group.double().numpy(), [models[0].rotation]
     for one in models[1:]:
         frame = compare_poses(one.rotation, models[0].rotation, group=group, within_deg=within_deg)
-        turned.append(frame.rotation @ (FLIP @ one.rotation @ FLIP if frame.other_hand else one.rotation))
-    rings = min(FIRST_RINGS, views.rings)
-    sums = zero_volume_sums(rings)
+        turned.append(frame.rotation @ (mirrored_poses(one.rotation) if frame.other_hand else one.rotation))
+    sums = zero_volume_sums(FIRST_RINGS)
     origins = np.stack([one.origin_A for one in models], 1)
-    insert(sums, views.images_at(rings), np.stack(turned, 1), origins)
+    insert(sums, views.images_at(FIRST_RINGS), np.stack(turned, 1), origins)
     return map_of_sums(views, sums)
-
-
-def _refined(views: Views, volume: torch.Tensor, passes: int, seed: int, start: int) -> tuple[float, Fit]:
-    fit = passes_over(views, volume, passes, seed=seed, start=start, choice=lambda done: best)
-    rings = min(SEARCH_RINGS, views.rings)
-    return float(agreement(views, map_of(views, fit, rings), fit).mean()), fit

@@ -23,7 +23,15 @@ from vitreous.structures.from_averages.settings import ProjectionMatching
 from vitreous.structures.from_averages.views import FIRST_RINGS, Views
 from vitreous.volumes import masked
 
-__all__ = ["SEARCH_RINGS", "blobs", "passes_over", "projection_matching", "random_orientations", "rings_of_pass"]
+__all__ = [
+    "SEARCH_RINGS",
+    "blobs",
+    "matched",
+    "passes_over",
+    "projection_matching",
+    "random_orientations",
+    "rings_of_pass",
+]
 
 # That averages are searched on at most: more are for the ascent, which is exact and cheaper. With 9 a pass costs three
 # times as much, and in the few starts that were compared no more were right (25 averages of Pol II).
@@ -33,15 +41,21 @@ BLOBS, BLOB_SIZE = 12, 0.12  # their number, and their sigma in parts of the par
 
 def projection_matching(views: Views, settings: ProjectionMatching, seed: int, start: int) -> Fit:
     """Poses of all averages, of the best of a few random maps."""
-    rings, ends = min(SEARCH_RINGS, views.rings), []
+    ends = []
     for number in range(start * settings.tries, (start + 1) * settings.tries):
         if settings.start_from == "blobs":
             volume = blobs(views, seed, number)
         else:
             volume = map_of(views, random_orientations(views, seed, number), FIRST_RINGS)
-        fit = passes_over(views, volume, settings.passes, seed=seed, start=number, choice=lambda done: best)
-        ends.append((float(agreement(views, map_of(views, fit, rings), fit).mean()), fit))
+        ends.append(matched(views, volume, settings.passes, seed=seed, start=number))
     return max(ends, key=lambda end: end[0])[1]
+
+
+def matched(views: Views, volume: torch.Tensor, passes: int, *, seed: int, start: int) -> tuple[float, Fit]:
+    """Poses after projection matching from a map, and the mean correlation of all averages with their own map then."""
+    fit = passes_over(views, volume, passes, seed=seed, start=start, choice=lambda done: best)
+    own = map_of(views, fit, min(SEARCH_RINGS, views.rings))
+    return float(agreement(views, own, fit).mean()), fit
 
 
 def passes_over(

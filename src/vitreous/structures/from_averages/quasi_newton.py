@@ -41,10 +41,9 @@ MEMORY = 10  # pairs of steps and gradients
 
 def quasi_newton(views: Views, settings: QuasiNewton, seed: int, start: int) -> Fit:
     """Poses of all averages from those of common lines, or from the best of a few random orientations."""
-    first = min(FIRST_RINGS, views.rings)
-    tried = [ascend(views, one, first, settings.steps) for one in _starts(views, settings, seed, start)]
+    tried = [ascend(views, one, FIRST_RINGS, settings.steps) for one in _starts(views, settings, seed, start)]
     fit = min(tried, key=lambda one: one[1])[0]
-    for rings in range(first + 1, min(views.rings, SEARCH_RINGS) + 1):
+    for rings in range(FIRST_RINGS + 1, min(views.rings, SEARCH_RINGS) + 1):
         fit, _ = ascend(views, fit, rings, settings.steps)
     return fit
 

@@ -9,13 +9,11 @@ is least like those already chosen, by the power of their angular harmonics, whi
 """
 
 import numpy as np
-import torch
 
-from vitreous.matching import best
 from vitreous.randomness import generator
 from vitreous.rotations import random_rotations
 from vitreous.structures.from_averages.fitting import Fit, agreement, map_of, search
-from vitreous.structures.from_averages.projection_matching import SEARCH_RINGS, passes_over
+from vitreous.structures.from_averages.projection_matching import matched
 from vitreous.structures.from_averages.settings import Ransac
 from vitreous.structures.from_averages.views import FIRST_RINGS, Views
 
@@ -38,14 +36,8 @@ def ransac(views: Views, settings: Ransac, seed: int, start: int) -> Fit:
         tried.append((float(agreement(views, volume, fit).mean()), number, volume))
     tried.sort(key=lambda one: -one[0])
     each = max(1, -(-settings.refined // settings.restarts))
-    ends = [_refined(views, volume, settings.passes, seed, start) for _, _, volume in tried[:each]]
+    ends = [matched(views, volume, settings.passes, seed=seed, start=start) for _, _, volume in tried[:each]]
     return max(ends, key=lambda end: end[0])[1]
-
-
-def _refined(views: Views, volume: torch.Tensor, passes: int, seed: int, start: int) -> tuple[float, Fit]:
-    fit = passes_over(views, volume, passes, seed=seed, start=start, choice=lambda done: best)
-    rings = min(SEARCH_RINGS, views.rings)
-    return float(agreement(views, map_of(views, fit, rings), fit).mean()), fit
 
 
 def _features(views: Views) -> np.ndarray:

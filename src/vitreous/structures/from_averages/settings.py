@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from vitreous.require import require, require_at_least, require_finite, require_one_of, require_positive
 from vitreous.rotations import symmetry_matrices
+from vitreous.structures.from_averages.views import FIRST_RINGS
 
 __all__ = [
     "AllMethods",
@@ -37,7 +38,7 @@ class FromAverages:
     offset_range_A
         Farthest distance of a particle from its centre of mass that is searched, in Angstrom. None: 6% of the box.
     rings
-        Rings of Fourier space that averages are compared on. None: 16, or as many as hold signal.
+        Rings of Fourier space that averages are compared on, at least 4. None: 16, or as many as hold signal.
     polish_rounds
         Rounds at the end of a start in which poses climb to the nearest maxima of the likelihood and the map follows.
     agreement_deg
@@ -57,8 +58,8 @@ class FromAverages:
 
     def __post_init__(self) -> None:
         require_finite(self)
-        require_at_least(self, {"restarts": 1, "polish_rounds": 0})
-        require_positive(self, ("particle_diameter_A", "offset_range_A", "rings", "agreement_deg"))
+        require_at_least(self, {"restarts": 1, "polish_rounds": 0, "rings": FIRST_RINGS})
+        require_positive(self, ("particle_diameter_A", "offset_range_A", "agreement_deg"))
         symmetry_matrices(self.symmetry)
 
 

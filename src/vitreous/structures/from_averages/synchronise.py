@@ -97,7 +97,7 @@ def _nearest(columns: np.ndarray) -> np.ndarray:
 
 
 def unsquared(lines: PairLines, weight: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rotations of smaller deviation, and the mean deviation that is left (of unit vectors)."""
+    """Rotations (n, 3, 3) of smaller deviation, and the mean deviation (of unit vectors) where it was measured last."""
     angle, sums = lines.angle_rad, np.empty((len(rotation), 3, 2))
     before = np.inf
     for _ in range(ROUNDS):
@@ -105,4 +105,4 @@ def unsquared(lines: PairLines, weight: np.ndarray, rotation: np.ndarray) -> tup
         if before - deviation < SETTLED * deviation:
             break
         before, rotation = deviation, _nearest(sums)
-    return rotation, float(min(before, deviation))
+    return rotation, float(deviation)

@@ -133,8 +133,8 @@ def prepare_views(
 ) -> Views:
     """Averages (n, L, L), particles white, background 0. None means: chosen from the averages.
 
-    Raises ValueError for averages that are not finite or all of one value, naming the first (from 1), and for a
-    diameter or a range that the box does not hold.
+    Raises ValueError for averages that are not finite or all of one value, naming the first (from 1), for a diameter
+    or a range that the box does not hold, and for a diameter of too few pixels for four rings.
     """
     _check(images, pixel_size_A)
     images = images / images.std(axis=(1, 2), keepdims=True)
@@ -148,6 +148,12 @@ def prepare_views(
     )
     wanted = rings or MOST_RINGS
     data = prepare_particles(lambda index: centred[index], len(images), preparation, rings=wanted, ctf=None)
+    if data.basis.rings < FIRST_RINGS:
+        raise ValueError(
+            f"particle_diameter_A: {preparation.particle_diameter_A:.0f} A are so few pixels of {pixel_size_A:g} A "
+            f"that they have {data.basis.rings} rings of Fourier space, and a first map takes {FIRST_RINGS}; give a "
+            "larger diameter, or averages that are not reduced so far"
+        )
     return _weighted(data, noise, moved, symmetry, offset_within_box(offset_range_A, preparation), chosen=rings is None)
 
 
@@ -202,7 +208,7 @@ def _weighted(
     total = data.group_power[0]
     floor = torch.full_like(total, max(noise * data.white_noise_power, LEAST_POWER * float(total.max())))
     empty = torch.nonzero(total - floor <= SIGNAL_LEFT * floor).ravel() if chosen else torch.zeros(0)
-    rings = max(min(FIRST_RINGS, data.basis.rings), int(empty[0]) if len(empty) else data.basis.rings)
+    rings = max(FIRST_RINGS, int(empty[0])) if len(empty) else data.basis.rings
     signal = (total - floor).clamp_min(LEAST_POWER * float(total.max()))
     signal, sigma2 = signal[:rings], (floor + MISFIT * signal)[:rings]
     basis = data.basis.truncated(rings)

@@ -6,13 +6,16 @@ pass overwrites them; and what is worked on: a volume that is solved for takes s
 particles and shifted references of a search a share each. Only the number of folds changes a result.
 """
 
+from dataclasses import dataclass
+
+from vitreous.matching import ImagePreparation
 from vitreous.volumes import PADDING
 
 __all__ = [
-    "FEWEST_FOLDS",
-    "IMAGES_SHARE",
     "PROGRAM_BYTES",
+    "RINGS_AT_START",
     "SEARCH_SHARE",
+    "Room",
     "folds_in_memory",
     "peak_bytes",
     "sums_bytes",
@@ -28,6 +31,7 @@ SEARCH_SHARE = 1 / 8  # of the memory, for shifted references of a search of all
 TILES_SHARE = 1 / 16  # of the memory, for tiles of particles
 BYTES_PER_POINT = 60  # of a particle at a ring point, its CTF and what they are made from
 FEWEST_FOLDS = 4
+RINGS_AT_START = 24  # that images are prepared on, until these do not suffice
 
 
 def sums_bytes(rings: int) -> int:
@@ -58,3 +62,64 @@ def tile_bytes(particles: int, points: int) -> int:
 def tiles_in_memory(wanted: int, bytes_of_one: int, memory_bytes: int) -> int:
     """How many tiles are in memory at a time; at least one."""
     return max(1, min(wanted, int(TILES_SHARE * memory_bytes) // bytes_of_one))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """The images of so many particles, and the memory for them and for the folds.
+
+    stored: whether images that the memory does not hold go to a file.
+    """
+
+    particles: int
+    preparation: ImagePreparation
+    memory_bytes: int
+    stored: bool
+
+    @property
+    def rings(self) -> int:
+        """All that the images have."""
+        return self.preparation.working_basis(1 << 20).rings
+
+    @property
+    def window_A(self) -> float:
+        """Field of the rings: ring r has the resolution window / r."""
+        basis = self.preparation.working_basis(1)
+        return basis.window_px * self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
+
+    def prepared_bytes(self, rings: int = RINGS_AT_START) -> int:
+        """Of the images on so many rings; without a number, on those that it begins with."""
+        return self.particles * self.preparation.working_basis(rings).packed_size * 4
+
+    def in_memory(self, rings: int = RINGS_AT_START) -> bool:
+        """Whether images on so many rings are in memory."""
+        return not self.stored or self.prepared_bytes(rings) < IMAGES_SHARE * self.memory_bytes
+
+    def planned(self, folds: int, limit_A: float | None) -> tuple[int, int]:
+        """The most rings that are ever prepared, and the number of folds, that the memory holds.
+
+        As many folds as are wanted, or fewer; and where not even four fit at all rings (or at those that a resolution
+        limit asks for), fewer rings. ValueError where four do not fit at those that it begins with.
+        """
+        wanted = self.rings if limit_A is None else max(1, min(self.rings, int(self.window_A / limit_A)))
+        fewest = min(wanted, RINGS_AT_START)
+        for rings in range(wanted, fewest - 1, -1):
+            fitting = folds_in_memory(folds, rings, self._images_bytes(rings), self.memory_bytes)
+            if fitting:
+                return self.rings if rings == wanted else rings, fitting
+        raise ValueError(self._too_little(fewest))
+
+    def _too_little(self, rings: int) -> str:
+        """Why the memory does not do for four folds on so many rings, and what would help."""
+        needed, least = (
+            peak_bytes(FEWEST_FOLDS, some, self._images_bytes(some), self.memory_bytes) for some in (rings, 1)
+        )
+        return (
+            f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
+            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more"
+            + (", or give a resolution limit" if least <= self.memory_bytes else "")
+        )
+
+    def _images_bytes(self, rings: int) -> int:
+        """Of the images that are in memory."""
+        return self.prepared_bytes(rings) if self.in_memory(rings) else 0

@@ -28,7 +28,7 @@ from vitreous.structures.poses import Poses
 from vitreous.structures.refine.em import inserted, one_pass
 from vitreous.structures.refine.final import finish
 from vitreous.structures.refine.imaging import Imaging
-from vitreous.structures.refine.memory import FEWEST_FOLDS, IMAGES_SHARE, folds_in_memory, peak_bytes
+from vitreous.structures.refine.memory import RINGS_AT_START, Room
 from vitreous.structures.refine.methods import method_of
 from vitreous.structures.refine.requirements import require_defocus, require_in_sphere
 from vitreous.structures.refine.result import RefineResult
@@ -40,7 +40,6 @@ from vitreous.volumes import VolumeSums, resample
 __all__ = ["RefineRun", "prepare_refinement", "refine"]
 
 DEFAULT_OFFSET = 0.06  # of the box
-RINGS_AT_START = 24
 RING_GROWTH = 1.5
 IMAGED_FROM = 2  # passes, before which the map says little about how particles were imaged
 SAMPLE = 400  # particles that try whether a search of all views is worth its time
@@ -81,61 +80,28 @@ class RefineRun:
         if mask is not None:
             require_in_sphere(mask, self.preparation)
         self.group = symmetry_matrices(settings.symmetry).float()
-        self.most_rings, self.fold_count = self._planned()
+        self.room = Room(
+            particles=len(particles),
+            preparation=self.preparation,
+            memory_bytes=memory_bytes,
+            stored=store is not None,
+        )
+        self.most_rings, self.fold_count = self.room.planned(settings.folds, settings.resolution_limit_A)
         self.offset_range_A = settings.offset_range_A or DEFAULT_OFFSET * particles.box_px * particles.pixel_size_A
         self.algorithm = Algorithm(init=self._init, step=self._step, done=self._done, finalise=self._finalise)
         self._data: PreparedParticles | None = None
         self._parts: tuple[RefineState, tuple[VolumeSums, ...]] | None = None
         self._start: Start | None = None
 
-    def _planned(self) -> tuple[int, int]:
-        """The most rings that are ever prepared, and the number of folds, that the memory holds.
-
-        As many folds as the user wants, or fewer; and where not even four fit at all rings, fewer rings. ValueError
-        where four do not fit at those that it begins with.
-        """
-        of_pixels, limit = self.preparation.working_basis(1 << 20).rings, self.settings.resolution_limit_A
-        wanted = of_pixels if limit is None else max(1, min(of_pixels, int(self.window_A / limit)))
-        fewest = min(wanted, RINGS_AT_START)
-        for rings in range(wanted, fewest - 1, -1):
-            folds = folds_in_memory(self.settings.folds, rings, self._images_in_memory(rings), self.memory_bytes)
-            if folds:
-                return of_pixels if rings == wanted else rings, folds
-        raise ValueError(self._too_little(fewest))
-
-    def _too_little(self, rings: int) -> str:
-        """Why the memory does not do for four folds on so many rings, and what would help."""
-        needed = peak_bytes(FEWEST_FOLDS, rings, self._images_in_memory(rings), self.memory_bytes)
-        fewer = peak_bytes(FEWEST_FOLDS, 1, self._images_in_memory(1), self.memory_bytes) <= self.memory_bytes
-        return (
-            f"memory: four folds at {self.window_A / rings:.1f} A need {needed / 2**30:.1f} GB, and "
-            f"{self.memory_bytes / 2**30:.1f} are allowed; allow more"
-            + (", or give a resolution limit" if fewer else "")
-        )
-
-    def _images_in_memory(self, rings: int) -> int:
-        return self.prepared_bytes(rings) if self.in_memory(rings) else 0
-
     @property
     def memory_limit_A(self) -> float | None:
         """The resolution that the memory ends at; None where it does not."""
-        if self.most_rings == self.preparation.working_basis(1 << 20).rings:
-            return None
-        return self.window_A / self.most_rings
+        return None if self.most_rings == self.room.rings else self.window_A / self.most_rings
 
     @property
     def window_A(self) -> float:
         """Field of the rings: ring r has the resolution window / r."""
-        basis = self.preparation.working_basis(1)
-        return basis.window_px * self.preparation.pixel_size_A * self.preparation.box_px / basis.box_px
-
-    def prepared_bytes(self, rings: int = RINGS_AT_START) -> int:
-        """Of the images on so many rings; without a number, on those that it begins with."""
-        return len(self.particles) * self.preparation.working_basis(rings).packed_size * 4
-
-    def in_memory(self, rings: int = RINGS_AT_START) -> bool:
-        """Whether images on so many rings are in memory."""
-        return self.store is None or self.prepared_bytes(rings) < IMAGES_SHARE * self.memory_bytes
+        return self.room.window_A
 
     def data(self, rings: int) -> PreparedParticles:
         """The prepared particles with room for so many rings."""
@@ -148,7 +114,7 @@ class RefineRun:
                 rings=rings,
                 ctf=self.ctf,
                 noise_group=self.particles.optics_group,
-                store=None if self.in_memory(rings) else self._file(rings),
+                store=None if self.room.in_memory(rings) else self._file(rings),
                 threads=self.threads,
                 memory_bytes=self.memory_bytes,
                 processes=self.processes,
