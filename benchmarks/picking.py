@@ -17,7 +17,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,14 +53,14 @@ from vitreous.particles import read_stack, read_star, read_volume
 R80, R70 = ("ribosome80S_4ug0_simulated_80_4.0A.mrc", 4.0), ("ribosome70S_65.mrc", 5.0)
 CLEAN = ("--blobs", "0", "--aggregates", "0", "--fragments", "0")
 SIMULATED = {  # name -> map, diameter in A, micrographs, options of make_micrographs.py
-    "80S, SNR 0.4, contaminants": (R80, 298.0, 2, ("--snr", "0.4", "--seed", "131")),
-    "80S, SNR 0.1, contaminants": (R80, 298.0, 2, ("--snr", "0.1", "--seed", "132")),
-    "80S, SNR 0.4": (R80, 298.0, 2, ("--snr", "0.4", "--seed", "133", *CLEAN)),
-    "80S, SNR 0.1": (R80, 298.0, 2, ("--snr", "0.1", "--seed", "134", *CLEAN)),
-    "80S, SNR 0.1, carbon, contaminants": (R80, 298.0, 2, ("--snr", "0.1", "--seed", "135", "--carbon")),
-    "70S, SNR 0.1": (R70, 239.0, 8, ("--snr", "0.1", "--seed", "136", "--particles", "150", *CLEAN)),
-    "noise": (R80, 298.0, 5, ("--snr", "0.1", "--seed", "137", "--noise-only")),
-    "noise, carbon": (R80, 298.0, 5, ("--snr", "0.1", "--seed", "138", "--noise-only", "--carbon")),
+    "80S, SNR 0.4, contaminants": (R80, 298.0, 2, ("--snr", "0.4", "--seed", "731")),
+    "80S, SNR 0.1, contaminants": (R80, 298.0, 2, ("--snr", "0.1", "--seed", "732")),
+    "80S, SNR 0.4": (R80, 298.0, 2, ("--snr", "0.4", "--seed", "733", *CLEAN)),
+    "80S, SNR 0.1": (R80, 298.0, 2, ("--snr", "0.1", "--seed", "734", *CLEAN)),
+    "80S, SNR 0.1, carbon, contaminants": (R80, 298.0, 2, ("--snr", "0.1", "--seed", "735", "--carbon")),
+    "70S, SNR 0.1": (R70, 239.0, 8, ("--snr", "0.1", "--seed", "736", "--particles", "150", *CLEAN)),
+    "noise": (R80, 298.0, 5, ("--snr", "0.1", "--seed", "737", "--noise-only")),
+    "noise, carbon": (R80, 298.0, 5, ("--snr", "0.1", "--seed", "738", "--noise-only", "--carbon")),
 }
 REAL = {  # folder, particles, classes, pixel sizes of micrographs and averages, Cs, contrast; diameter, border in px
     "80S, real": ("ribosome80S_empiar10028", "ribo80S_80_5.36A", 20, (5.36, 5.36, 2.0, 0.1), 300.0, 28),
@@ -70,17 +69,46 @@ REAL = {  # folder, particles, classes, pixel sizes of micrographs and averages,
 LARGE_SET = "4096 x 4096"
 PROJECTIONS, BALL, PLAIN, RELION = "20 projections", "a ball", "normalised correlation", "RELION"
 WAYS = {"whitened": Pick(), "not whitened": Pick(whiten=False)}
-EXPECTED = (0.1, 1.0, 10.0)  # false picks per micrograph
-LARGE = ("--size", "4096", "--angpix", "2.5", "--n", "1", "--snr", "0.1", "--seed", "139", "--particles", "600")
+EXPECTED = (0.1, 10.0)  # false picks per micrograph
+LARGE = ("--size", "4096", "--angpix", "2.5", "--n", "1", "--snr", "0.1", "--seed", "739", "--particles", "600")
 LARGE_ANGLES = 72
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
+    """A micrograph and where its particles are."""
+
     data: np.ndarray
     pixel_A: float
     ctf: CTFParameters | None
     truth: np.ndarray  # (n, 2)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """A set of micrographs, what is looked for in it, and how picks are scored."""
+
+    name: str
+    cases: list[Case]
+    images: np.ndarray  # (n, m, m), at pixel_A
+    pixel_A: float  # at which micrographs are searched
+    diameter_A: float
+    edge_px: int  # of the micrograph, within which nothing counts
+    score: Any  # the scoring script
+    folder: Path
+
+    def bank(self) -> Bank:
+        """The images in all rotations."""
+        return rotated_bank(self.images, Pick.angles, self.pixel_A, self.diameter_A)
+
+    def ball(self) -> Bank:
+        """A ball."""
+        return rotated_bank(ball_templates(self.diameter_A, self.pixel_A), 1, self.pixel_A, self.diameter_A)
+
+    def scored(self, case: Case, xy: np.ndarray, merit: np.ndarray) -> Any:
+        """Picks (n, 2) of a micrograph with their scores (n,), against its truth."""
+        tolerance = 0.25 * self.diameter_A / case.pixel_A
+        return self.score.score_one(xy, merit, case.truth, tolerance, shape=case.data.shape, edge=self.edge_px)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -121,96 +149,55 @@ def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _figures(name: str, options: argparse.Namespace, shared: Path, work: Path) -> list[dict[str, Any]]:
     """The rows of one set."""
-    score, folder = stick_module(options.sticks, "picks_score"), work / name.replace(", ", "_")
-    if name in REAL:
-        cases, averages, average_A, diameter, edge = _real(name, shared, work, score)
-        pixel_A = working_pixel_A(cases[0].pixel_A, diameter)
-        images = image_templates(read_stack(averages), average_A, diameter, pixel_A)
-        return _ways(name, cases, images, diameter, pixel_A, score, folder, edge, options.way)
-    (file, map_A), diameter, count, arguments = SIMULATED[name]
-    size = ("--size", "1024", "--angpix", "5", "--n", str(count))
-    cases = list(_simulated(options, shared / "maps" / file, map_A, (*size, *arguments), folder, score))
-    volume = read_volume(shared / "maps" / file, pixel_size_A=map_A)
-    pixel_A = working_pixel_A(cases[0].pixel_A, diameter)
-    images = projection_templates(volume, Pick.views, diameter, pixel_A)
-    if "noise" not in name:
-        return _ways(name, cases, images, diameter, pixel_A, score, folder, 0, options.way)
-    bank = rotated_bank(images, Pick.angles, pixel_A, diameter)
-    return [_noise(name, cases, PROJECTIONS, bank), _noise(name, cases, BALL, _ball(diameter, pixel_A))]
+    scene = (_real if name in REAL else _simulated)(name, options, shared, work)
+    if "noise" in name:
+        return [_noise(scene, PROJECTIONS, scene.bank()), _noise(scene, BALL, scene.ball())]
+    return _ways(scene, options.way)
 
 
-def _ways(
-    name: str,
-    cases: list[Case],
-    images: np.ndarray,
-    diameter: float,
-    pixel_A: float,
-    score: Any,
-    work: Path,
-    edge: int,
-    only: list[str] | None,
-) -> list[dict[str, Any]]:
+def _ways(scene: Scene, only: list[str] | None) -> list[dict[str, Any]]:
     """A row for every way of picking a set, or for ``only`` some."""
-    bank = rotated_bank(images, Pick.angles, pixel_A, diameter)
+    bank = scene.bank()
     ways = only or [*WAYS, BALL, PLAIN, *([RELION] if relion_version() is not None else [])]
-    rows = [_row(name, way, cases, bank, WAYS[way], score, edge) for way in WAYS if way in ways]
+    rows = [_row(scene, way, bank, WAYS[way]) for way in WAYS if way in ways]
     if BALL in ways:
-        rows.append(_row(name, BALL, cases, _ball(diameter, pixel_A), Pick(), score, edge))
+        rows.append(_row(scene, BALL, scene.ball(), Pick()))
     if PLAIN in ways:
         start = time.process_time()
-        found = [correlated(case.data, case.pixel_A, bank) for case in cases]
-        seconds = (time.process_time() - start) / len(cases)
-        rows.append(_peer(name, PLAIN, cases, found, diameter, score, edge, seconds))
+        found = [correlated(case.data, case.pixel_A, bank) for case in scene.cases]
+        seconds = (time.process_time() - start) / len(scene.cases)
+        rows.append(_peer(scene, PLAIN, scene.cases, found, seconds))
     if RELION in ways:
-        rows.append(_relion(name, cases, images, diameter, pixel_A, score, work, edge))
+        rows.append(_relion(scene))
     return rows
 
 
-def _relion(
-    name: str,
-    cases: list[Case],
-    images: np.ndarray,
-    diameter: float,
-    pixel_A: float,
-    score: Any,
-    work: Path,
-    edge: int,
-) -> dict[str, Any]:
+def _relion(scene: Scene) -> dict[str, Any]:
     """RELION's row, with the greyscale of templates that is best on the first micrograph, by its truth."""
 
     def row(some: list[Case], grey: float) -> dict[str, Any]:
         pictures, ctf = [case.data for case in some], [case.ctf for case in some]
-        given = (work / "relion", pictures, some[0].pixel_A, ctf, images, pixel_A, diameter)
-        found, seconds = relion_picks(*given, angles=Pick.angles, grey=grey)
-        return {**_peer(name, RELION, some, found, diameter, score, edge, seconds), "grey": grey}
+        given = (pictures, some[0].pixel_A, ctf, scene.images, scene.pixel_A, scene.diameter_A)
+        found, seconds = relion_picks(scene.folder / "relion", *given, angles=Pick.angles, grey=grey)
+        return {**_peer(scene, RELION, some, found, seconds), "grey": grey}
 
-    best = max(GREYS, key=lambda grey: row(cases[:1], grey)["AP"])
-    return row(cases, best)
+    best = max(GREYS, key=lambda grey: row(scene.cases[:1], grey)["AP"])
+    return row(scene.cases, best)
 
 
 def _peer(
-    name: str,
-    way: str,
-    cases: list[Case],
-    found: list[tuple[np.ndarray, np.ndarray]],
-    diameter: float,
-    score: Any,
-    edge: int,
-    seconds: float,
+    scene: Scene, way: str, cases: list[Case], found: list[tuple[np.ndarray, np.ndarray]], seconds: float
 ) -> dict[str, Any]:
-    every = [
-        score.score_one(xy, merit, case.truth, 0.25 * diameter / case.pixel_A, shape=case.data.shape, edge=edge)
-        for case, (xy, merit) in zip(cases, found, strict=True)
-    ]
-    all_of = score.summary(every)
+    every = [scene.scored(case, xy, merit) for case, (xy, merit) in zip(cases, found, strict=True)]
+    all_of = scene.score.summary(every)
     return {
-        "set": name,
+        "set": scene.name,
         "filter": way,
         "micrographs": len(cases),
         "AP": round(all_of["AP"], 3),
         "best_F1": round(all_of["best_F1"], 3),
         "cpu_s": round(seconds, 1),
-        "APs": [round(score.summary([one])["AP"], 3) for one in every],
+        "APs": [round(scene.score.summary([one])["AP"], 3) for one in every],
     }
 
 
@@ -237,19 +224,31 @@ def _large(options: argparse.Namespace, shared: Path, work: Path) -> dict[str, A
     }
 
 
-def _ball(diameter: float, pixel_A: float) -> Bank:
-    return rotated_bank(ball_templates(diameter, pixel_A), 1, pixel_A, diameter)
-
-
-def _simulated(
-    options: argparse.Namespace, path: Path, map_A: float, arguments: tuple[str, ...], folder: Path, score: Any
-) -> Iterator[Case]:
+def _simulated(name: str, options: argparse.Namespace, shared: Path, work: Path) -> Scene:
+    (file, map_A), diameter, count, arguments = SIMULATED[name]
+    score, folder, path = stick_module(options.sticks, "picks_score"), _folder(name, work), shared / "maps" / file
     if not (folder / "truth.star").is_file():
-        _make(options, path, map_A, arguments, folder)
-    truth = score.read_points(folder / "truth.star")
+        _make(options, path, map_A, ("--size", "1024", "--angpix", "5", "--n", str(count), *arguments), folder)
+    truth, cases = score.read_points(folder / "truth.star"), []
     for listed in list_micrographs([folder / "micrographs.star"]):
         own = truth["mic"] == listed.stem if truth["mic"] is not None else np.zeros(0, bool)
-        yield _case(listed, truth["xy"][own] if len(own) else np.zeros((0, 2)))
+        cases.append(_case(listed, truth["xy"][own] if len(own) else np.zeros((0, 2))))
+    pixel_A = working_pixel_A(cases[0].pixel_A, diameter)
+    volume = read_volume(path, pixel_size_A=map_A)
+    return Scene(
+        name=name,
+        cases=cases,
+        images=projection_templates(volume, Pick.views, diameter, pixel_A),
+        pixel_A=pixel_A,
+        diameter_A=diameter,
+        edge_px=0,
+        score=score,
+        folder=folder,
+    )
+
+
+def _folder(name: str, work: Path) -> Path:
+    return work / name.replace(", ", "_")
 
 
 def _make(options: argparse.Namespace, path: Path, map_A: float, arguments: tuple[str, ...], folder: Path) -> None:
@@ -263,8 +262,9 @@ def _case(listed: ListedMicrograph, truth: np.ndarray) -> Case:
     return Case(data=micrograph.data, pixel_A=micrograph.pixel_size_A, ctf=listed.ctf, truth=truth)
 
 
-def _real(name: str, shared: Path, work: Path, score: Any) -> tuple[list[Case], Path, float, float, int]:
+def _real(name: str, options: argparse.Namespace, shared: Path, work: Path) -> Scene:
     folder, star, classes, (pixel_A, average_A, cs, contrast), diameter, edge = REAL[name]
+    score = stick_module(options.sticks, "picks_score")
     particles, out = shared / folder / f"{star}.star", work / folder
     if not (out / "run_classes.mrcs").is_file():
         run_class2d(particles, out, Class2D(classes=classes), RunOptions(threads=1, overwrite=True))
@@ -280,44 +280,52 @@ def _real(name: str, shared: Path, work: Path, score: Any) -> tuple[list[Case], 
                  "phase_shift_deg", "b_factor_A2")  # fmt: skip
         ctf = CTFParameters(**{key: np.array([value]) for key, value in zip(names, values, strict=True)})
         cases.append(_case(ListedMicrograph(path=path, name=path.name, pixel_size_A=pixel_A, ctf=ctf), truth))
-    return cases, out / "run_classes.mrcs", average_A, diameter, edge
+    working_A = working_pixel_A(cases[0].pixel_A, diameter)
+    return Scene(
+        name=name,
+        cases=cases,
+        images=image_templates(read_stack(out / "run_classes.mrcs"), average_A, diameter, working_A),
+        pixel_A=working_A,
+        diameter_A=diameter,
+        edge_px=edge,
+        score=score,
+        folder=_folder(name, work),
+    )
 
 
-def _row(name: str, way: str, cases: list[Case], bank: Bank, settings: Pick, score: Any, edge: int) -> dict[str, Any]:
+def _row(scene: Scene, way: str, bank: Bank, settings: Pick) -> dict[str, Any]:
     every: list[Any] = []
     picked: list[Any] = []
     start = time.process_time()
-    for case in cases:
+    for case in scene.cases:
         picks = pick_micrograph(case.data, case.pixel_A, bank, settings, ctf=case.ctf)
         xy = np.stack([picks.x_px, picks.y_px], axis=1)
         candidate = np.array([word not in ("edge", "overlap") for word in picks.reason])
         for rows, these in ((every, candidate), (picked, picks.accepted)):
-            one = (xy[these], picks.score[these], case.truth, 0.25 * bank.diameter_A / case.pixel_A)
-            rows.append(score.score_one(*one, shape=case.data.shape, edge=edge))
-    seconds = (time.process_time() - start) / len(cases)
-    all_of, at_default = score.summary(every), score.summary(picked)
+            rows.append(scene.scored(case, xy[these], picks.score[these]))
+    seconds = (time.process_time() - start) / len(scene.cases)
+    summary = scene.score.summary
+    all_of, at_default = summary(every), summary(picked)
     return {
-        "set": name,
+        "set": scene.name,
         "filter": way,
-        "micrographs": len(cases),
+        "micrographs": len(scene.cases),
         "AP": round(all_of["AP"], 3),
         "F1": round(at_default["F1"], 3),
         "best_F1": round(all_of["best_F1"], 3),
         "precision": round(at_default["precision"], 3),
         "recall": round(at_default["recall"], 3),
         "cpu_s": round(seconds, 1),
-        "APs": [round(score.summary([one])["AP"], 3) for one in every],
+        "APs": [round(summary([one])["AP"], 3) for one in every],
     }
 
 
-def _noise(name: str, cases: list[Case], way: str, bank: Bank) -> dict[str, Any]:
-    figures: dict[str, Any] = {"set": name, "filter": way, "micrographs": len(cases)}
+def _noise(scene: Scene, way: str, bank: Bank) -> dict[str, Any]:
+    figures: dict[str, Any] = {"set": scene.name, "filter": way, "micrographs": len(scene.cases)}
     for expected in EXPECTED:
         settings = Pick(false_picks=expected, edge_A=0.0, contaminants=False)
-        found = [
-            int(pick_micrograph(case.data, case.pixel_A, bank, settings, ctf=case.ctf).accepted.sum()) for case in cases
-        ]
-        figures[f"expected_{expected:g}"] = sum(found)
+        found = [pick_micrograph(case.data, case.pixel_A, bank, settings, ctf=case.ctf) for case in scene.cases]
+        figures[f"expected_{expected:g}"] = sum(int(picks.accepted.sum()) for picks in found)
     return figures
 
 
@@ -350,11 +358,9 @@ def _share(row: dict[str, Any]) -> float | None:
 def _gain(name: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
     """Differences of average precision, and in how many micrographs ours is better than plain correlation."""
     by_way = {row["filter"]: row for row in rows if row["set"] == name}
-    ours, plain = by_way["whitened"], by_way[PLAIN]
+    ours, plain = by_way["whitened"], by_way.get(PLAIN)
+    gain = round(ours["AP"] - by_way["not whitened"]["AP"], 3)
+    if plain is None:
+        return name, gain, None, None
     better = sum(a > b for a, b in zip(ours["APs"], plain["APs"], strict=True))
-    return (
-        name,
-        round(ours["AP"] - by_way["not whitened"]["AP"], 3),
-        round(ours["AP"] - plain["AP"], 3),
-        f"{better} of {len(ours['APs'])}",
-    )
+    return name, gain, round(ours["AP"] - plain["AP"], 3), f"{better} of {len(ours['APs'])}"

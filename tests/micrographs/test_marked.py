@@ -1,6 +1,7 @@
 """Carbon, spots of hot pixels, and picks in cryoSPARC's file."""
 
 import numpy as np
+import pytest
 from scenes_of_micrographs import DIAMETER_A, PIXEL_A, micrograph
 
 from vitreous.micrographs import Pick, ball_templates, pick_micrograph, read_coordinates, rotated_bank, working_pixel_A
@@ -18,6 +19,14 @@ def test_the_louder_half_is_carbon_and_noise_with_particles_has_none():
     found = carbon_area(louder - louder.mean(), 20.0)
     assert found[:, 260:].mean() > 0.95
     assert found[:, :220].mean() < 0.02
+
+
+@pytest.mark.parametrize("loudest", [1.5, 3.0])
+def test_noise_that_grows_across_a_micrograph_is_no_carbon(loudest):
+    """A slope of loudness; the same pixels with a step in place of the slope show carbon."""
+    noise = np.random.default_rng(3).normal(size=(300, 300)).astype(np.float32)
+    assert not carbon_area(noise * np.linspace(1.0, loudest, 300, dtype=np.float32), 20.0).any()
+    assert carbon_area(noise * np.where(np.arange(300) < 200, 1.0, 1.7), 20.0).any()
 
 
 def test_picks_on_carbon_are_marked_or_excluded():

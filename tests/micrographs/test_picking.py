@@ -18,6 +18,7 @@ from vitreous.micrographs import (
 )
 from vitreous.micrographs._kernels.median import median_of_nine
 from vitreous.micrographs.cleaning import flattened, without_hot_pixels
+from vitreous.micrographs.contaminants import least_score
 from vitreous.micrographs.detection import filtered, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
 from vitreous.micrographs.spectra import power_at, quiet_noise, without_long_waves
@@ -166,6 +167,37 @@ def test_the_threshold_that_is_chosen_makes_the_most_of_what_is_found():
     strong = np.full(200, strict + 3.0)
     assert calibration.most_right(strong, 100.0) == strict
     assert calibration.most_right(noise, 100.0) == strict
+
+
+def test_particles_leave_less_room_for_noise_beside_a_ball():
+    """As low as if the micrograph were smaller by what lies about the particles; in noise alone the whole counts."""
+    calibration = Calibration(rate=2.0, low=(1.0,), dimensions=2)
+    empty = calibration.threshold(60.0, 300.0)
+    assert calibration.chosen(np.full(20, 2.5), 300.0) == empty  # noise makes 39 so high
+    crowd = calibration.chosen(np.full(80, 4.0), 300.0)
+    assert crowd == calibration.threshold(60.0, 300.0 - 80 * np.pi * 0.75**2)
+    assert calibration.least_x <= crowd < empty - 0.3
+
+
+def test_what_has_much_less_score_than_particles_is_doubtful():
+    rng = np.random.default_rng(1)
+    merit = np.concatenate([rng.normal(3.0, 0.3, 40), np.full(30, 0.5)])
+    real = np.arange(70) < 40
+    assert least_score(merit, real) == pytest.approx(0.6 * np.median(merit[:40]))
+    assert least_score(merit, np.arange(70) < 5) == -np.inf  # too few to say
+
+
+def test_a_filter_divides_by_the_root_of_the_noise():
+    """Noise that grows fourfold from the third ring to the last: the weights fall as its root does."""
+    point, one = np.zeros((64, 64), np.float32), bank(angles=1)
+    point[32, 32] = 1.0
+    power = np.interp(np.arange(33), [3, 32], [1.0, 4.0])
+    white, even = (filtered(point, one, power, None, detail=1e6, whiten=on) for on in (True, False))
+    ratio = (white.weighted[0].abs() / even.weighted[0].abs()).numpy()
+    seen = slice(white.padded[1] // 16, None)  # from the fourth ring on
+    k = np.arange(len(ratio)) / white.padded[1]
+    expected = 1.0 / np.sqrt(power_at(k, power))
+    assert ratio[seen] / ratio[-1] == pytest.approx(expected[seen] / expected[-1], rel=1e-3)
 
 
 def test_more_filters_make_more_peaks_of_noise():

@@ -14,6 +14,7 @@ WIDTH = 0.5  # diameters: sigma of the window that loudness is measured in
 QUIET = 0.1  # quantile of the loudness that stands for ice
 EMPTY = 0.01  # of the power of fine detail in its loudest tenth
 LOUDER = 1.35  # times that of ice; carbon of twice the variance of ice has 1.7, particles and aggregates in ice 1.25
+BESIDE, STEP = (0.5, 1.5), 1.3  # diameters from the edge, and how much louder than ice carbon is there; a slope has 1.2
 LEAST_RADIUS = 1.0  # diameters: aggregates and ice blobs are narrower
 EDGE_PX, SMOOTH = 1.5, 0.4  # sigma of the image in which an edge is found; that of the edge itself, in diameters
 MOVES = 4
@@ -25,8 +26,10 @@ def carbon_area(image: np.ndarray, diameter_px: float) -> np.ndarray:
     """Which pixels of a clean image (rows, columns) lie on carbon: bool, nowhere true where there is none.
 
     Carbon is a rough film: it has more power at frequencies where particles, ice and contamination have little. What is
-    louder counts where a circle of ``LEAST_RADIUS`` fits into it. A micrograph that is all carbon has none beside it to
-    be louder than, and is not marked. Areas without detail, where pixels were filled in, are neither.
+    louder counts where a circle of ``LEAST_RADIUS`` fits into it, and where its loudness begins with a step: noise that
+    grows little by little across a micrograph, as with the thickness of ice, has an edge nowhere. A micrograph that is
+    all carbon has none beside it to be louder than, and is not marked. Areas without detail, where pixels were filled
+    in, are neither.
     """
     power = np.square(image - gaussian_filter(image, FINE_PX))
     near = gaussian_filter(power, 2 * FINE_PX)
@@ -41,6 +44,10 @@ def carbon_area(image: np.ndarray, diameter_px: float) -> np.ndarray:
     core = distance_transform_edt(np.pad(loud, reach, mode="edge")) > radius
     grown = distance_transform_edt(~core) <= radius if core.any() else core
     inside: np.ndarray = grown[reach:-reach, reach:-reach] & loud
+    away = _distance(inside) / diameter_px if inside.any() else np.zeros(inside.shape)
+    film, ice = (loudness[seen & (side > BESIDE[0]) & (side < BESIDE[1])] for side in (away, -away))
+    if len(film) and len(ice) and np.median(film) < STEP * np.median(ice):
+        return np.zeros_like(inside)
     return inside
 
 

@@ -3,7 +3,8 @@
 All particles of a micrograph weigh the same, in whatever view: the sum over a projection is that of the map. Ice and
 aggregates are heavier and stronger, fragments lighter and weaker. What most picks of the micrograph have in common is
 taken for the particle; the distance from it, in robust standard deviations, is taken off the score little by little,
-and what is far off is excluded.
+and what is far off is excluded. What is like a particle in part only stands out less than particles do: where the
+threshold is chosen, it leaves out what has much less than their usual score.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import numpy as np
 from scipy.signal import fftconvolve
 from scipy.spatial import cKDTree
 
-__all__ = ["Oddness", "disc_sum", "hot_spots", "oddness"]
+__all__ = ["Oddness", "disc_sum", "hot_spots", "least_score", "oddness"]
 
 ENOUGH = 15  # picks, without which nothing is called odd
 MOST = 60  # of the best, from which the usual is learned
 TRIMMED, PASSES = 3.5, 4
 LEAST_SPREAD = 0.06  # of the logarithm of the response
 SPOT, SPOT_PX, SPOT_TIMES = 0.25, 5, 5.0  # diameters about a candidate; hot pixels there; times what is usual
+SHARE = 0.6  # of the score that particles have in the middle: what has less is called doubtful
 FREE, PRICE, EXCLUDED = 2.5, 0.3, 8.0  # standard deviations that cost nothing; price of one more; too many
 
 
@@ -70,6 +72,14 @@ def hot_spots(xy_px: np.ndarray, hot_px: np.ndarray, diameter_px: float, pixels:
     usual = len(hot_px) * np.pi * radius**2 / pixels
     found: np.ndarray = near >= max(SPOT_PX, SPOT_TIMES * usual)
     return found
+
+
+def least_score(merit: np.ndarray, known: np.ndarray) -> float:
+    """``SHARE`` of the median score, less its price, of those of n candidates that are particles (``known``, bool).
+
+    -inf where these are too few to say.
+    """
+    return float(SHARE * np.median(merit[known])) if known.sum() >= ENOUGH else -np.inf
 
 
 def oddness(score: np.ndarray, response: np.ndarray, mass: np.ndarray, known: np.ndarray) -> Oddness:

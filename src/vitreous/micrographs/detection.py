@@ -2,9 +2,12 @@
 
 With a micrograph ``G = sum C T + N``, N of power P_N, the filter of template T is ``c = F^-1[conj(C T) G / P_N]``.
 Divided by the root of ``sum |C T|^2 / P_N`` it has variance 1 in noise, and its height is the amplitude
-signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004). What a filter divides by is
-P_N without its longest waves, or a constant P; its variance is then ``sum |C T|^2 P_N / P^2``, and this is what it is
-divided by, so that every filter has variance 1 in the noise that is there.
+signal-to-noise ratio of the particle there (North 1943; for micrographs Sigworth 2004). But noise is not all that a
+particle has to stand out from: other particles, contamination and the difference between a particle and the template
+nearest to it have spectra that nobody knows, and where they outweigh the noise a filter without whitening is better.
+What a filter divides by is P, the root of P_N without its longest waves: half of the way between P_N and a constant on
+a logarithmic scale, which loses little against either. Its variance is then ``sum |C T|^2 P_N / P^2``, and its root is
+what it is divided by, so that every filter has variance 1 in the noise that is there.
 
 Two more factors are in the weights. Templates are multiplied by ``2^-(k D / detail)^2``: a particle differs from the
 nearest template of a few dozen, and the best filter for one that is only known to be near T is the mean over what it
@@ -37,7 +40,7 @@ class Filtered:
 
     shape: tuple[int, int]  # of the micrograph
     padded: tuple[int, int]
-    weighted: torch.Tensor  # G C / P_N, rfft layout
+    weighted: torch.Tensor  # G C / P, rfft layout
     energy: torch.Tensor  # variance in noise per power of a template, times the coefficients that one stands for
     smooth: np.ndarray  # (rows, columns), the image within the resolution of the templates
 
@@ -56,15 +59,15 @@ def filtered(
 ) -> Filtered:
     """Prepare a clean image (rows, columns) at the pixel size of the bank.
 
-    noise: power on evenly spaced rings from 0 to the Nyquist frequency. The filter divides by it without its long
-    waves, and by its mean where ``whiten`` is off.
+    noise: power on evenly spaced rings from 0 to the Nyquist frequency. The filter divides by the root of it without
+    its long waves, and by a constant where ``whiten`` is off.
     """
     rows, columns = data.shape
     m, diameter, pixel = bank.filters.shape[1], bank.diameter_A, bank.pixel_size_A
     tall, wide = (int(next_fast_len(n + m, real=True)) for n in data.shape)
     ky, kx = np.fft.fftfreq(tall, pixel)[:, None], np.fft.rfftfreq(wide, pixel)[None, :]
     k = np.hypot(ky, kx)
-    even = without_long_waves(noise) if whiten else np.full(len(noise), noise[1:].mean())
+    even = np.sqrt(without_long_waves(noise) if whiten else np.full(len(noise), noise[1:].mean()))
     power, divisor = power_at(k * pixel, noise), power_at(k * pixel, even)
     transfer: np.ndarray | float = 1.0
     if ctf is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitreous.micrographs.cleaning import CleanImage, clean
-from vitreous.micrographs.contaminants import disc_sum, hot_spots, oddness
+from vitreous.micrographs.contaminants import disc_sum, hot_spots, least_score, oddness
 from vitreous.micrographs.detection import Scan, filtered, local_score, scan
 from vitreous.micrographs.peaks import find_peaks, refined_peaks
 from vitreous.micrographs.settings import Pick
@@ -114,9 +114,8 @@ def _judged(
     at = tuple(index.T)
     response = found.scan.highest[at]
     significance = response / found.noise[at]
-    odd = oddness(
-        score[at], response, found.mass[at], significance >= found.calibration.mostly_real(significance, found.area)
-    )
+    real = significance >= found.calibration.mostly_real(significance, found.area)
+    odd = oddness(score[at], response, found.mass[at], real)
     merit = score[at] - (odd.price if settings.contaminants else 0.0)
     order = np.argsort(-merit, kind="stable")
     place = refined_peaks(score, index)[order]
@@ -130,7 +129,9 @@ def _judged(
     if not settings.carbon:
         words[carbon] = "carbon"
     if settings.false_picks is None:
-        limit = found.calibration.most_right(significance, found.area)
+        limit = found.calibration.chosen(significance, found.area)
+        least = least_score(merit[order], real[order] & (words == "")) if settings.contaminants else -np.inf
+        words[(words == "") & (merit[order] < least)] = "doubtful"
     else:
         limit = found.calibration.threshold(settings.false_picks, found.area)
     noise = significance[order] < limit

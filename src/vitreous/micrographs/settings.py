@@ -9,7 +9,6 @@ __all__ = ["Extract", "Pick"]
 
 LEAST_PX = 8  # side of a box
 DETAIL, DETAIL_OF_BALL = 5.0, 2.0
-FALSE_WITH_BALL = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +20,11 @@ class Pick:
     diameter_A
         Diameter of the particle, in Angstrom. None: the widest extent of the templates or of the map.
     false_picks
-        Expected number of false picks per micrograph that noise alone makes, from which the threshold follows. None: 60
-        for a ball, which particles stand out from noise less with than with their own shape; for images what promises
-        the most right picks among all that are found, missed and false, from 5 to 40.
+        Expected number of false picks per micrograph that noise alone makes, from which the threshold follows. None:
+        60 for a ball, which particles stand out from noise less with than with their own shape, counted in what
+        particles leave free; for images what promises the most right picks among all that are found, missed and false,
+        from 5 to 40. And then what stands out much less than particles do in that micrograph is left out, too, unless
+        ``contaminants`` are kept.
     views
         Number of projections of a map, spread evenly over the sphere.
     angles
@@ -38,7 +39,7 @@ class Pick:
     ctf
         Multiply the templates by the CTF, where the list of micrographs has it.
     whiten
-        Divide by the power of the noise.
+        Divide by the root of the power of the noise.
     invert_contrast
         Particles are dark in the micrographs. Switched off for white ones.
     contaminants
@@ -72,12 +73,8 @@ class Pick:
         require_at_least(self, {"views": 1, "angles": 1, "pictures": 0})
 
     def chosen(self, *, ball: bool) -> "Pick":
-        """With the numbers that are chosen for a ball or for images where none were given."""
-        return replace(
-            self,
-            detail=self.detail or (DETAIL_OF_BALL if ball else DETAIL),
-            false_picks=self.false_picks or (FALSE_WITH_BALL if ball else None),
-        )
+        """With the detail that is chosen for a ball or for images where none was given."""
+        return replace(self, detail=self.detail or (DETAIL_OF_BALL if ball else DETAIL))
 
 
 @dataclass(frozen=True, kw_only=True)

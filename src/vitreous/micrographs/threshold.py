@@ -38,9 +38,11 @@ __all__ = ["Calibration", "calibrated", "local_noise"]
 SIDE = 16.0  # diameters, of the picture of noise
 COUNTED = 21  # peaks that K comes from
 APART = 0.5  # diameters between peaks
-LEAST_X, MOST_X = (2.0, 3.0), 35.0  # where the formula falls, in up to three dimensions and in more
+LEAST_X, MOST_X = (1.5, 2.0, 3.0), 35.0  # where the formula falls, in two dimensions, three, and more
 SCALES = 8  # values that stand for the standard deviations which windows find
 FEWEST_FALSE, MOST_FALSE = 5.0, 40.0  # expected picks of noise, between which a threshold is chosen
+FALSE_WITH_BALL = 60.0
+OCCUPIED, LEAST_FREE = np.pi * 0.75**2, 0.1  # squares of the diameter about a particle; share of the area at least
 SURE = 4.0  # standard deviations of the number of false ones: then there are particles
 DOUBT = 0.25  # share of noise among what particles are learned from
 LOW = (0.05, 0.2, 0.35)  # quantiles of the highest response that lie between particles
@@ -61,7 +63,7 @@ class Calibration:
     @property
     def least_x(self) -> float:
         """Standard deviations from which on the formula holds."""
-        return LEAST_X[self.dimensions > 3]
+        return _least_x(self.dimensions)
 
     def expected(self, x: float, area: float) -> float:
         """Number of peaks above x in an area that is given in squares of the diameter."""
@@ -74,6 +76,19 @@ class Calibration:
         if self.expected(self.least_x, area) <= count:
             return self.least_x
         return float(brentq(lambda x: np.log(self.expected(x, area) / count), self.least_x, MOST_X))
+
+    def chosen(self, x: np.ndarray, area: float) -> float:
+        """The threshold for the values x (n,) where no number of false picks was given."""
+        return self.most_right(x, area) if self.dimensions > 2 else self.beside_particles(x, area)
+
+    def beside_particles(self, x: np.ndarray, area: float) -> float:
+        """The threshold that noise exceeds ``FALSE_WITH_BALL`` times where no particle is.
+
+        Particles keep their distance from each other and from peaks of noise, so that in a crowd there is little room
+        for noise. Where particles are is taken from the values that are mostly real.
+        """
+        particles = int((x >= self.mostly_real(x, area)).sum())
+        return self.threshold(FALSE_WITH_BALL, max(area - OCCUPIED * particles, LEAST_FREE * area))
 
     def most_right(self, x: np.ndarray, area: float) -> float:
         """The threshold of the values x (n,) that makes the most of what is found, missed and false: the largest F1.
@@ -110,7 +125,7 @@ def calibrated(
     highest = scan(filtered(noise.astype(np.float32), bank, power, ctf, detail=detail, whiten=whiten), bank).highest
     ordered = highest[tuple(find_peaks(highest, APART * bank.diameter_px, -np.inf).T)]
     dimensions = 2 + (bank.angles > 1) + 2 * (bank.templates > 1)
-    x = max(float(ordered[min(COUNTED, len(ordered)) - 1]), LEAST_X[dimensions > 3])
+    x = max(float(ordered[min(COUNTED, len(ordered)) - 1]), _least_x(dimensions))
     exact = Calibration(
         rate=max(1, int((ordered >= x).sum())) / (side / bank.diameter_px) ** 2 / _tail(x, dimensions),
         low=tuple(np.quantile(highest, LOW).tolist()),
@@ -143,6 +158,10 @@ def _low(highest: np.ndarray, y: float, x: float, width: float, *, whole: bool) 
         moved = np.clip(first, 0.0, max(0.0, n - width)) if whole else first
         square.append(slice(max(0, int(moved)), int(moved + width) + 1, EVERY))
     return np.quantile(highest[tuple(square)], LOW)
+
+
+def _least_x(dimensions: int) -> float:
+    return LEAST_X[min(dimensions - 2, len(LEAST_X) - 1)]
 
 
 def _tail(x: float, dimensions: int) -> float:

@@ -24,6 +24,7 @@ REASONS = {
     "too_heavy": "heavier than particles",
     "too_weak": "weaker than particles",
     "too_light": "lighter than particles",
+    "doubtful": "stands out much less than particles",
     "hot": "on a spot of hot pixels",
     "carbon": "on carbon",
 }

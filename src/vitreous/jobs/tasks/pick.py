@@ -189,7 +189,8 @@ def _banks(looked: _Looked, settings: Pick) -> Callable[[float], Bank]:
 def _screen(listed: Sequence[ListedMicrograph], looked: _Looked, settings: Pick) -> tuple[str, ...]:
     with_ctf = sum(m.ctf is not None for m in listed)
     ctf = "CTF" if with_ctf == len(listed) else "no CTF" if not with_ctf else f"CTF for {with_ctf:,}"
-    false = "5 to 40" if settings.false_picks is None else f"{settings.false_picks:g}"
+    chosen = "at most 60" if looked.ball else "5 to 40"
+    false = chosen if settings.false_picks is None else f"{settings.false_picks:g}"
     rotations = "" if looked.ball else f" in {settings.angles} rotations"
     return (
         f"data     {len(listed):,} micrographs, {ctf}",
