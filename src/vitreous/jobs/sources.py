@@ -18,6 +18,7 @@ __all__ = [
     "CTFApplied",
     "Particles",
     "classified",
+    "file_in_folder",
     "inherited",
     "light_on_dark",
     "one_image",
