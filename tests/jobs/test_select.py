@@ -121,6 +121,6 @@ def test_what_is_no_class_number_is_refused(job, tmp_path, number):
     rows = blocks["particles"].with_columns({"rlnClassNumber": wrong})
     write_star(job / "wrong.star", {**blocks, "particles": rows})
     with pytest.raises(
-        JobFolderError, match=re.escape(f"particle 3 has the class {number:g} (rlnClassNumber); expected a whole")
+        ValueError, match=re.escape(f"particle 3 has the class {number:g} (rlnClassNumber); expected a whole")
     ):
         select_particles(job / "wrong.star", classes=[1], output=tmp_path / "out")

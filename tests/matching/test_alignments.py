@@ -1,12 +1,15 @@
 """Alignments: the group law, the frames, the columns of a particle table."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitreous.conventions import in_plane_matrix
-from vitreous.matching import Alignments
+from vitreous.matching import Alignments, class_numbers, dealt_in_turn
+from vitreous.particles import Table
 from vitreous.randomness import generator
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -80,7 +83,7 @@ def test_put_replaces_the_particles_that_are_new_and_leaves_the_old_value_alone(
 
 
 def test_columns_are_read_back_as_they_were(tmp_path):
-    from vitreous.particles import Table, read_particles, write_mrc_stack, write_star
+    from vitreous.particles import read_particles, write_mrc_stack, write_star
 
     write_mrc_stack(tmp_path / "p.mrcs", np.zeros((6, 8, 8), np.float32), 1.5)
     a = random_alignments(5)
@@ -102,3 +105,16 @@ def test_degrees_lie_within_a_turn(angle):
     found = Alignments(**{**vars(one), "psi_rad": np.deg2rad([angle])}).psi_deg[0]
     assert -180 <= found < 180
     assert (found - angle) % 360 == pytest.approx(0, abs=1e-9) or (found - angle) % 360 == pytest.approx(360)
+
+
+def test_numbers_of_classes():
+    rows = Table.from_arrays({"rlnClassNumber": np.array([2.0, np.nan, -1.0, 7.0])})
+    assert class_numbers(rows, Path("p.star")).tolist() == [2, 0, 0, 7]
+    for number in (1e9, 1.5):
+        wrong = Table.from_arrays({"rlnClassNumber": np.array([1.0, number])})
+        with pytest.raises(ValueError, match=r"p.star: particle 2 has the class .* expected a whole number"):
+            class_numbers(wrong, Path("p.star"))
+
+
+def test_halves_are_dealt_class_after_class():
+    assert dealt_in_turn(np.array([1, 0, 1, 1, 0, 2])).tolist() == [0, 0, 1, 0, 1, 1]

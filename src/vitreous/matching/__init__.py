@@ -10,7 +10,7 @@ from vitreous.matching.accumulate import (
     tile_sums,
     zero_sums,
 )
-from vitreous.matching.alignments import Alignments, turned, wrapped_deg
+from vitreous.matching.alignments import Alignments, class_numbers, dealt_in_turn, turned, wrapped_deg
 from vitreous.matching.assign import Balanced, balanced
 from vitreous.matching.candidates import Candidates
 from vitreous.matching.choice import Choice, Chosen, best, soft, stochastic
@@ -110,10 +110,12 @@ __all__ = [
     "best_shifts",
     "chosen_alignments",
     "claimed_resolution_A",
+    "class_numbers",
     "class_posteriors",
     "compared_rows",
     "corrected_frc",
     "deal",
+    "dealt_in_turn",
     "disc_grid",
     "expect",
     "expect_into",

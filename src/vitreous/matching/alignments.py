@@ -10,13 +10,36 @@ reference before its reflection, ``u = R(psi) o``; the conversion is written her
 """
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 
-from vitreous.particles import ParticleSet
+from vitreous.particles import ParticleSet, Table
 from vitreous.words import brief
 
-__all__ = ["Alignments", "turned", "wrapped_deg"]
+__all__ = ["Alignments", "class_numbers", "dealt_in_turn", "turned", "wrapped_deg"]
+
+MOST_CLASSES = 100_000  # more are a mistake in a file, and an array for each would not fit
+
+
+def class_numbers(table: Table, path: Path) -> np.ndarray:
+    """rlnClassNumber of particles: (n,) int from 1, 0 for none. ValueError for what is no number of a class."""
+    number = np.nan_to_num(table.numbers("rlnClassNumber"))
+    wrong = np.flatnonzero((number != np.floor(number)) | (number > MOST_CLASSES))
+    if len(wrong):
+        raise ValueError(
+            f"{path}: particle {wrong[0] + 1} has the class {number[wrong[0]]:g} (rlnClassNumber); expected a whole "
+            f"number, at most {MOST_CLASSES:,}"
+        )
+    return np.maximum(number, 0).astype(np.int64)
+
+
+def dealt_in_turn(reference: np.ndarray) -> np.ndarray:
+    """Halves 0 and 1 (m,) of members with references (m,): dealt in turn, class after class."""
+    order = np.argsort(reference, kind="stable")
+    half = np.empty(len(reference), np.int64)
+    half[order] = np.arange(len(reference)) % 2
+    return half
 
 
 def turned(vectors: np.ndarray, angle_rad: np.ndarray) -> np.ndarray:
@@ -84,15 +107,15 @@ class Alignments:
         """Those that a particle table has, of all its particles: reference -1 where rlnClassNumber is 0 or no number.
 
         ``rlnIsFlip`` marks particles that show the mirror image of their class. Without a column of angles or
-        classes, particles are not turned and have no reference.
+        classes, particles are not turned and have no reference. Raises ValueError for what is no class number.
         """
         table, n = particles.table, len(particles)
-        number = table.numbers("rlnClassNumber") if "rlnClassNumber" in table else np.zeros(n)
+        number = class_numbers(table, particles.path) if "rlnClassNumber" in table else np.zeros(n, np.int64)
         psi = table.numbers("rlnAnglePsi") if "rlnAnglePsi" in table else np.zeros(n)
         mirror = table.numbers("rlnIsFlip") > 0 if "rlnIsFlip" in table else np.zeros(n, bool)
         return cls(
             particle=np.arange(n),
-            reference=np.maximum(np.nan_to_num(number), 0).astype(np.int64) - 1,
+            reference=number - 1,
             psi_rad=np.deg2rad(psi),
             origin_A=particles.origin_A,
             mirror=mirror,

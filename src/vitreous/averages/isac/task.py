@@ -12,7 +12,7 @@ from vitreous.averages.isac.result import ISACResult
 from vitreous.averages.isac.settings import ISAC
 from vitreous.averages.layout import Layout, Progress, lay_out, prepared_images, silent, to_the_end
 from vitreous.iterate import Algorithm
-from vitreous.matching import Alignments, PreparedParticles, claimed_resolution_A, restore
+from vitreous.matching import PreparedParticles, claimed_resolution_A, dealt_in_turn, restore
 from vitreous.particles import ParticleSet
 from vitreous.require import settings_with
 
@@ -66,8 +66,8 @@ class ISACRun:
         messages: tuple[str, ...] = ()
         if count:
             made = restore(
-                particles.read, preparation, self.data.ctf, own, _halves(own), count, threads=self.laid.threads,
-                progress=lambda done, of: self.on_progress(done, of, "averages"),
+                particles.read, preparation, self.data.ctf, own, dealt_in_turn(own.reference), count,
+                threads=self.laid.threads, progress=lambda done, of: self.on_progress(done, of, "averages"),
             )  # fmt: skip
             averages, halves, frc = made.full.cpu().numpy(), made.halves.cpu().numpy(), made.frc.cpu().numpy()
             resolution = claimed_resolution_A(frc, preparation)
@@ -84,14 +84,6 @@ class ISACRun:
             alignments=accepted.alignments, particle_error_A=accepted.error_A, outlier=accepted.outlier,
             messages=messages,
         )  # fmt: skip
-
-
-def _halves(own: Alignments) -> np.ndarray:
-    """Half (m,) of every member, dealt in turn within its class."""
-    order = np.argsort(own.reference, kind="stable")
-    half = np.empty(len(own), np.int64)
-    half[order] = np.arange(len(own)) % 2
-    return half
 
 
 def _by_size(accepted: Accepted) -> Accepted:

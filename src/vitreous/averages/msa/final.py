@@ -20,7 +20,7 @@ from vitreous.averages.msa.noise_edge import (
 )
 from vitreous.averages.msa.result import FactorMap, MSAResult
 from vitreous.averages.msa.settings import MSA
-from vitreous.matching import Alignments, Averages, claimed_resolution_A, restore
+from vitreous.matching import Alignments, Averages, claimed_resolution_A, dealt_in_turn, restore
 from vitreous.optics import CTFParameters
 
 __all__ = ["finish"]
@@ -198,12 +198,9 @@ def _factor_map(pair: tuple[int, int], points: np.ndarray, cell: np.ndarray, mea
 
 
 def _restored(images: AlignedImages, own: Alignments, threads: int, progress: Progress) -> Averages:
-    order = np.argsort(own.reference, kind="stable")
-    half = np.empty(len(own), np.int64)
-    half[order] = np.arange(len(own)) % 2
     return restore(
-        images.read, images.preparation, images.ctf, own, half, int(own.reference.max()) + 1, threads=threads,
-        progress=lambda done, of: progress(done, of, "class averages"),
+        images.read, images.preparation, images.ctf, own, dealt_in_turn(own.reference), int(own.reference.max()) + 1,
+        threads=threads, progress=lambda done, of: progress(done, of, "class averages"),
     )  # fmt: skip
 
 

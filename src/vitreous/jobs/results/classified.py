@@ -10,12 +10,12 @@ from vitreous.jobs.manifest import Manifest, read_manifest
 from vitreous.jobs.results.class2d import CLASSIFICATIONS, NO_RESOLUTION_A, open_class2d_folder
 from vitreous.jobs.results.isac import open_isac_folder
 from vitreous.jobs.results.stability import classes_in, passthrough_in
+from vitreous.matching import class_numbers
 from vitreous.particles import ParticleSet, StarFile, Table, image_name, read_particles, read_star
 
 __all__ = ["ClassifiedFolder", "open_classified"]
 
 ALIGNED, AVERAGE = "aligned.star", "average.mrcs"  # of an align job: one class
-MOST_CLASSES = 100_000  # more are a mistake in a file, and an array for each would not fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def open_classified(
     number = read_particles(data, project=project, passthrough=passthrough, alignment="2D").table
     if "rlnClassNumber" not in number:
         raise JobFolderError(f"{data}: no particle has a class (rlnClassNumber); expected those of a 2D classification")
-    label = _labels(number, data)
+    label = class_numbers(number, data)
     return ClassifiedFolder(
         path=path,
         data=data,
@@ -122,19 +122,7 @@ def _one_average(manifest: Manifest | None) -> Table:
     )
 
 
-def _labels(table: Table, path: Path) -> np.ndarray:
-    """Class numbers (n,) from 1, 0 for none. JobFolderError for what is no number of a class."""
-    number = np.nan_to_num(table.numbers("rlnClassNumber"))
-    wrong = np.flatnonzero((number != np.floor(number)) | (number > MOST_CLASSES))
-    if len(wrong):
-        raise JobFolderError(
-            f"{path}: particle {wrong[0] + 1} has the class {number[wrong[0]]:g} (rlnClassNumber); expected a whole "
-            f"number, at most {MOST_CLASSES:,}"
-        )
-    return np.maximum(number, 0).astype(np.int64)
-
-
 def _read(path: Path, data: Path, manifest: Manifest | None, table: Table, count: int) -> ClassifiedFolder:
     rows = next(t for t in read_star(data).values() if "rlnImageName" in t)
-    label = _labels(rows, data)
+    label = class_numbers(rows, data)
     return ClassifiedFolder(path=path, data=data, label=label, count=count, table=table, manifest=manifest)
