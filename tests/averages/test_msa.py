@@ -330,7 +330,7 @@ def small(count: int = 40) -> np.ndarray:
 
 
 def test_a_mask_that_covers_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"mask: covers nothing: 0 pixels are above 0\.5"):
+    with pytest.raises(ValueError, match=r"mask: covers nothing: 0 pixels above 0\.5"):
         prepare_msa(particles(small()), MSA(factors=3), mask=np.zeros((20, 20)))
     with pytest.raises(ValueError, match=r"mask: expected 20 x 20 pixels .* found \(8, 8\)"):
         prepare_msa(particles(small()), MSA(factors=3), mask=np.ones((8, 8)))
