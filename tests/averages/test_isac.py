@@ -1,11 +1,13 @@
 """ISAC: equal groups, what is accepted of good particles and of junk, and what is said of noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sets import PIXEL_A, SHAPES, adjusted_rand_index, simulate
 
 from vitreous.alignment import Groups, kmeans_pass, random_sums
-from vitreous.averages.isac import ISAC, algorithm, isac, prepare_isac
+from vitreous.averages.isac import ISAC, algorithm, isac, prepare_isac, task
 from vitreous.averages.isac.members import MemberTest, judged_members
 from vitreous.matching import ImagePreparation, deal, prepare_particles
 from vitreous.testing import ArrayParticles, Blobs
@@ -112,3 +114,13 @@ def test_groups_larger_than_the_set_are_refused():
         prepare_isac(particles, SETTINGS)
     with pytest.raises(ValueError, match="img_per_grp: expected at least 24, found 1"):
         ISAC(img_per_grp=1)
+
+
+def test_more_groups_than_views_are_noted(monkeypatch):
+    particles, _ = simulate(60, 0.5, 25)
+    small = replace(SETTINGS, img_per_grp=24)
+    assert not any("groups in a run" in note for note in prepare_isac(particles, small).laid.notes)
+    monkeypatch.setattr(task, "MANY_GROUPS", 1)
+    note = prepare_isac(particles, small).laid.notes[-1]
+    assert note.startswith("2 groups in a run")
+    assert "--img-per-grp 60 or more" in note

@@ -18,6 +18,7 @@ from vitreous.require import settings_with
 
 __all__ = ["ISACRun", "isac", "prepare_isac"]
 
+MANY_GROUPS = 256  # in a run: with 200 a fifth of the particles are accepted in a generation, with 500 4 %
 MOST_RINGS = 16  # that images are expanded in: about 14 cycles across the particle
 
 
@@ -114,6 +115,14 @@ def prepare_isac(
             f"{laid.particles.path}: {laid.usable_words} make fewer than two groups of {settings.img_per_grp}; ask for "
             "fewer images per group (--img-per-grp)"
         )
+    groups = laid.usable // settings.img_per_grp
+    if groups > MANY_GROUPS:
+        enough = -(-laid.usable // MANY_GROUPS)
+        note = (
+            f"{groups} groups in a run are more than views that can be told apart, and few are found again by another "
+            f"run; larger groups (--img-per-grp {enough} or more) accept more particles"
+        )
+        laid = replace(laid, notes=(*laid.notes, note))
     return ISACRun(laid=laid, settings=settings)
 
 
