@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitreous.jobs.report.axes import axis, frequency_axis, number
+from vitreous.jobs.report.axes import axis, frequency_axis, fsc_axis, number
 from vitreous.jobs.report.charts import Curve, curves, histogram, scatter, stacked
 from vitreous.pictures import GROUND, fourier_crop, low_pass, png, show
 
@@ -55,6 +55,12 @@ def parse(drawing: str) -> ElementTree.Element:
 
 def count(drawing: str, kind: str) -> int:
     return sum(1 for e in parse(drawing).iter() if kind in (e.get("class") or "").split())
+
+
+def test_correlations_fill_their_axis():
+    found = fsc_axis()
+    assert (found.low, found.high) == pytest.approx((-0.2, 1.0))
+    assert len(found.ticks) == 7
 
 
 def test_a_gap_interrupts_a_line():

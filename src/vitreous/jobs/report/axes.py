@@ -74,7 +74,7 @@ def axis(low: float, high: float, label: str, *, count: int = 5, whole: bool = F
 
 def fsc_axis() -> Axis:
     """Fourier shell correlation from -0.2 to 1: what is below is noise of shells with few coefficients, and is cut."""
-    return axis(-0.2, 1.0, "FSC")
+    return axis(-0.2, 1.0, "FSC", count=6)
 
 
 def frequency_axis(high: float) -> Axis:
