@@ -70,7 +70,7 @@ def _search(
 ) -> Search:  # fmt: skip
     return prepare_search(
         data, volume, min(SEARCH_RINGS, rings), offset_range_A=offset_range_A,
-        offset_sd_A=_offset_sd_A(offset_range_A),        group=group.numpy(), seed=seed, turn=turn,
+        offset_sd_A=_offset_sd_A(offset_range_A), group=group.numpy(), seed=seed, turn=turn,
     )  # fmt: skip
 
 
